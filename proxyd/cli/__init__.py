@@ -1,0 +1,1 @@
+"""The commands: argv to calls, no logic."""

@@ -1,0 +1,1 @@
+"""The configuration language: text to Settings, and back."""

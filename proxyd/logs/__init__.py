@@ -1,0 +1,1 @@
+"""Where log records go: syslog, files, standard error."""

@@ -1,0 +1,1 @@
+"""What parent and children share."""

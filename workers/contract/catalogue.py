@@ -1,0 +1,233 @@
+"""Every event that can be logged: one row an event, with its fields and the lines it becomes.
+
+A child logs an event by name with its fields in order; the parent turns it into lines (proxyd.logs). One event may
+become several lines: the end of a session is a reason, a summary and a record of the stats log.
+The texts are the operator's interface: change one only with its manual page and CHANGELOG entry.
+Source: udp-proxy(8), LOGGING.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Kind(Enum):
+    """What a field holds on the channel, and so how it is written."""
+
+    TEXT = "text"
+    """Text; control characters are escaped; None is written <NULL>."""
+    NUMBER = "number"
+    """An integer."""
+    SOCK = "sock"
+    """A raw struct sockaddr_in or sockaddr_in6, written [address]:port; None is written <NULL>."""
+    SECONDS = "seconds"
+    """Nanoseconds, written as seconds with three decimals."""
+    FLAG = "flag"
+    """0 or 1, written NO or YES."""
+    DUMP = "dump"
+    """Payload bytes, written as hexadecimal."""
+
+
+LEVELS = {"C": 2, "E": 3, "W": 4, "N": 5, "I": 6, "K": 6, "D": 7, "T": 8, "F": 9}
+"""Severity letter to level: a line is written when its level is at most the log's."""
+ALWAYS = frozenset("CNIK")
+"""Letters that are written whatever the level."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of an event. text: a str.format template over the event's field names. stats: which log it goes to."""
+
+    id: str
+    text: str
+    stats: bool = False
+
+    @property
+    def letter(self) -> str:
+        """The severity letter that ends the message id."""
+        return self.id[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event: its fields, in the order of the channel, and its lines, in the order they are written."""
+
+    name: str
+    fields: tuple[tuple[str, Kind], ...]
+    lines: tuple[Line, ...]
+
+    def wanted_at(self, level: int) -> bool:
+        """Tell whether any of the lines is written at this level of the debug log."""
+        return any(line.stats or line.letter in ALWAYS or LEVELS[line.letter] <= level for line in self.lines)
+
+
+_T, _N, _S, _SEC, _F = Kind.TEXT, Kind.NUMBER, Kind.SOCK, Kind.SECONDS, Kind.FLAG
+
+_PROXY_EVENT = (
+    "PROXY-EVENT PROTOCOL=UDP CLIENT={client_ip} CLIENT-IP={client_ip} CLIENT-PORT={client_port} SERVER={server_ip} "
+    "SERVER-IP={server_ip} SERVER-PORT={server_port} SERVER-PORT-NAME={server_port_name} USER={user} "
+    "BYTES-CIN={bytes_cin} BYTES-COUT={bytes_cout} BYTES-SIN={bytes_sin} BYTES-SOUT={bytes_sout} "
+    "DURATION={duration} STATUS={status} RESULT={result} RULE={rule}"
+)
+"""The parent derives NAME_ip, NAME_port (and server_port_name) from the SOCK field NAME."""
+
+_SUMMARY = (
+    "SESSION-END CLIENT={client} SERVER={server} TRANSP={transparent} USER={user} CMDs=1 "
+    "IN={bytes_cin} OUT={bytes_sout} TIME={duration} {final}"
+)
+
+_EVENTS = (
+    # The session proxy.
+    Event(
+        "acl",
+        (("client", _S), ("destination", _S), ("transparent", _F), ("user", _T), ("rule", _T), ("verdict", _T)),
+        (
+            Line(
+                "UDPP-821-N",
+                "ACL PHASE=1 FROM={client} TO={destination} TRANSP={transparent} USER={user} NAME={rule} {verdict}",
+            ),
+        ),
+    ),
+    Event(
+        "session-start",
+        (("client", _S), ("server", _S), ("transparent", _F), ("user", _T), ("kind", _T)),
+        (
+            Line(
+                "UDPP-710-I",
+                "SESSION-START CLIENT={client} SERVER={server} TRANSP={transparent} USER={user} TYPE={kind}",
+            ),
+        ),
+    ),
+    Event(
+        "session-end",
+        (
+            ("client", _S),
+            ("server", _S),
+            ("transparent", _F),
+            ("user", _T),
+            ("reason", _T),
+            ("final", _T),
+            ("status", _T),
+            ("result", _T),
+            ("rule", _T),
+            ("bytes_cin", _N),
+            ("bytes_cout", _N),
+            ("bytes_sin", _N),
+            ("bytes_sout", _N),
+            ("duration", _SEC),
+        ),
+        (
+            Line("UDPP-712-N", "Session terminated: {reason}"),
+            Line("UDPP-711-I", _SUMMARY),
+            Line("UDPP-888-I", _PROXY_EVENT, stats=True),
+        ),
+    ),
+    Event(
+        "rejected",
+        (
+            ("client", _S),
+            ("server", _S),
+            ("user", _T),
+            ("status", _T),
+            ("result", _T),
+            ("rule", _T),
+            ("bytes_cin", _N),
+            ("bytes_cout", _N),
+            ("bytes_sin", _N),
+            ("bytes_sout", _N),
+            ("duration", _SEC),
+        ),
+        (Line("UDPP-888-I", _PROXY_EVENT, stats=True),),
+    ),
+    Event(
+        "table-full",
+        (("sessions", _N), ("client", _S)),
+        (Line("UDPP-720-W", "Session table full ({sessions}), datagram from {client} dropped"),),
+    ),
+    Event(
+        "no-plug-to",
+        (("client", _S), ("rule", _T)),
+        (Line("UDPP-730-E", "No plug-to for non-transparent session, CLIENT={client} ACL={rule}"),),
+    ),
+    Event(
+        "session-failed",
+        (("client", _S), ("server", _S), ("step", _T), ("reason", _T)),
+        (Line("UDPP-731-E", "Session failed, CLIENT={client} SERVER={server}: {step}: {reason}"),),
+    ),
+    Event(
+        "wrong-source",
+        (("source", _S), ("expected", _S)),
+        (Line("UDPP-910-D", "Datagram from {source} ignored, expected {expected}"),),
+    ),
+    Event(
+        "socket-error",
+        (("server", _S), ("reason", _T)),
+        (Line("UDPP-911-D", "Error reported for {server}: {reason}"),),
+    ),
+    Event(
+        "unsent",
+        (("target", _S), ("datagrams", _N), ("reason", _T)),
+        (Line("UDPP-912-D", "{datagrams} datagrams for {target} not sent: {reason}"),),
+    ),
+    Event(
+        "payload",
+        (("direction", _T), ("source", _S), ("bytes", _N), ("payload", Kind.DUMP)),
+        (Line("UDPP-990-F", "Datagram {direction} from {source}, {bytes} bytes: {payload}"),),
+    ),
+    # The frame: parent and children.
+    Event("started", (("version", _T),), (Line("UDPS-700-K", "Proxy {version} started"),)),
+    Event("terminating", (("reason", _T),), (Line("UDPS-701-K", "Proxy terminating: {reason}"),)),
+    Event("unbound", (), (Line("UDPS-722-K", "Listening sockets unbound"),)),
+    Event(
+        "bound",
+        (("listener", _S), ("sockets", _N)),
+        (Line("UDPS-721-K", "Listening on {listener} with {sockets} sockets"),),
+    ),
+    Event(
+        "child-started",
+        (("child", _T), ("process", _N)),
+        (Line("UDPS-710-K", "Child {child} started, process {process}"),),
+    ),
+    Event(
+        "child-ended",
+        (("child", _T), ("process", _N), ("how", _T)),
+        (Line("UDPS-711-W", "Child {child} (process {process}) ended unexpectedly: {how}"),),
+    ),
+    Event(
+        "child-failed",
+        (("child", _T), ("step", _T), ("reason", _T)),
+        (Line("UDPS-511-C", "Child {child} cannot start: {step}: {reason}"),),
+    ),
+    Event(
+        "child-misbehaved",
+        (("child", _T), ("reason", _T)),
+        (Line("UDPS-512-C", "Child {child} broke the contract and was killed: {reason}"),),
+    ),
+    Event(
+        "traceback",
+        (("child", _T), ("text", _T)),
+        (Line("UDPS-513-C", "Unforeseen error in {child}: {text}"),),
+    ),
+    Event(
+        "too-many-deaths",
+        (),
+        (Line("UDPS-510-C", "Too many terminated children, terminating proxy"),),
+    ),
+    Event("shed", (("records", _N),), (Line("UDPS-730-W", "{records} log records shed: more than the log may take"),)),
+    Event("level", (("level", _N),), (Line("UDPS-740-K", "Log level is {level}"),)),
+    Event("reopened", (), (Line("UDPS-741-K", "Log files reopened"),)),
+    Event(
+        "unsupported-signal",
+        (("signal", _T), ("meaning", _T)),
+        (Line("UDPS-742-W", "Signal {signal} ({meaning}) is not supported yet, ignored"),),
+    ),
+    Event("state", (("text", _T),), (Line("UDPS-743-K", "State: {text}"),)),
+    Event("configured", (("file", _T),), (Line("CFGR-100-D", "Configuration {file} read"),)),
+    Event("config-warning", (("text", _T),), (Line("CASE-200-W", "{text}"),)),
+    Event("config-error", (("text", _T),), (Line("CFGP-300-E", "{text}"),)),
+    Event("setup-failed", (("step", _T), ("reason", _T)), (Line("UDPS-520-E", "Cannot start: {step}: {reason}"),)),
+)
+
+EVENTS: dict[str, Event] = {event.name: event for event in _EVENTS}
+"""Every event by name."""

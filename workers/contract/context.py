@@ -1,0 +1,47 @@
+"""What a worker is given when it begins to serve: by then it is unprivileged and cannot come back."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import Protocol
+
+from workers.contract.messages import FromChild, ToChild
+from workers.contract.settings import Settings
+from workers.contract.slots import Region
+
+
+class ChannelLike(Protocol):
+    """A child's end of its channel to the parent."""
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on, or -1 where nothing will ever come (one process does everything)."""
+        ...
+
+    def send(self, message: FromChild) -> bool:
+        """Send without blocking; return False, having sent nothing, when the channel is full."""
+        ...
+
+    def receive(self) -> ToChild | None:
+        """Return the next message, None when none waits. Raises ContractError when the parent is gone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerContext:
+    """Everything a worker may touch.
+
+    listeners: this worker's own socket of each settings.listeners, in order, non-blocking, all options set.
+    permits: an eventfd (semaphore, non-blocking) that holds the free sessions of the whole proxy.
+    wakeup: becomes readable when a signal arrived (signal.set_wakeup_fd); one byte a signal, its number.
+    level: the debug log's level when the worker begins.
+    """
+
+    index: int
+    settings: Settings
+    listeners: tuple[socket.socket, ...]
+    channel: ChannelLike
+    region: Region
+    permits: int
+    wakeup: int
+    level: int

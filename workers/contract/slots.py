@@ -1,0 +1,174 @@
+"""The shared memory of one worker: a header of counters, and a slot for every session.
+
+The parent makes one region a worker before it forks; the worker writes, everybody else reads. What a session needs
+in order to be taken over by another worker stands in its slot (SLOT): peers, rule, limits' consumption, times. Counters
+in slots are written at most a second late (workers.loop), peers and rule at establishment. Times are CLOCK_MONOTONIC
+nanoseconds, the same clock in every process of the machine.
+A region is a memfd: it can be handed to another program, and costs memory only where it was touched.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from enum import IntEnum
+
+from workers.errors import ContractError
+
+MAGIC = 0x7072_6F78_7964_0001
+"""Layout version: the last 16 bits count incompatible changes."""
+HEADER_BYTES = 4096
+SLOT_BYTES = 208
+SOCKADDR_BYTES = 28
+
+SLOT = struct.Struct("=BBBBIqqqqQQQQQQHH28s28s28s28s")
+"""One session. In order: state (0 free, 1 open), kind, flags (1 transparent), side (IP version of the server side),
+listener index; established, last in, last out, first possible deadline (ns); datagrams in, out; bytes in, out passed;
+bytes in, out received; rule index, generation (low 16 bits);
+client, original destination, target, local server-side address (struct sockaddr_in or sockaddr_in6, zero-padded)."""
+
+USED = struct.Struct("=qqqQQQQQQ")
+"""The part of a slot that traffic changes: from last in to bytes out received, at USED_OFFSET."""
+USED_OFFSET = 16
+
+
+class Counter(IntEnum):
+    """The header's 64-bit words. From RECEIVED_OUT on, everything only ever grows."""
+
+    MAGIC = 0
+    SLOTS = 1
+    SESSIONS = 2
+    """Open sessions now."""
+    PERMITS = 3
+    """Permits taken from the common pool and not yet given back: what a dead worker leaves behind."""
+    LOG_LEVEL = 4
+    TURNS = 5
+    """Loop turns: a worker whose count stands still while datagrams wait is stuck."""
+    TOP = 6
+    """One more than the highest slot ever used: nobody need look further."""
+    RECEIVED_OUT = 16
+    FORWARDED_OUT = 17
+    BYTES_OUT = 18
+    RECEIVED_IN = 19
+    FORWARDED_IN = 20
+    BYTES_IN = 21
+    SESSIONS_OPENED = 22
+    LOG_RECORDS = 23
+    LOG_SHED = 24
+    QUEUE_OVERFLOW = 25
+    """Datagrams the kernel dropped because a listener's queue was full: not among the received."""
+    DROPS_OUT = 64
+    """First of the drops of client datagrams, by DropReason."""
+    DROPS_IN = 128
+    """First of the drops of server datagrams, by DropReason."""
+    CLOSES = 192
+    """First of the ended sessions, by CloseReason."""
+
+
+class DropReason(IntEnum):
+    """Why a received datagram was not forwarded. No datagram is dropped without one."""
+
+    REJECTED = 0
+    """No rule accepts its session, or the rule says deny."""
+    TABLE_FULL = 1
+    NO_PLUG_TO = 2
+    NO_TARGET = 3
+    """The target has no address of a usable version, or is this listener itself."""
+    SETUP = 4
+    """The session's socket could not be made: descriptors, ports or memory ran out, or no route."""
+    LIMIT = 5
+    """It exceeded a data limit and ended its session."""
+    WRONG_SOURCE = 6
+    ONE_WAY = 7
+    EXPIRED = 8
+    """It came from the server after its session's time had run out."""
+    SEND_BUSY = 9
+    """The socket or the device took no more (EAGAIN, ENOBUFS)."""
+    SEND_REFUSED = 10
+    """The peer's host refused earlier datagrams, and the retry met the same."""
+    SEND_FAILED = 11
+    """Any other error on sending: too large, unreachable, forbidden."""
+    TRUNCATED = 12
+    OWN = 13
+    """The proxy's own datagram came back to it."""
+    DRAINING = 14
+    NO_SESSION = 15
+    """From a server, for a session that has ended in the meantime."""
+
+
+class CloseReason(IntEnum):
+    """Why a session ended; the words of the log are in CLOSE_WORDS."""
+
+    DGRAMS_OUT = 0
+    DGRAMS_IN = 1
+    BYTES_OUT = 2
+    BYTES_IN = 3
+    DGRAMS_REACHED = 4
+    TIMEOUT_SESSION = 5
+    TIMEOUT_IN = 6
+    TIMEOUT_OUT = 7
+    TIMEOUT_BOTH = 8
+    ONE_WAY_REPLY = 9
+    SHUTDOWN = 10
+    FAILURE = 11
+
+
+CLOSE_WORDS = tuple(reason.name.lower().replace("_", "-") for reason in CloseReason)
+
+
+class Region:
+    """One worker's shared memory.
+
+    words: the header as 512 unsigned 64-bit integers, indexed by Counter. memory: the whole region.
+    slot numbers run from 0 to slot_count - 1.
+    """
+
+    def __init__(self, fd: int, memory: mmap.mmap, slot_count: int) -> None:
+        self.fd = fd
+        self.memory = memory
+        self.slot_count = slot_count
+        self.words = memoryview(memory)[:HEADER_BYTES].cast("Q")
+
+    @classmethod
+    def create(cls, name: str, slot_count: int) -> Region:
+        """Make a region for slot_count sessions; its descriptor is close-on-exec and survives a fork."""
+        size = HEADER_BYTES + slot_count * SLOT_BYTES
+        fd = os.memfd_create(name)
+        os.ftruncate(fd, size)
+        region = cls(fd, mmap.mmap(fd, size), slot_count)
+        region.words[Counter.MAGIC] = MAGIC
+        region.words[Counter.SLOTS] = slot_count
+        return region
+
+    @classmethod
+    def attach(cls, fd: int) -> Region:
+        """Map a region made elsewhere. Raises ContractError when its layout is not ours."""
+        size = os.fstat(fd).st_size
+        if size < HEADER_BYTES:
+            raise ContractError(f"a region of {size} bytes is too small")
+        region = cls(fd, mmap.mmap(fd, size), (size - HEADER_BYTES) // SLOT_BYTES)
+        if region.words[Counter.MAGIC] != MAGIC or region.words[Counter.SLOTS] != region.slot_count:
+            raise ContractError("a region of another layout")
+        return region
+
+    def offset(self, slot: int) -> int:
+        """Return where a slot begins in memory, in bytes."""
+        return HEADER_BYTES + slot * SLOT_BYTES
+
+    @property
+    def sessions(self) -> int:
+        """Return how many sessions the worker has open."""
+        return self.words[Counter.SESSIONS]
+
+    def reset(self) -> None:
+        """Forget the sessions of a dead worker; its counters stay, so that sums only grow.
+
+        The permits it held are the caller's to give back: see Counter.PERMITS.
+        """
+        self.words[Counter.SESSIONS] = 0
+        self.words[Counter.PERMITS] = 0
+        for slot in range(self.words[Counter.TOP]):
+            start = self.offset(slot)
+            if self.memory[start]:
+                self.memory[start] = 0

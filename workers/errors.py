@@ -1,0 +1,44 @@
+"""The errors of the children's side, sorted by whose fault they are."""
+
+from __future__ import annotations
+
+
+class WorkerError(Exception):
+    """Anything a child raises on purpose."""
+
+
+class DecodeError(WorkerError):
+    """A peer's bytes do not have the form they must have: count, and stay up."""
+
+    def __init__(self, field: str, offset: int, why: str) -> None:
+        super().__init__(field, offset, why)
+        self.field = field
+        self.offset = offset
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.field} at byte {self.offset}: {self.why}"
+
+
+class EngineMisuse(WorkerError):
+    """Our own mistake: an engine was called in a state that does not allow it."""
+
+
+class ContractError(WorkerError):
+    """The other end of a channel, or the shared memory, is not what it must be."""
+
+
+class PrivilegeError(WorkerError):
+    """Privileges were kept, or could be taken back."""
+
+
+class BootError(WorkerError):
+    """A child cannot start at all; step names what it was doing."""
+
+    def __init__(self, step: str, reason: str) -> None:
+        super().__init__(step, reason)
+        self.step = step
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.step}: {self.reason}"

@@ -1,0 +1,1 @@
+"""The system calls that move datagrams, and the memory they fill."""

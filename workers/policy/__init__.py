@@ -1,0 +1,1 @@
+"""Pure decisions: who may talk to whom, and for how long."""

@@ -1,0 +1,1 @@
+"""Names to addresses: the only part that asks a name server."""

@@ -1,0 +1,1 @@
+"""The generic session proxy, without input or output."""
