@@ -1,0 +1,347 @@
+"""Whether a host is in a host list: the ordered, three-valued reading of lists with `!` in them.
+
+A list is gone through in order. A member that fits decides: in, or out where `!` stands before it. A sublist decides as
+it would on its own; a negated sublist puts out what it takes in, and says nothing on what it puts out itself. A host on
+which no member decides is not in the list.
+
+Runs of plain addresses, ranges, networks and `*` are compiled to one bisection, so a list of ten thousand networks
+costs what a list of one does; masks that are no prefix, names and patterns are tried one by one, in their place.
+IPv4-mapped IPv6 addresses count as IPv4, in lists and in peers alike. Nothing here resolves a name.
+Source: udp-proxy.cfg(5), HOST SETS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import Enum
+from itertools import groupby
+from typing import NamedTuple, TypeAlias
+
+from workers.contract.settings import (
+    Address,
+    AddressRange,
+    AnyHost,
+    HostItem,
+    HostList,
+    HostMember,
+    HostName,
+    HostPattern,
+    MaskedAddress,
+)
+from workers.policy.intervals import IntervalMap, Piece
+from workers.policy.pattern import compile_pattern
+
+MAX_NAME_CHARS = 253
+"""Source: RFC 1035 §2.3.4, written without the final dot."""
+LAST = {4: 2**32 - 1, 6: 2**128 - 1}
+"""The highest address of each IP version."""
+_MAPPED = 0xFFFF
+"""The upper 96 bits of an IPv4-mapped address. Source: RFC 4291 §2.5.5.2."""
+
+
+class Peer(NamedTuple):
+    """A host as far as it is known: its address, its name, or both."""
+
+    address: Address | None
+    name: str | None = None
+
+
+NameBook: TypeAlias = Mapping[str, frozenset[Address]]
+"""The current addresses of configuration names (lower case, no trailing dot); a name not in it has none."""
+
+
+class Verdict(Enum):
+    """What a member, or a list, says on a host."""
+
+    INCLUDE = 1
+    EXCLUDE = 2
+    UNDECIDED = 3
+
+
+Step: TypeAlias = Callable[[Peer, NameBook], Verdict]
+
+
+class Hosts:
+    """A compiled host list.
+
+    names: the host names in it, whose addresses must be in the name book for them to match.
+    patterns: whether it has regular expressions, so that a peer's reverse name may be needed.
+    regions: for a list of plain addresses only, what it includes by IP version; otherwise None.
+    """
+
+    __slots__ = ("_decide", "names", "patterns", "regions")
+
+    def __init__(
+        self, decide: Step, names: frozenset[str], patterns: bool, regions: dict[int, IntervalMap[Verdict]] | None
+    ) -> None:
+        self._decide = decide
+        self.names = names
+        self.patterns = patterns
+        self.regions = regions
+
+    @property
+    def needs_names(self) -> bool:
+        """Whether the answer depends on any name, forward or reverse."""
+        return self.patterns or bool(self.names)
+
+    def contains(self, peer: Peer, names: NameBook) -> bool:
+        """Tell whether a host is in the list. A member that needs what the peer does not have does not match."""
+        address = peer.address
+        if address is not None and address.version == 6 and address.value >> 32 == _MAPPED:
+            peer = Peer(normal_address(address), peer.name)
+        return self._decide(peer, names) is Verdict.INCLUDE
+
+
+def normal_address(address: Address) -> Address:
+    """Return the IPv4 address that an IPv4-mapped one stands for; any other address as it is."""
+    if address.version == 6 and address.value >> 32 == _MAPPED:
+        return Address(4, address.value & LAST[4])
+    return address
+
+
+def normal_name(name: str) -> str:
+    """Return a host name as names are compared: lower case, without the trailing dot."""
+    return name.lower().removesuffix(".")
+
+
+def compile_hosts(hosts: HostList) -> Hosts:
+    """Compile a host list. Raises PatternError for a regular expression that is not one."""
+    leaves = tuple(_leaves(hosts))
+    names = frozenset(item.name for item in leaves if isinstance(item, HostName))
+    patterns = any(isinstance(item, HostPattern) for item in leaves)
+    regions = _block(hosts.members).regions if _is_plain(hosts) else None
+    return Hosts(_list_step(hosts), names, patterns, regions)
+
+
+def covered_negations(hosts: HostList) -> tuple[tuple[HostMember, HostMember], ...]:
+    """Find negated members that can have no effect, with the earlier member of the same list that covers each.
+
+    Returns (covering, negated) pairs, those of sublists included. Someone who reads `!` as set difference expects
+    another result there: worth a warning.
+    """
+    found: list[tuple[HostMember, HostMember]] = []
+    earlier: list[HostMember] = []
+    for member in hosts.members:
+        if isinstance(member.item, HostList):
+            found.extend(covered_negations(member.item))
+        if not member.negated:
+            earlier.append(member)
+            continue
+        covering = next((candidate for candidate in earlier if _covers(candidate.item, member.item)), None)
+        if covering is not None:
+            found.append((covering, member))
+    return tuple(found)
+
+
+def _leaves(hosts: HostList) -> Iterator[HostItem]:
+    for member in hosts.members:
+        if isinstance(member.item, HostList):
+            yield from _leaves(member.item)
+        else:
+            yield member.item
+
+
+def _normal_item(item: HostItem) -> HostItem:
+    """Return a range or mask that lies among the IPv4-mapped addresses as the IPv4 one it stands for."""
+    if isinstance(item, AddressRange) and item.version == 6 and item.first >> 32 == item.last >> 32 == _MAPPED:
+        return AddressRange(4, item.first & LAST[4], item.last & LAST[4])
+    if isinstance(item, MaskedAddress) and item.version == 6 and item.mask >> 32 == LAST[6] >> 32:
+        if item.value >> 32 != _MAPPED:
+            return item
+        return MaskedAddress(4, item.value & LAST[4], item.mask & LAST[4])
+    return item
+
+
+# --- plain addresses ------------------------------------------------------------------------------------------------
+
+
+class _Block(NamedTuple):
+    """What plain members say together: by address, and on a host without an address."""
+
+    regions: dict[int, IntervalMap[Verdict]]
+    addressless: Verdict
+
+
+def _is_plain(item: HostItem) -> bool:
+    if isinstance(item, HostList):
+        return all(_is_plain(member.item) for member in item.members)
+    return isinstance(item, AnyHost | AddressRange)
+
+
+def _block(members: Iterable[HostMember]) -> _Block:
+    """Compile plain members in order; raises nothing, costs n log n."""
+    pieces: dict[int, list[Piece[Verdict]]] = {4: [], 6: []}
+    addressless = Verdict.UNDECIDED
+    for rank, member in enumerate(members):
+        said, unaddressed = _says(member.item)
+        for version, first, last, verdict in said:
+            decided = _signed(verdict, member.negated)
+            if decided is not Verdict.UNDECIDED:
+                pieces[version].append(Piece(first, last, rank, decided))
+        if addressless is Verdict.UNDECIDED:
+            addressless = _signed(unaddressed, member.negated)
+    return _Block({version: IntervalMap(found) for version, found in pieces.items()}, addressless)
+
+
+def _says(item: HostItem) -> tuple[Iterable[tuple[int, int, int, Verdict]], Verdict]:
+    """Return what a plain item says: (version, first, last, verdict) where it decides; and on no address."""
+    item = _normal_item(item)
+    if isinstance(item, AddressRange):
+        return ((item.version, item.first, item.last, Verdict.INCLUDE),), Verdict.UNDECIDED
+    if isinstance(item, HostList):
+        inner = _block(item.members)
+        said = [(version, *stretch) for version, region in inner.regions.items() for stretch in region.stretches()]
+        return said, inner.addressless
+    return tuple((version, 0, last, Verdict.INCLUDE) for version, last in LAST.items()), Verdict.INCLUDE
+
+
+def _signed(verdict: Verdict, negated: bool) -> Verdict:
+    """Apply the `!` before a member to what the member says."""
+    if not negated:
+        return verdict
+    return Verdict.EXCLUDE if verdict is Verdict.INCLUDE else Verdict.UNDECIDED
+
+
+def _block_step(members: Iterable[HostMember]) -> Step:
+    block = _block(members)
+    find = {version: region.at for version, region in block.regions.items()}
+
+    def decide(peer: Peer, _names: NameBook) -> Verdict:
+        address = peer.address
+        if address is None:
+            return block.addressless
+        return find[address.version](address.value) or Verdict.UNDECIDED
+
+    return decide
+
+
+# --- the other members ------------------------------------------------------------------------------------------------
+
+
+def _list_step(hosts: HostList) -> Step:
+    steps: list[Step] = []
+    for plain, run in groupby(hosts.members, key=lambda member: _is_plain(member.item)):
+        if plain:
+            steps.append(_block_step(run))
+        else:
+            steps.extend(_member_step(member) for member in run)
+    if len(steps) == 1:
+        return steps[0]
+
+    def decide(peer: Peer, names: NameBook) -> Verdict:
+        for step in steps:
+            verdict = step(peer, names)
+            if verdict is not Verdict.UNDECIDED:
+                return verdict
+        return Verdict.UNDECIDED
+
+    return decide
+
+
+def _member_step(member: HostMember) -> Step:
+    step = _item_step(_normal_item(member.item))
+    if not member.negated:
+        return step
+    return lambda peer, names: _signed(step(peer, names), negated=True)
+
+
+def _item_step(item: HostItem) -> Step:
+    if isinstance(item, HostList):
+        return _list_step(item)
+    fits = _fits(item)
+    return lambda peer, names: Verdict.INCLUDE if fits(peer, names) else Verdict.UNDECIDED
+
+
+def _fits(item: HostItem) -> Callable[[Peer, NameBook], bool]:
+    if isinstance(item, MaskedAddress):
+        return _mask_fits(item)
+    if isinstance(item, HostName):
+        return _name_fits(item.name)
+    if isinstance(item, HostPattern):
+        return _pattern_fits(item.pattern)
+    raise TypeError(f"{item!r} belongs into a block")
+
+
+def _mask_fits(item: MaskedAddress) -> Callable[[Peer, NameBook], bool]:
+    version, value, mask = item.version, item.value, item.mask
+
+    def fits(peer: Peer, _names: NameBook) -> bool:
+        address = peer.address
+        return address is not None and address.version == version and address.value & mask == value
+
+    return fits
+
+
+def _name_fits(name: str) -> Callable[[Peer, NameBook], bool]:
+    name = normal_name(name)
+
+    def fits(peer: Peer, names: NameBook) -> bool:
+        if peer.name is not None and normal_name(peer.name) == name:
+            return True
+        return peer.address is not None and peer.address in names.get(name, ())
+
+    return fits
+
+
+def _pattern_fits(pattern: str) -> Callable[[Peer, NameBook], bool]:
+    search = compile_pattern(pattern).search
+
+    def fits(peer: Peer, _names: NameBook) -> bool:
+        if peer.name is None:
+            return False
+        name = normal_name(peer.name)
+        return len(name) <= MAX_NAME_CHARS and search(name) is not None
+
+    return fits
+
+
+# --- what covers what -------------------------------------------------------------------------------------------------
+
+
+def _covers(item: HostItem, other: HostItem) -> bool:
+    """Tell whether every host that other represents is surely included by item. May say no where the truth is yes."""
+    item, other = _normal_item(item), _normal_item(other)
+    if isinstance(item, AnyHost) or item == other:
+        return True
+    if _is_plain(item) and _is_plain(other):
+        return _plain_covers(item, other)
+    if isinstance(other, HostList):
+        return all(member.negated or _covers(item, member.item) for member in other.members)
+    if isinstance(item, HostList):
+        return _list_covers(item, other)
+    if isinstance(item, MaskedAddress):
+        return _mask_covers(item, other)
+    return isinstance(other, MaskedAddress) and _covers(item, _span(other))
+
+
+def _plain_covers(item: HostItem, other: HostItem) -> bool:
+    covering = _block((HostMember(item),)).regions
+    for version, region in _block((HostMember(other),)).regions.items():
+        held = [(first, last) for first, last, verdict in covering[version].stretches() if verdict is Verdict.INCLUDE]
+        for first, last, verdict in region.stretches():
+            if verdict is Verdict.INCLUDE and not any(low <= first and last <= high for low, high in held):
+                return False
+    return True
+
+
+def _list_covers(hosts: HostList, other: HostItem) -> bool:
+    for member in hosts.members:
+        if member.negated:
+            return False
+        if _covers(member.item, other):
+            return True
+    return False
+
+
+def _mask_covers(item: MaskedAddress, other: HostItem) -> bool:
+    if isinstance(other, MaskedAddress) and other.version == item.version:
+        return other.mask & item.mask == item.mask and other.value & item.mask == item.value
+    if isinstance(other, AddressRange) and other.version == item.version:
+        # Two neighbours in the range differ in every bit up to the highest in which its ends differ.
+        varying = (1 << (other.first ^ other.last).bit_length()) - 1
+        return item.mask & varying == 0 and other.first & item.mask == item.value
+    return False
+
+
+def _span(item: MaskedAddress) -> AddressRange:
+    return AddressRange(item.version, item.value, item.value | (LAST[item.version] & ~item.mask))
