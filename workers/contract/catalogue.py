@@ -215,6 +215,11 @@ _EVENTS = (
         (Line("UDPS-510-C", "Too many terminated children, terminating proxy"),),
     ),
     Event("shed", (("records", _N),), (Line("UDPS-730-W", "{records} log records shed: more than the log may take"),)),
+    Event(
+        "log-trouble",
+        (("log", _T), ("reason", _T), ("records", _N)),
+        (Line("UDPS-731-W", "Log {log} had trouble: {reason}; {records} records lost"),),
+    ),
     Event("level", (("level", _N),), (Line("UDPS-740-K", "Log level is {level}"),)),
     Event("reopened", (), (Line("UDPS-741-K", "Log files reopened"),)),
     Event(

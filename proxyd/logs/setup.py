@@ -1,0 +1,230 @@
+"""The parent's two logs: opened from the settings, written by the parent and, through proxyd.logs.relay, its children.
+
+The debug log takes every line that its level lets through, the stats log the records of ended sessions. A log goes to
+its file, else to its syslog facility, else to standard error (in the foreground) or to syslog (local4, local5).
+Source: udp-proxy.cfg(5), log-debug and log-stats; logging(7).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxyd.errors import SetupError
+from proxyd.logs.fields import Field, FieldError
+from proxyd.logs.lines import PLANS, Format, Happening
+from proxyd.logs.rolling import RollingFile
+from proxyd.logs.sinks import Sink
+from proxyd.logs.stream import Stream
+from proxyd.logs.syslog import SYSLOG_PATH, Syslog
+from workers.contract.messages import LogRecord
+from workers.contract.settings import LogSettings, Settings
+
+MIN_LEVEL, MAX_LEVEL = 3, 9
+STDERR_FD = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the machine keeps things. fallback_dir: of the files for `syslog-failure file`."""
+
+    syslog: str = SYSLOG_PATH
+    fallback_dir: str = "/var/log"
+    stderr_fd: int = STDERR_FD
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One log: how its lines look and where they go."""
+
+    format: Format
+    sink: Sink
+
+
+class Logs:
+    """Both logs of the proxy. clock returns seconds since 1970: the time of every line."""
+
+    def __init__(self, debug: Log, stats: Log, level: int, clock: Callable[[], float] = time.time) -> None:
+        self._debug = debug
+        self._stats = stats
+        self._clock = clock
+        self._reported_second = 0
+        self._sinks = (debug.sink,) if stats.sink is debug.sink else (debug.sink, stats.sink)
+        self.level = level
+
+    @property
+    def level(self) -> int:
+        """The debug log's level; what is set is brought into 3 to 9."""
+        return self._level
+
+    @level.setter
+    def level(self, level: int) -> None:
+        self._level = min(max(level, MIN_LEVEL), MAX_LEVEL)
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    def note(self, event: str, *fields: Field, pid: int | None = None, track: int = 0) -> None:
+        """Log an event of the parent itself. Raises FieldError when the catalogue has no such event."""
+        self._put(event, fields, os.getpid() if pid is None else pid, track)
+
+    def write(self, record: LogRecord, pid: int) -> None:
+        """Log a record of process pid. Raises FieldError when it is not what the catalogue says."""
+        self._put(record.event, record.fields, pid, record.track)
+
+    def _put(self, event: str, fields: tuple[Field, ...], pid: int, track: int) -> None:
+        plan = PLANS.get(event)
+        if plan is None:
+            raise FieldError(f"no such event: {event[:40]!r}")
+        happening = Happening(plan, fields, plan.values(fields), self._clock(), pid, track)
+        for line in plan.lines:
+            if line.level <= self._level:
+                log = self._stats if line.stats else self._debug
+                log.sink.write(log.format.head(line, happening), log.format.body(line, happening))
+
+    # --- the owner's duties ----------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Pass on what was written; to be called once a turn. Never blocks but as a disk does, never raises."""
+        for sink in self._sinks:
+            sink.flush()
+            if sink.trouble.reason is not None and sink.healthy:
+                self._report(sink)
+
+    def _report(self, sink: Sink) -> None:
+        second = int(self._clock())
+        if second == self._reported_second:
+            return
+        report = sink.trouble.take()
+        if report is not None:
+            self._reported_second = second
+            self.note("log-trouble", sink.name, *report)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something waits for a slow reader after flush(): come back soon, or see blocked_filenos()."""
+        return any(sink.waiting for sink in self._sinks)
+
+    def blocked_filenos(self) -> tuple[int, ...]:
+        """Return the descriptors that something waits for: flush() again when one of them takes more."""
+        return tuple(sink.fileno() for sink in self._sinks if sink.waiting and sink.fileno() >= 0)
+
+    def filenos(self) -> tuple[int, ...]:
+        """Return every open descriptor: what must stay open when the proxy detaches, and be closed in a child."""
+        return tuple(sink.fileno() for sink in self._sinks if sink.fileno() >= 0)
+
+    @property
+    def failure(self) -> str | None:
+        """Why the proxy must end: a log with `syslog-failure stop` is not taken any more. None: it need not."""
+        return next((sink.failure for sink in self._sinks if sink.failure is not None), None)
+
+    @property
+    def shed(self) -> int:
+        """How many lines the logs could not take, ever."""
+        return sum(sink.trouble.shed for sink in self._sinks)
+
+    def reopen(self) -> None:
+        """Go by name again to every file and socket: a file may have been moved away."""
+        for sink in self._sinks:
+            sink.reopen()
+
+    def close(self) -> None:
+        """Pass on what waits, within half a second a log, and close."""
+        for sink in self._sinks:
+            sink.close()
+
+
+class EarlyLog(Logs):
+    """The logs before there are settings: standard error, at the level of the command line. Flushes every line."""
+
+    def __init__(self, level: int, ident: str = "udp-proxy", places: Places | None = None) -> None:
+        log = Log(Format(ident, host_name()), Stream((places or Places()).stderr_fd))
+        super().__init__(log, log, level)
+
+    def note(self, event: str, *fields: Field, pid: int | None = None, track: int = 0) -> None:
+        """Log an event at once."""
+        super().note(event, *fields, pid=pid, track=track)
+        self.flush()
+
+
+# --- opening -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Role:
+    """One of the two logs. facility: where it goes when nothing else is said, as in syslog(3)."""
+
+    section: str
+    facility: int
+    fallback: str
+
+
+_DEBUG = _Role("log-debug", 20, "debug")
+_STATS = _Role("log-stats", 21, "stats")
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """What both logs are opened with."""
+
+    foreground: bool
+    ident: str
+    places: Places
+
+    def open(self, role: _Role, log: LogSettings) -> Log:
+        """Open one log. Raises SetupError."""
+        try:
+            if log.file is not None:
+                return Log(self._format(log), RollingFile(log.file, log.rotate_bytes, log.rotate_count))
+            if log.facility is None and self.foreground:
+                return Log(self._format(log), Stream(self.places.stderr_fd))
+            return self._open_syslog(role, log)
+        except OSError as error:
+            target = log.file or self.places.syslog
+            raise SetupError(f"open {role.section} {target}", error.strerror or str(error)) from error
+
+    def share(self, debug: Log, log: LogSettings) -> Log:
+        """Make the stats log one with the debug log's file or stream."""
+        return Log(self._format(log), debug.sink)
+
+    def _open_syslog(self, role: _Role, log: LogSettings) -> Log:
+        facility = role.facility if log.facility is None else log.facility
+        name = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in self.ident)
+        fallback = Path(self.places.fallback_dir) / f"{name}-{role.fallback}.log"
+        sink = Syslog(self.places.syslog, log.syslog_failure, fallback=str(fallback), split=not log.json)
+        return Log(self._format(log, facility), sink)
+
+    def _format(self, log: LogSettings, facility: int | None = None) -> Format:
+        return Format(self.ident, host_name(), json=log.json, facility=facility)
+
+
+def host_name() -> str:
+    """Return this machine's name without its domain, as syslog writes it."""
+    return socket.gethostname().partition(".")[0]
+
+
+def _same_target(debug: LogSettings, stats: LogSettings, foreground: bool) -> bool:
+    if debug.file is not None and stats.file is not None:
+        return Path(debug.file).resolve() == Path(stats.file).resolve()
+    return foreground and all(log.file is None and log.facility is None for log in (debug, stats))
+
+
+def open_logs(settings: Settings, foreground: bool, ident: str, places: Places | None = None) -> Logs:
+    """Open both logs; a file or a stream that is named for both is opened once, and rolls as log-debug says.
+
+    ident: the name in front of the process id. Raises SetupError when a file cannot be opened, or when syslog cannot
+    be reached and `syslog-failure stop` is set.
+    """
+    opening = _Opening(foreground, ident, places or Places())
+    debug = opening.open(_DEBUG, settings.debug_log)
+    if _same_target(settings.debug_log, settings.stats_log, foreground):
+        return Logs(debug, opening.share(debug, settings.stats_log), settings.debug_log.level)
+    try:
+        stats = opening.open(_STATS, settings.stats_log)
+    except SetupError:
+        debug.sink.close()
+        raise
+    return Logs(debug, stats, settings.debug_log.level)
