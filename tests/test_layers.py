@@ -1,0 +1,166 @@
+"""The rules of ARCHITECTURE.md and of the house style, walked over every source module: who may import whom, what has
+no clock and no socket, how large a thing may be, and that each module has the test that mirrors it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.kit import source
+from tests.kit.source import Module, within
+
+ROOT = Path(__file__).parents[1]
+MODULES = source.load(ROOT, ("proxyd", "workers"))
+
+SANS_IO = (
+    "workers.wire",
+    "workers.policy",
+    "workers.session",
+    "workers.uftp",
+    "workers.engine",
+    "workers.deadlines",
+    "workers.net.segments",
+    "proxyd.daemon.roster",
+    "proxyd.daemon.rollout",
+)
+"""Pure: the clock, entropy and sockets come in as arguments, datagrams and log records go out as values."""
+IO_MODULES = frozenset(
+    {"socket", "os", "time", "random", "secrets", "logging", "select", "selectors", "mmap", "signal"}
+)
+HEAVY_MODULES = frozenset({"subprocess", "threading", "asyncio", "ctypes"})
+
+CTYPES_HOMES = ("workers.net.mmsg", "workers.net.cbpf", "workers.sandbox", "proxyd.daemon.capabilities")
+
+# What each part of the parent's side may import of the children's; the longest row that fits a module is its own.
+PARENT_MAY_IMPORT = {
+    "proxyd": ("workers.contract", "workers.errors"),
+    "proxyd.config": ("workers.contract", "workers.errors", "workers.policy"),
+    "proxyd.cli.test_udp": ("workers.contract", "workers.errors", "workers.policy"),
+    "proxyd.daemon.spawn": ("workers",),
+}
+
+BROAD_EXCEPT_HOMES = ("workers.loop", "workers.boot", "proxyd.cli")
+"""The turn of the loop, a child's main, a command's main: each writes the traceback to the log."""
+
+FORBIDDEN_MODULES = frozenset({"util", "utils", "helper", "helpers", "common", "misc", "manager", "tools"})
+FORBIDDEN_WORDS = {
+    "packet": "datagram",
+    "pkt": "datagram",
+    "pdu": "message",
+    "whitelist": "rule",
+    "blacklist": "rule",
+    "slave": "worker",
+    "buf": "slot or arena",
+    "conn": "session",
+    "mgr": "what it does",
+    "tmp": "what it holds",
+}
+KERNEL_WORDS = ("packet_info", "pktinfo", "packetinfo", "packet_count")
+
+WITHOUT_MIRROR: dict[str, str] = {
+    "proxyd.errors": "data only; each error's text is tested where it is raised",
+    "workers.errors": "data only; each error is tested where it is raised",
+    "workers.contract.context": "data only: what a worker is given",
+    "workers.contract.exitcodes": "data only; each status is tested where a child ends",
+    "workers.contract.messages": "data only; encoding and bounds are tested in test_channel",
+    "workers.contract.settings": "data only; filled and tested by proxyd.config.compiler",
+}
+
+
+def every(modules: list[Module]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("module", modules, ids=[module.name for module in modules])
+
+
+def holds(module: Module, *rules: Callable[..., list[str]]) -> None:
+    findings = [f"{module.path}: {finding}" for rule in rules for finding in rule(module.tree)]
+    assert not findings, "\n".join(findings)
+
+
+def forbidden_imports(module: Module, forbidden: Callable[[str], bool]) -> list[str]:
+    return [f"{module.path}:{line} imports {name}" for name, line in source.imports(module.tree) if forbidden(name)]
+
+
+def parent_may_import(module: Module, name: str) -> bool:
+    row = max((package for package in PARENT_MAY_IMPORT if within(module.name, package)), key=len)
+    # `from workers.contract import settings` names `workers.contract`; `from workers import contract` names `workers`
+    # alone first, which says nothing yet.
+    return not within(name, "workers") or name == "workers" or any(within(name, ok) for ok in PARENT_MAY_IMPORT[row])
+
+
+@every([module for module in MODULES if within(module.name, "workers")])
+def test_the_childrens_side_never_imports_the_parents(module: Module) -> None:
+    assert not forbidden_imports(module, lambda name: within(name, "proxyd"))
+
+
+@every([module for module in MODULES if within(module.name, "proxyd")])
+def test_the_parents_side_imports_only_what_it_may_of_the_childrens(module: Module) -> None:
+    assert not forbidden_imports(module, lambda name: not parent_may_import(module, name))
+
+
+@every([module for module in MODULES if any(within(module.name, pure) for pure in SANS_IO)])
+def test_a_pure_module_does_no_io(module: Module) -> None:
+    assert not forbidden_imports(module, lambda name: name.split(".")[0] in IO_MODULES | HEAVY_MODULES)
+    assert not forbidden_imports(module, lambda name: within(name, "workers.net") and name != "workers.net.segments")
+    holds(module, source.clock_reads)
+
+
+@every([module for module in MODULES if within(module.name, "workers.session") or within(module.name, "workers.uftp")])
+def test_the_two_engines_never_import_each_other(module: Module) -> None:
+    other = "workers.uftp" if within(module.name, "workers.session") else "workers.session"
+    assert not forbidden_imports(module, lambda name: within(name, other))
+
+
+@every(MODULES)
+def test_foreign_calls_and_cryptography_stay_in_their_homes(module: Module) -> None:
+    if module.name not in CTYPES_HOMES:
+        assert not forbidden_imports(module, lambda name: within(name, "ctypes"))
+    if module.name not in ("workers.uftp.keys", "workers.uftp.seal"):
+        assert not forbidden_imports(module, lambda name: within(name, "cryptography"))
+
+
+@every(MODULES)
+def test_imports_are_absolute_and_at_the_top(module: Module) -> None:
+    holds(module, source.relative_imports, source.imports_in_functions)
+
+
+@every([module for module in MODULES if not any(within(module.name, home) for home in BROAD_EXCEPT_HOMES)])
+def test_no_handler_swallows_our_own_mistakes(module: Module) -> None:
+    holds(module, source.broad_excepts)
+
+
+@every(MODULES)
+def test_nothing_is_larger_than_the_hard_stops(module: Module) -> None:
+    holds(module, source.oversized)
+
+
+@every(MODULES)
+def test_names_are_the_houses(module: Module) -> None:
+    assert module.path.stem not in FORBIDDEN_MODULES
+    findings = [
+        f"{module.path}:{line} {name}: say {FORBIDDEN_WORDS[word]}"
+        for name, line in source.defined_names(module.tree)
+        for word in sorted(source.words(name) & FORBIDDEN_WORDS.keys())
+        if not any(allowed in name.lower() for allowed in KERNEL_WORDS)
+    ]
+    assert not findings, "\n".join(findings)
+
+
+@every([module for module in MODULES if not source.is_empty(module.tree)])
+def test_every_module_has_its_mirror_test_or_a_reason(module: Module) -> None:
+    mirror = ROOT / "tests" / module.path.with_name(f"test_{module.path.name}")
+    if module.name in WITHOUT_MIRROR:
+        assert not mirror.exists(), f"{module.name} has a test now: take it from the list"
+    else:
+        assert mirror.exists(), f"{mirror.relative_to(ROOT)} is missing"
+
+
+def test_the_list_of_modules_without_a_test_names_only_modules_that_exist() -> None:
+    assert set(WITHOUT_MIRROR) <= {module.name for module in MODULES}
+
+
+def test_both_sides_were_found() -> None:
+    names = {module.name for module in MODULES}
+    assert {"proxyd.errors", "workers.errors", "workers.contract.settings"} <= names
