@@ -1,0 +1,95 @@
+# shellcheck shell=bash
+# Sourced by the other scripts: makes .venv and installs the project into it, once; later calls return at once.
+# `environment [EXTRA…]` wants the project with these extras of pyproject.toml; `packages PROGRAM:PACKAGE…` wants programs.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+VENV=$ROOT/.venv
+
+say() { printf '%s\n' "$*" >&2; }
+die() {
+    say "${0##*/}: $*"
+    exit 1
+}
+
+# The first Python that is new enough.
+find_python() {
+    local candidate
+    for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    die "Python 3.11 or later is needed (Debian 12 and later: apt install python3 python3-venv)"
+}
+
+# Debian packages by name. Services that come with them are not started. Ordinary users are told what to ask for.
+install_packages() {
+    [ "$(id -u)" = 0 ] || return 1
+    command -v apt-get >/dev/null || return 1
+    say "installing: $*"
+    local policy=/usr/sbin/policy-rc.d status=0 ours=
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy" && ours=yes
+    fi
+    apt-get -qq update </dev/null >&2 || say "package lists could not be renewed, going on with what there is"
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" </dev/null >&2 || status=$?
+    [ -z "$ours" ] || rm -f "$policy"
+    return "$status"
+}
+
+# What is missing of PROGRAM:PACKAGE pairs is installed where we may; where not, its tests are skipped with their reason.
+packages() {
+    local pair missing=()
+    for pair in "$@"; do
+        PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+    done
+    [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}" || say "not installed: ${missing[*]}"
+}
+
+# A venv that was moved with its folder, or whose Python has gone, is no good.
+venv_works() {
+    "$VENV/bin/python" -c '' 2>/dev/null && [[ $(head -n 1 "$VENV/bin/pip" 2>/dev/null) == "#!$VENV/"* ]]
+}
+
+make_venv() {
+    venv_works && return
+    local python
+    python=$(find_python) || exit 1
+    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        install_packages python3-venv || die "the module venv is missing (apt install python3-venv)"
+    fi
+    say "making .venv with $("$python" --version)"
+    "$python" -m venv --clear "$VENV" || die "cannot make $VENV"
+}
+
+# Every wanted extra was installed for this pyproject.toml already.
+is_current() {
+    local extra
+    for extra in "$@"; do
+        [ "$(cat "$VENV/.installed-$extra" 2>/dev/null)" = "$WANTED" ] || return 1
+    done
+    venv_works
+}
+
+environment() {
+    local WANTED extras extra
+    WANTED=$(sha256sum <"$ROOT/pyproject.toml")
+    is_current base "$@" && return
+    if ! mkdir -p "$VENV" || [ ! -w "$VENV" ]; then
+        die "cannot write to $VENV: use a copy of the project that is yours"
+    fi
+    exec 9<"$ROOT/pyproject.toml" # Two scripts at once: the second waits for the first, then finds all done.
+    flock 9
+    if ! is_current base "$@"; then
+        make_venv
+        extras=$(IFS=,; printf '%s' "$*")
+        say "installing proxyd${extras:+ with $extras} and what it needs into .venv"
+        "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -e "$ROOT${extras:+[$extras]}" </dev/null ||
+            die "installation failed, see above"
+        for extra in base "$@"; do
+            printf '%s' "$WANTED" >"$VENV/.installed-$extra"
+        done
+    fi
+    exec 9<&-
+}
