@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # Sourced by the other scripts: makes .venv and installs the project into it, once; later calls return at once.
-# `environment [EXTRA…]` wants the project with these extras of pyproject.toml; `packages PROGRAM:PACKAGE…` wants programs.
+#
+# environment base | EXTRA…     wants the project, with these extras of pyproject.toml
+# packages PROGRAM:PACKAGE…     wants programs
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 VENV=$ROOT/.venv
@@ -63,6 +65,13 @@ make_venv() {
     "$python" -m venv --clear "$VENV" || die "cannot make $VENV"
 }
 
+mark_current() {
+    local extra
+    for extra in "$@"; do
+        printf '%s' "$WANTED" >"$VENV/.installed-$extra"
+    done
+}
+
 # Every wanted extra was installed for this pyproject.toml already.
 is_current() {
     local extra
@@ -73,23 +82,23 @@ is_current() {
 }
 
 environment() {
-    local WANTED extras extra
+    local WANTED extras=
     WANTED=$(sha256sum <"$ROOT/pyproject.toml")
-    is_current base "$@" && return
+    is_current "$@" && return
     if ! mkdir -p "$VENV" || [ ! -w "$VENV" ]; then
         die "cannot write to $VENV: use a copy of the project that is yours"
     fi
     exec 9<"$ROOT/pyproject.toml" # Two scripts at once: the second waits for the first, then finds all done.
     flock 9
-    if ! is_current base "$@"; then
+    if ! is_current "$@"; then
         make_venv
-        extras=$(IFS=,; printf '%s' "$*")
-        say "installing proxyd${extras:+ with $extras} and what it needs into .venv"
-        "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -e "$ROOT${extras:+[$extras]}" </dev/null ||
+        if [ "$*" != base ]; then
+            extras=[$(IFS=,; printf '%s' "$*")]
+        fi
+        say "installing proxyd$extras and what it needs into .venv"
+        "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -e "$ROOT$extras" </dev/null ||
             die "installation failed, see above"
-        for extra in base "$@"; do
-            printf '%s' "$WANTED" >"$VENV/.installed-$extra"
-        done
+        mark_current base "$@"
     fi
     exec 9<&-
 }

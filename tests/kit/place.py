@@ -51,7 +51,7 @@ class Place:
 
     def follow(self, path: Path) -> Process:
         """Follow a growing (or not yet existing) text file: a program whose lines are the file's lines."""
-        return self.popen(["sh", "-c", 'exec tail -n +1 -F "$0" 2>/dev/null', path])
+        return self.popen(["sh", "-c", 'exec tail -s 0.05 -n +1 -F "$0" 2>/dev/null', path])
 
     def call(self, function: Callable[[], Result]) -> Result:
         """Return function(), called where the sockets it makes belong to this place."""

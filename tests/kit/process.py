@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import IO
 
 DEFAULT_WAIT_S = 20.0
+READER_WAIT_S = 0.3
+"""How long to wait, once a program has ended, for one of its children that keeps the pipe open."""
 
 
 class ProcessError(AssertionError):
@@ -126,7 +128,7 @@ class Process:
             status = self._popen.wait(within_s)
         except subprocess.TimeoutExpired:
             raise ProcessError(f"{self.argv} did not end within {within_s:g} s, printed:\n{self.output}") from None
-        self._reader.join(1.0)  # A grandchild that keeps the pipe open must not keep us.
+        self._reader.join(READER_WAIT_S)
         return status
 
     def stop(self, within_s: float = DEFAULT_WAIT_S) -> int:
@@ -142,7 +144,7 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
             self._popen.wait()
-            self._reader.join(1.0)
+            self._reader.join(READER_WAIT_S)
             if self._popen.stdin is not None:
                 with contextlib.suppress(BrokenPipeError):
                     self._popen.stdin.close()

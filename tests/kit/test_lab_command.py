@@ -1,0 +1,47 @@
+"""The command as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.kit.place import Place
+from tests.kit.requirement import requires_namespaces
+
+ROOT = Path(__file__).parents[2]
+NAME = f"pxd-hand-{os.getpid()}"
+
+
+def command(here: Place, *words: str) -> tuple[int, str]:
+    done = here.run(
+        ["env", f"PYTHONPATH={ROOT}", f"LAB_NAME={NAME}", sys.executable, "-m", "tests.kit.lab_command", *words],
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@requires_namespaces
+def test_up_lasts_until_down(here: Place) -> None:
+    try:
+        assert command(here, "client", "true") == (1, "there is no laboratory: scripts/lab up\n")
+        status, text = command(here, "up")
+        assert status == 0
+        assert "10.77.1.2" in text
+        status, text = command(here, "proxy", "ip", "-br", "addr")
+        assert status == 0
+        assert "10.77.2.1/24" in text
+        assert command(here, "up")[0] == 1
+        assert command(here, "server", "sh", "-c", "exit 3")[0] == 3
+    finally:
+        assert command(here, "down") == (0, "")
+    assert not list(Path("/run/netns").glob(f"{NAME}-*"))
+
+
+@pytest.mark.parametrize("words", [(), ("sideways",), ("client",), ("up", "now")])
+def test_another_word_shows_the_usage(here: Place, words: tuple[str, ...]) -> None:
+    status, text = command(here, *words)
+    assert status == 64
+    assert "scripts/lab up" in text
