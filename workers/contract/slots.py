@@ -74,7 +74,7 @@ class DropReason(IntEnum):
     TABLE_FULL = 1
     NO_PLUG_TO = 2
     NO_TARGET = 3
-    """The target has no address of a usable version, or is this listener itself."""
+    """The target's name has no address now."""
     SETUP = 4
     """The session's socket could not be made: descriptors, ports or memory ran out, or no route."""
     LIMIT = 5
@@ -161,6 +161,12 @@ class Region:
         """Return how many sessions the worker has open."""
         return self.words[Counter.SESSIONS]
 
+    def unmap(self) -> None:
+        """Take the region out of this process's memory, for good; other processes keep theirs."""
+        self.words.release()
+        self.memory.close()
+        os.close(self.fd)
+
     def reset(self) -> None:
         """Forget the sessions of a dead worker; its counters stay, so that sums only grow.
 
@@ -168,7 +174,7 @@ class Region:
         """
         self.words[Counter.SESSIONS] = 0
         self.words[Counter.PERMITS] = 0
-        for slot in range(self.words[Counter.TOP]):
+        for slot in range(min(self.words[Counter.TOP], self.slot_count)):
             start = self.offset(slot)
             if self.memory[start]:
                 self.memory[start] = 0

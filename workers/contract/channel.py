@@ -1,0 +1,161 @@
+"""The channel between the parent and one child: a pair of connected sockets, one message a datagram.
+
+Both ends are non-blocking. Whatever arrives is decoded with its type, and its bounds are checked: for the parent, a
+child's word is untrusted input. An end whose other side is gone says so by ChannelClosedError, sending as receiving.
+LocalChannel stands in for a child's end where one process does everything.
+Source: unix(7), SOCK_SEQPACKET.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import msgspec
+
+from workers.contract.messages import MAX_BATCH_RECORDS, MAX_MESSAGE_BYTES, FromChild, LogBatch, Names, ToChild
+from workers.errors import ContractError
+
+_Incoming = TypeVar("_Incoming")
+_Outgoing = TypeVar("_Outgoing")
+
+_FULL = frozenset((errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM))
+_ADDRESS_BYTES = {4: 4, 6: 16}
+_FIELD_TYPES = frozenset((str, int, bytes, type(None)))
+_encoder = msgspec.msgpack.Encoder()
+
+
+class ChannelClosedError(ContractError):
+    """The other end of the channel is gone."""
+
+
+class Channel(Generic[_Incoming, _Outgoing]):
+    """One end of a channel. It owns its socket; close() is the last thing done with it."""
+
+    def __init__(self, sock: socket.socket, decoder: msgspec.msgpack.Decoder[Any]) -> None:
+        self._socket = sock
+        self._decoder = decoder
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on, -1 when closed."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close this end; the other end then finds it gone."""
+        self._socket.close()
+
+    def send(self, message: _Outgoing) -> bool:
+        """Send without blocking; return False, having sent nothing, when the channel is full.
+
+        Raises ChannelClosedError when the other end is gone, ContractError when the message is too long for it.
+        """
+        data = _encoder.encode(message)
+        if len(data) > MAX_MESSAGE_BYTES:
+            raise ContractError(f"a message of {len(data)} bytes, at most {MAX_MESSAGE_BYTES} may be sent")
+        try:
+            self._socket.send(data)
+        except OSError as error:
+            if error.errno in _FULL:
+                return False
+            raise ChannelClosedError(f"the other end is gone: {error.strerror}") from error
+        return True
+
+    def receive(self) -> _Incoming | None:
+        """Return the next message, None when none waits.
+
+        Raises ChannelClosedError when the other end is gone, ContractError for what is not a message it may send.
+        """
+        try:
+            data = self._socket.recv(MAX_MESSAGE_BYTES + 1)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise ChannelClosedError(f"the other end is gone: {error.strerror}") from error
+        if not data:
+            raise ChannelClosedError("the other end is gone")
+        return self._decode(data)
+
+    def _decode(self, data: bytes) -> _Incoming:
+        if len(data) > MAX_MESSAGE_BYTES:
+            raise ContractError(f"a message longer than {MAX_MESSAGE_BYTES} bytes")
+        try:
+            message = self._decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise ContractError(f"not a message: {error}") from error
+        check = _BOUNDS.get(type(message))
+        if check is not None:
+            check(message)
+        checked: _Incoming = message
+        return checked
+
+
+ParentEnd: TypeAlias = Channel[FromChild, ToChild]
+ChildEnd: TypeAlias = Channel[ToChild, FromChild]
+
+
+def open_channel() -> tuple[ParentEnd, ChildEnd]:
+    """Make a channel; return the parent's end and the child's. Raises OSError when descriptors ran out."""
+    parent, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    parent.setblocking(False)
+    child.setblocking(False)
+    from_child: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(FromChild)
+    to_child: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(ToChild)
+    return Channel(parent, from_child), Channel(child, to_child)
+
+
+class LocalChannel:
+    """A child's end where parent and child are one process: what is sent is handed over at once.
+
+    deliver: takes each message. wait_on: a descriptor of the parent's part, or -1; when it is readable the loop calls
+    receive, which calls poll to let the parent's part do its work. first: messages that wait from the beginning.
+    """
+
+    def __init__(
+        self,
+        deliver: Callable[[FromChild], None],
+        wait_on: int = -1,
+        poll: Callable[[], None] | None = None,
+        first: Iterable[ToChild] = (),
+    ) -> None:
+        self._deliver = deliver
+        self._wait_on = wait_on
+        self._poll = poll
+        self._waiting = list(first)
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on, -1 where nothing will ever come."""
+        return self._wait_on
+
+    def send(self, message: FromChild) -> bool:
+        """Hand the message over; always True."""
+        self._deliver(message)
+        return True
+
+    def receive(self) -> ToChild | None:
+        """Let the parent's part work; return the next message, None when none waits."""
+        if self._poll is not None:
+            self._poll()
+        return self._waiting.pop(0) if self._waiting else None
+
+
+def _check_batch(message: LogBatch) -> None:
+    if len(message.records) > MAX_BATCH_RECORDS:
+        raise ContractError(f"{len(message.records)} records in a batch, at most {MAX_BATCH_RECORDS} are taken")
+    if message.shed < 0:
+        raise ContractError("a negative count of records shed")
+    for record in message.records:
+        for value in record.fields:
+            if type(value) not in _FIELD_TYPES:
+                raise ContractError(f"a field of type {type(value).__name__} in {record.event[:40]!r}")
+
+
+def _check_names(message: Names) -> None:
+    for name, addresses in message.addresses.items():
+        for version, value in addresses:
+            if _ADDRESS_BYTES.get(version) != len(value):
+                raise ContractError(f"name {name!r}: not an address of IP version {version}")
+
+
+_BOUNDS: dict[type, Callable[[Any], None]] = {LogBatch: _check_batch, Names: _check_names}

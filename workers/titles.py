@@ -1,0 +1,30 @@
+"""The process title of a child, as ps shows it: what it is, which proxy it belongs to, how many sessions it has."""
+
+from __future__ import annotations
+
+import setproctitle
+
+REFRESH_NS = 1_000_000_000
+"""A title is rewritten at most this often."""
+
+
+class WorkerTitle:
+    """One worker's title, kept up to date by its loop."""
+
+    def __init__(self, index: int, proxy: str) -> None:
+        self._prefix = f"udp-proxy: worker {index} {proxy}"
+        self._shown = -1
+        self._next_ns = 0
+
+    def update(self, sessions: int, now_ns: int) -> None:
+        """Show the number of sessions, unless it stands there already or was changed less than a second ago."""
+        if sessions == self._shown or now_ns < self._next_ns:
+            return
+        self._shown = sessions
+        self._next_ns = now_ns + REFRESH_NS
+        setproctitle.setproctitle(f"{self._prefix}, {sessions} session{'' if sessions == 1 else 's'}")
+
+
+def show_title(child: str, proxy: str) -> None:
+    """Set the title of a child that has no sessions, as `udp-proxy: resolver NAME`."""
+    setproctitle.setproctitle(f"udp-proxy: {child} {proxy}")
