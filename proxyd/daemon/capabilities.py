@@ -1,0 +1,134 @@
+"""The parent's capabilities: which a configuration needs, which of them are missing, which are kept while it runs.
+
+Kept, because a child may have to be replaced at any time: CAP_SETUID, CAP_SETGID, CAP_SYS_CHROOT and CAP_SETPCAP, by
+which the child gives up its own; CAP_KILL, to end a child that is another user by then. Everything else is dropped for
+good, CAP_DAC_OVERRIDE among it: a log file that is to be reopened must be root's by ordinary permissions.
+Source: capabilities(7), capset(2), prctl(2); linux/capability.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+from proxyd.errors import SetupError
+from workers.contract.settings import Settings
+
+
+class Capability(IntEnum):
+    """The capabilities that matter here, by their number in linux/capability.h."""
+
+    CAP_KILL = 5
+    CAP_SETGID = 6
+    CAP_SETUID = 7
+    CAP_SETPCAP = 8
+    CAP_NET_BIND_SERVICE = 10
+    CAP_NET_ADMIN = 12
+    CAP_SYS_CHROOT = 18
+    CAP_SYS_RESOURCE = 24
+
+
+KEPT = frozenset(
+    (
+        Capability.CAP_KILL,
+        Capability.CAP_SETGID,
+        Capability.CAP_SETUID,
+        Capability.CAP_SETPCAP,
+        Capability.CAP_SYS_CHROOT,
+    )
+)
+_VERSION_3 = 0x2008_0522
+_PR_CAPBSET_READ = 23
+_PR_CAPBSET_DROP = 24
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_CLEAR_ALL = 4
+_UNPRIVILEGED_PORT = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+
+
+class _Header(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _Data(ctypes.Structure):
+    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_capget = _libc.capget
+_capget.argtypes = (ctypes.POINTER(_Header), ctypes.POINTER(_Data))
+_capget.restype = ctypes.c_int
+_capset = _libc.capset
+_capset.argtypes = (ctypes.POINTER(_Header), ctypes.POINTER(_Data))
+_capset.restype = ctypes.c_int
+_prctl = _libc.prctl
+_prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+_prctl.restype = ctypes.c_int
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A capability a configuration needs, and for what."""
+
+    capability: Capability
+    purpose: str
+
+
+def held() -> frozenset[int]:
+    """Return the numbers of the capabilities that this process can use."""
+    data = (_Data * 2)()
+    _check("capget", _capget(ctypes.byref(_Header(_VERSION_3, 0)), data))
+    effective = data[0].effective | data[1].effective << 32
+    return frozenset(number for number in range(64) if effective >> number & 1)
+
+
+def needs(settings: Settings, changes_user: bool) -> list[Need]:
+    """Return what the configuration needs beyond an ordinary user's rights. changes_user: children get other ids."""
+    first_free = int(_UNPRIVILEGED_PORT.read_text())
+    found = []
+    low = [listener.port for listener in settings.listeners if 0 < listener.port < first_free]
+    if low:
+        found.append(Need(Capability.CAP_NET_BIND_SERVICE, f"port {low[0]}"))
+    if any(listener.transparent for listener in settings.listeners):
+        found.append(Need(Capability.CAP_NET_ADMIN, "a transparent listener"))
+    if changes_user:
+        found.append(Need(Capability.CAP_SETUID, "app-user"))
+        found.append(Need(Capability.CAP_SETGID, "app-user"))
+    if settings.chroot_dir is not None:
+        found.append(Need(Capability.CAP_SYS_CHROOT, "chroot-dir"))
+    return found
+
+
+def require(wanted: list[Need]) -> None:
+    """Raise SetupError naming every capability that is wanted and not held."""
+    have = held()
+    missing = [need for need in wanted if need.capability not in have]
+    if missing:
+        names = ", ".join(f"{need.capability.name} is needed for {need.purpose}" for need in missing)
+        raise SetupError("check capabilities", names)
+
+
+def drop_all_but(kept: frozenset[Capability] = KEPT) -> None:
+    """Drop every capability but these, of those held, from all sets. Raises SetupError when the kernel refuses."""
+    have = held()
+    if Capability.CAP_SETPCAP in have:
+        _drop_bounding(kept)
+    mask = sum(1 << capability for capability in kept if capability in have)
+    data = (_Data * 2)(_Data(mask & 0xFFFF_FFFF, mask & 0xFFFF_FFFF, 0), _Data(mask >> 32, mask >> 32, 0))
+    _check("capset", _capset(ctypes.byref(_Header(_VERSION_3, 0)), data))
+    _check("prctl", _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))
+
+
+def _drop_bounding(kept: frozenset[Capability]) -> None:
+    capability = 0
+    while (state := _prctl(_PR_CAPBSET_READ, capability, 0, 0, 0)) >= 0:
+        if state and capability not in kept:
+            _check("prctl", _prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0))
+        capability += 1
+
+
+def _check(call: str, result: int) -> None:
+    if result < 0:
+        raise SetupError(f"drop capabilities: {call}", os.strerror(ctypes.get_errno()))

@@ -1,0 +1,245 @@
+"""The children as processes: forked, listened to, buried and replaced; the roster says which of these when.
+
+What a child says is untrusted input: a message that is none, or that its state does not permit, costs it its life.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.roster import Child, Role, Roster, State, Verdict
+from proxyd.daemon.shared import Shared
+from proxyd.logs.relay import MisbehavedError
+from workers.contract.channel import ChannelClosedError, ParentEnd
+from workers.contract.exitcodes import ExitCode
+from workers.contract.messages import Failed, FromChild, LogBatch, Names, Ready
+from workers.errors import ContractError
+
+_BURST = 64
+"""Messages taken from one child before others have their turn."""
+_LAST_WORDS = 1024
+"""Messages taken from a child that is dead: its channel holds fewer."""
+_RETRY_NS = 1_000_000_000
+_EVERYBODY = frozenset(Role)
+_RESOLVER = frozenset((Role.RESOLVER,))
+
+_PERMITTED: dict[type, tuple[frozenset[Role], frozenset[State]]] = {
+    LogBatch: (_EVERYBODY, frozenset((State.STARTING, State.READY, State.STOPPING))),
+    Ready: (_EVERYBODY, frozenset((State.STARTING, State.STOPPING))),
+    Failed: (_EVERYBODY, frozenset((State.STARTING, State.STOPPING))),
+    Names: (_RESOLVER, frozenset((State.READY, State.STOPPING))),
+}
+"""Who may say what, and when."""
+
+
+class Journal(Protocol):
+    """The log, as far as the parent writes to it."""
+
+    @property
+    def level(self) -> int:
+        """The level of the debug log."""
+        ...
+
+    def note(self, event: str, *fields: str | int | bytes | None) -> None:
+        """Write an event of workers.contract.catalogue."""
+        ...
+
+
+class Forks(Protocol):
+    """Makes processes for children."""
+
+    def fork(self, child: Child, level: int) -> tuple[int, ParentEnd]:
+        """Return the process and our end of its channel. Raises OSError."""
+        ...
+
+
+class Crew:
+    """The processes of a roster's children, and our ends of their channels.
+
+    relay: takes a child's log batch and its process. ending: why the proxy has to end, None as long as it has not.
+    The epoll object is the loop's; descriptors of channels are added and removed here.
+    """
+
+    def __init__(
+        self,
+        roster: Roster,
+        spawner: Forks,
+        shared: Shared,
+        journal: Journal,
+        relay: Callable[[LogBatch, int], None],
+        epoll: select.epoll,
+    ) -> None:
+        self.roster = roster
+        self.ending: Ending | None = None
+        self._spawner = spawner
+        self._shared = shared
+        self._journal = journal
+        self._relay = relay
+        self._epoll = epoll
+        self._channels: dict[Child, ParentEnd] = {}
+        self._by_descriptor: dict[int, Child] = {}
+        self._failed: dict[Child, Failed] = {}
+        self._names: Names | None = None
+        self._owed: set[Child] = set()
+        self._handlers: dict[type, Callable[[Child, Any], None]] = {
+            LogBatch: self._handle_batch,
+            Ready: self._handle_ready,
+            Failed: self._handle_failed,
+            Names: self._handle_names,
+        }
+
+    def start_due(self, now_ns: int) -> None:
+        """Fork the children that are due."""
+        for child in self.roster.due(now_ns):
+            try:
+                process, channel = self._spawner.fork(child, self._journal.level)
+            except OSError as error:
+                self._journal.note("child-failed", child.name, "fork", error.strerror or str(error))
+                child.due_ns = now_ns + _RETRY_NS
+                if not self.roster.started:
+                    self._end(ExitStatus.UNAVAILABLE, f"fork {child.name}: {error.strerror}")
+                return
+            self.roster.handle_forked(child, process)
+            self._channels[child] = channel
+            self._by_descriptor[channel.fileno()] = child
+            self._epoll.register(channel.fileno(), select.EPOLLIN)
+            self._journal.note("child-started", child.name, process)
+
+    def receive(self, descriptor: int, limit: int = _BURST) -> None:
+        """Take what the child behind a channel's descriptor says, at most limit messages."""
+        child = self._by_descriptor.get(descriptor)
+        if child is None:
+            return
+        for _ in range(limit):
+            try:
+                message = self._channels[child].receive()
+            except ChannelClosedError:
+                # Nobody can end it orderly now; one that is ending anyway keeps its exit status.
+                self._close_channel(child)
+                self._send_signal(child, signal.SIGKILL)
+                return
+            except ContractError as error:
+                self._disown(child, str(error))
+                return
+            if message is None:
+                return
+            self._handle(child, message)
+            if child not in self._channels:
+                return
+
+    def hand_out_names(self) -> None:
+        """Send the newest addresses of names to the workers that have not got them yet."""
+        if self._names is None:
+            return
+        for child in list(self._owed):
+            try:
+                if self._channels[child].send(self._names):
+                    self._owed.discard(child)
+            except (ContractError, KeyError):
+                self._owed.discard(child)
+
+    def reap(self, now_ns: int) -> None:
+        """Bury the children that ended, and note what follows."""
+        for child in self.roster.alive:
+            if os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                self._bury(child, now_ns)
+
+    def stop(self) -> None:
+        """Ask every child to end."""
+        self.roster.handle_stop()
+        self.signal_all(signal.SIGTERM)
+
+    def signal_all(self, number: int) -> None:
+        """Send a signal to every child."""
+        for child in self.roster.alive:
+            self._send_signal(child, number)
+
+    def _handle(self, child: Child, message: FromChild) -> None:
+        roles, states = _PERMITTED[type(message)]
+        if child.role not in roles or child.state not in states:
+            self._disown(
+                child, f"{type(message).__name__} is not permitted to a {child.state.value} {child.role.value}"
+            )
+            return
+        self._handlers[type(message)](child, message)
+
+    def _handle_batch(self, child: Child, batch: LogBatch) -> None:
+        try:
+            self._relay(batch, child.pid)
+        except MisbehavedError as error:
+            self._disown(child, str(error))
+
+    def _handle_ready(self, child: Child, _message: Ready) -> None:
+        self.roster.handle_ready(child)
+        if child.role is Role.WORKER:
+            self._owed.add(child)
+
+    def _handle_failed(self, child: Child, message: Failed) -> None:
+        self._failed[child] = message
+        self._journal.note("child-failed", child.name, message.step, message.reason)
+
+    def _handle_names(self, _child: Child, names: Names) -> None:
+        self._names = names
+        ready = (child for child in self.roster.alive if child.role is Role.WORKER and child.state is State.READY)
+        self._owed.update(ready)
+
+    def _bury(self, child: Child, now_ns: int) -> None:
+        process = child.pid
+        # Its last words are taken while it is a zombie: until it is waited for, its number is nobody else's.
+        if child in self._channels:
+            self.receive(self._channels[child].fileno(), _LAST_WORDS)
+        self._close_channel(child)
+        self._owed.discard(child)
+        if child.role is Role.WORKER:
+            self._shared.reclaim(child.index)
+        exit_code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        verdict = self.roster.handle_death(child, exit_code, now_ns)
+        failed = self._failed.pop(child, None)
+        if verdict is Verdict.EXPECTED:
+            return
+        how = describe_exit(exit_code)
+        self._journal.note("child-ended", child.name, process, how)
+        if verdict is Verdict.TOO_MANY:
+            self._journal.note("too-many-deaths")
+            self._end(ExitStatus.SOFTWARE, "too many terminated children")
+        elif verdict is Verdict.FATAL:
+            status = ExitStatus.SOFTWARE if self.roster.started else ExitStatus.UNAVAILABLE
+            why = f"{failed.step}: {failed.reason}" if failed else how
+            self._end(status, f"{child.name} cannot start: {why}")
+
+    def _end(self, status: ExitStatus, reason: str) -> None:
+        if self.ending is None:
+            self.ending = Ending(status, reason)
+
+    def _disown(self, child: Child, reason: str) -> None:
+        self._journal.note("child-misbehaved", child.name, reason)
+        self._close_channel(child)
+        self._send_signal(child, signal.SIGKILL)
+
+    def _close_channel(self, child: Child) -> None:
+        channel = self._channels.pop(child, None)
+        if channel is not None:
+            self._epoll.unregister(channel.fileno())
+            del self._by_descriptor[channel.fileno()]
+            channel.close()
+
+    def _send_signal(self, child: Child, number: int) -> None:
+        if child.pid:
+            os.kill(child.pid, number)
+
+
+def describe_exit(exit_code: int) -> str:
+    """Return a child's end in words. exit_code: its status; minus the signal that killed it."""
+    if exit_code < 0:
+        return f"killed by {_SIGNAL_NAMES.get(-exit_code, f'signal {-exit_code}')}"
+    meaning = _CODE_NAMES.get(exit_code)
+    return f"exit status {exit_code}" + (f" ({meaning})" if meaning else "")
+
+
+_SIGNAL_NAMES = {int(number): number.name for number in signal.Signals}
+_CODE_NAMES = {int(code): code.name.lower() for code in ExitCode}

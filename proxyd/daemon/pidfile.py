@@ -1,0 +1,102 @@
+"""The pidfile: which process is the proxy, and the lock that keeps a second one from starting.
+
+The lock (flock) lies on the file itself and lasts as long as the process; a file without a lock is stale, whatever
+stands in it. The file appears with its content in one step. The lock is the open descriptor's: children must close it.
+Source: flock(2), link(2), rename(2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+from proxyd.errors import SetupError
+
+RUN_DIRECTORY = Path("/run")
+_ATTEMPTS = 10
+
+
+def default_path(name: str, directory: Path = RUN_DIRECTORY) -> Path:
+    """Return a proxy's pidfile: /run/udp-proxy-NAME.pid, with the section's name in lower case."""
+    return directory / f"udp-proxy-{name.lower()}.pid"
+
+
+class Pidfile:
+    """A pidfile that this process holds. It must live as long as the process does."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self.descriptor = descriptor
+
+    @classmethod
+    def take(cls, path: Path) -> Pidfile:
+        """Write this process's pidfile and lock it; replace a stale one.
+
+        Raises SetupError when another process holds it, or it cannot be written (PermissionError is its cause then).
+        """
+        try:
+            for _ in range(_ATTEMPTS):
+                taken = _try_to_take(path)
+                if taken is not None:
+                    return cls(path, taken)
+        except OSError as error:
+            raise SetupError(f"pidfile {path}", error.strerror or str(error)) from error
+        raise SetupError(f"pidfile {path}", "other processes keep replacing it")
+
+    def remove(self) -> None:
+        """Remove the file if it is still ours, and let go of the lock. Empties it where it may not be removed."""
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(self.path.stat(), os.fstat(self.descriptor)):
+                try:
+                    self.path.unlink()
+                except PermissionError:
+                    os.ftruncate(self.descriptor, 0)
+        os.close(self.descriptor)
+
+
+def _try_to_take(path: Path) -> int | None:
+    """Make one attempt; return the locked descriptor, None when the file changed meanwhile."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    with contextlib.suppress(FileNotFoundError):
+        fresh.unlink()
+    descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.fchmod(descriptor, 0o644)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        if _put_in_place(fresh, path):
+            return descriptor
+    except BaseException:
+        os.close(descriptor)
+        raise
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            fresh.unlink()
+    os.close(descriptor)
+    return None
+
+
+def _put_in_place(fresh: Path, path: Path) -> bool:
+    """Let path name the fresh file, unless a running process holds it; return whether that was done."""
+    with contextlib.suppress(FileExistsError):
+        path.hardlink_to(fresh)
+        return True
+    try:
+        old = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(old, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(old), path.stat()):
+            return False
+        fresh.rename(path)
+    except BlockingIOError as error:
+        holder = os.read(old, 32).decode(errors="replace").strip()
+        raise SetupError(f"pidfile {path}", f"already running as process {holder or 'unknown'}") from error
+    except FileNotFoundError:
+        return False
+    finally:
+        os.close(old)
+    return True

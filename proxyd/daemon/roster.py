@@ -1,0 +1,174 @@
+"""Who is there: the children of one proxy, what state each is in, and what follows when one ends.
+
+Sans-I/O: what happened comes in with the clock, what is to be done comes out. The state of a child has one writer.
+Source: udpserver(7); UDPS-510.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+
+from workers.contract.exitcodes import ExitCode
+
+BACKOFF_FIRST_NS = 1_000_000_000
+BACKOFF_MAX_NS = 60_000_000_000
+_FATAL_CODES = frozenset(int(code) for code in ExitCode if code.fatal)
+
+
+class Role(Enum):
+    """What a child does."""
+
+    WORKER = "worker"
+    RESOLVER = "resolver"
+
+
+class State(Enum):
+    """Where a child is in its life."""
+
+    DEAD = "dead"
+    STARTING = "starting"
+    READY = "ready"
+    STOPPING = "stopping"
+
+
+class Input(Enum):
+    """What happens to a child."""
+
+    FORKED = "forked"
+    SAID_READY = "said ready"
+    ASKED_TO_STOP = "asked to stop"
+    ENDED = "ended"
+
+
+TRANSITIONS: dict[State, dict[Input, State]] = {
+    State.DEAD: {Input.FORKED: State.STARTING, Input.ASKED_TO_STOP: State.DEAD},
+    State.STARTING: {
+        Input.SAID_READY: State.READY,
+        Input.ASKED_TO_STOP: State.STOPPING,
+        Input.ENDED: State.DEAD,
+    },
+    State.READY: {Input.ASKED_TO_STOP: State.STOPPING, Input.ENDED: State.DEAD},
+    State.STOPPING: {Input.SAID_READY: State.STOPPING, Input.ASKED_TO_STOP: State.STOPPING, Input.ENDED: State.DEAD},
+}
+"""A missing key is a breach of the contract by the child, or our own mistake."""
+
+
+class Verdict(Enum):
+    """What follows from a child's end."""
+
+    REPLACE = "replace"
+    EXPECTED = "expected"
+    """The proxy is stopping: nothing follows."""
+    FATAL = "fatal"
+    """A replacement would only fail the same way: the proxy ends."""
+    TOO_MANY = "too many"
+    """More deaths than the limit allows: the proxy ends."""
+
+
+@dataclass(eq=False, slots=True)
+class Child:
+    """One place on the roster. pid is that of its present process, 0 when there is none."""
+
+    role: Role
+    index: int
+    state: State = State.DEAD
+    pid: int = 0
+    due_ns: int = 0
+    """When a dead child is to be started."""
+    failures: int = field(default=0, repr=False)
+    """Deaths before Ready in a row."""
+
+    @property
+    def name(self) -> str:
+        """The child's name in the log, as `worker 0`."""
+        return f"worker {self.index}" if self.role is Role.WORKER else self.role.value
+
+
+class Roster:
+    """All children of a proxy.
+
+    A ready child that dies is replaced at once; one that keeps dying before it is ready, after 1, 2, 4 … 60 s from the
+    second time on. While the proxy is starting, a child that dies before it was ready ends it: the starting command
+    must learn the truth. respawn_count: so many deaths in respawn_ns are survived.
+    """
+
+    def __init__(self, children: list[Child], respawn_count: int, respawn_ns: int) -> None:
+        self.children = children
+        self.stopping = False
+        self.started = False
+        """Whether all children were ready at one time."""
+        self._respawn_count = respawn_count
+        self._respawn_ns = respawn_ns
+        self._deaths_ns: deque[int] = deque()
+
+    @property
+    def alive(self) -> list[Child]:
+        """The children that have a process."""
+        return [child for child in self.children if child.state is not State.DEAD]
+
+    def by_pid(self, pid: int) -> Child | None:
+        """Return the child with this process, None when it is none of ours."""
+        return next((child for child in self.children if child.pid == pid and pid), None)
+
+    def due(self, now_ns: int) -> list[Child]:
+        """Return the children to be started now."""
+        if self.stopping:
+            return []
+        return [child for child in self.children if child.state is State.DEAD and child.due_ns <= now_ns]
+
+    def next_due_ns(self) -> int | None:
+        """Return when the next child is to be started, None when none is."""
+        if self.stopping:
+            return None
+        return min((child.due_ns for child in self.children if child.state is State.DEAD), default=None)
+
+    def handle_forked(self, child: Child, pid: int) -> None:
+        """Note a child's new process."""
+        self._step(child, Input.FORKED)
+        child.pid = pid
+
+    def permits_ready(self, child: Child) -> bool:
+        """Tell whether the child may say Ready in its state."""
+        return Input.SAID_READY in TRANSITIONS[child.state]
+
+    def handle_ready(self, child: Child) -> None:
+        """Note that a child serves."""
+        self._step(child, Input.SAID_READY)
+        if child.state is State.READY:
+            child.failures = 0
+            self.started = self.started or all(other.state is State.READY for other in self.children)
+
+    def handle_stop(self) -> None:
+        """Note that the proxy is ending: nobody is replaced from now on."""
+        self.stopping = True
+        for child in self.children:
+            self._step(child, Input.ASKED_TO_STOP)
+
+    def handle_death(self, child: Child, exit_code: int, now_ns: int) -> Verdict:
+        """Note a child's end and return what follows. exit_code: its status; minus the signal that killed it."""
+        was_ready = child.state is State.READY
+        self._step(child, Input.ENDED)
+        child.pid = 0
+        if self.stopping:
+            return Verdict.EXPECTED
+        if exit_code in _FATAL_CODES or not (was_ready or self.started):
+            return Verdict.FATAL
+        self._deaths_ns.append(now_ns)
+        while self._deaths_ns[0] <= now_ns - self._respawn_ns:
+            self._deaths_ns.popleft()
+        if len(self._deaths_ns) > self._respawn_count:
+            return Verdict.TOO_MANY
+        child.failures = 0 if was_ready else child.failures + 1
+        child.due_ns = now_ns + _backoff_ns(child.failures)
+        return Verdict.REPLACE
+
+    def _step(self, child: Child, event: Input) -> None:
+        child.state = TRANSITIONS[child.state][event]
+
+
+def _backoff_ns(failures: int) -> int:
+    if failures < 2:
+        return 0
+    return min(BACKOFF_FIRST_NS << min(failures - 2, 6), BACKOFF_MAX_NS)

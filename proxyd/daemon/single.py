@@ -1,0 +1,77 @@
+"""One process that does everything (`singleproc`): for debugging. It confines itself as a worker does.
+
+The parent's part runs inside the worker's loop: the loop waits on the local channel, and every signal passes through
+here before it reaches the loop. Log files cannot be reopened where root or user have changed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.signals import HANDLED, SignalPipe
+from proxyd.daemon.spawn import Estate, WorkerMain, confine_this_process
+from proxyd.daemon.supervisor import LEVEL_STEPS, STOPPING, UNSUPPORTED, refuse_signal, reopen, step_level
+from proxyd.logs.relay import Relay
+from proxyd.logs.setup import Logs
+from workers.contract.channel import LocalChannel
+from workers.contract.exitcodes import ExitCode
+from workers.contract.messages import FromChild, LogBatch
+from workers.errors import WorkerError
+
+_TO_THE_LOOP = frozenset((signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGRTMIN + 1))
+
+
+class SingleProcess:
+    """The parent's part of a process that is its own only worker."""
+
+    def __init__(self, estate: Estate, logs: Logs) -> None:
+        self._estate = estate
+        self._logs = logs
+        self._relay = Relay(logs)
+        self._signals = SignalPipe(frozenset(HANDLED) - {signal.SIGCHLD})
+        self._loop_end, self._our_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._reason = "the loop ended"
+
+    def run(self, main: WorkerMain, on_ready: Callable[[], None]) -> Ending:
+        """Confine this process, and serve until a signal ends it."""
+        channel = LocalChannel(self._take, self._signals.fileno(), self._poll)
+        try:
+            confine_this_process(self._estate.confinement)
+            context = self._estate.context(0, channel, self._loop_end, self._logs.level)
+            on_ready()
+            code = main(context)
+        except WorkerError as error:
+            return Ending(ExitStatus.UNAVAILABLE, str(error))
+        finally:
+            self._signals.close()
+            os.close(self._our_end)
+        status = ExitStatus.OK if code is ExitCode.STOPPED else ExitStatus.SOFTWARE
+        self._logs.note("terminating", self._reason)
+        return Ending(status, self._reason)
+
+    def _take(self, message: FromChild) -> None:
+        if isinstance(message, LogBatch):
+            self._relay.deliver(message, os.getpid(), time.monotonic_ns())
+        self._logs.flush()
+
+    def _poll(self) -> None:
+        for number in self._signals.read():
+            self._answer(number)
+        self._logs.flush()
+
+    def _answer(self, number: int) -> None:
+        if number in UNSUPPORTED:
+            refuse_signal(self._logs, number)
+        elif number == signal.SIGWINCH:
+            reopen(self._logs)
+        elif number in LEVEL_STEPS:
+            step_level(self._logs, number)
+        elif number in STOPPING:
+            self._reason = STOPPING[number]
+            number = signal.SIGTERM
+        if number in _TO_THE_LOOP:
+            os.write(self._our_end, bytes((number,)))

@@ -1,0 +1,101 @@
+"""Forking children: what each is given, and the way from the parent's loop into the child's.
+
+Children are forked, not executed: they share the parent's memory, and a replacement inherits every descriptor the
+parent keeps. This is the only module of the parent's side that knows the children's code.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from proxyd.daemon.roster import Child, Role
+from proxyd.daemon.shared import Shared
+from workers import privilege
+from workers.boot import BootPlan, Serve, run_child
+from workers.contract.channel import ChildEnd, ParentEnd, open_channel
+from workers.contract.confinement import Confinement
+from workers.contract.context import ChannelLike, WorkerContext
+from workers.contract.exitcodes import ExitCode
+from workers.contract.settings import Settings
+
+WorkerMain: TypeAlias = Callable[[WorkerContext], ExitCode]
+"""A worker's loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """All that was set up before the first fork, and that every replacement needs again.
+
+    listeners: [worker][listener], as bind_listeners returns them.
+    """
+
+    settings: Settings
+    listeners: tuple[tuple[socket.socket, ...], ...]
+    shared: Shared
+    confinement: Confinement
+
+    def context(self, index: int, channel: ChannelLike, wakeup: int, level: int) -> WorkerContext:
+        """Return what worker index may touch."""
+        shared = self.shared
+        return WorkerContext(
+            index, self.settings, self.listeners[index], channel, shared.regions[index], shared.permits, wakeup, level
+        )
+
+
+class Spawner:
+    """Makes children. worker: their loop."""
+
+    def __init__(self, estate: Estate, worker: WorkerMain) -> None:
+        self._estate = estate
+        self._worker = worker
+        self._makers = {Role.WORKER: self._plan_worker}
+
+    def fork(self, child: Child, level: int) -> tuple[int, ParentEnd]:
+        """Fork a child that logs at level; return its process and our end of its channel. Raises OSError."""
+        ours, theirs = open_channel()
+        plan, serve = self._makers[child.role](child, theirs, level)
+        # Whatever is sent to the child before it can take it must wait, or the parent would get it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            process = os.fork()
+            if process == 0:
+                run_child(plan, serve)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+        return process, ours
+
+    def _plan_worker(self, child: Child, channel: ChildEnd, level: int) -> tuple[BootPlan, Serve]:
+        estate, index = self._estate, child.index
+        listeners, regions = estate.listeners[index], estate.shared.regions
+        keep = {channel.fileno(), estate.shared.permits, regions[index].fd, *(sock.fileno() for sock in listeners)}
+        plan = BootPlan(
+            child=child.name,
+            proxy=estate.settings.name,
+            channel=channel,
+            keep=frozenset(keep),
+            confinement=estate.confinement,
+            foreign=regions[:index] + regions[index + 1 :],
+        )
+        return plan, lambda wakeup: self._worker(estate.context(index, channel, wakeup, level))
+
+
+def confine_this_process(confinement: Confinement) -> None:
+    """Confine the calling process itself, where it does everything. Raises BootError or PrivilegeError."""
+    listing = [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]
+    # The first free number was the listing's own descriptor, and is closed by now.
+    privilege.confine(confinement, [number for number in listing if _is_open(number)])
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True

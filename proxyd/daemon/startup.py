@@ -1,0 +1,124 @@
+"""A proxy's run from its compiled settings to its end: every step in its order, and undone in the reverse order.
+
+Logs, listening sockets, shared memory, pidfile, capabilities, children. A step that fails ends the run before anything
+was served, with the step and the reason in the log and in what is returned.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxyd.daemon import capabilities, descriptors, identity, sockets
+from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.pidfile import RUN_DIRECTORY, Pidfile, default_path
+from proxyd.daemon.shared import Shared
+from proxyd.daemon.single import SingleProcess
+from proxyd.daemon.spawn import Estate, WorkerMain
+from proxyd.daemon.supervisor import Supervisor
+from proxyd.errors import SetupError
+from proxyd.logs.setup import Logs, open_logs
+from workers.contract.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be run.
+
+    worker: the workers' loop. version: the program's, for the log. file: the configuration. warnings: of the
+    configuration, for the log. run_directory: where the pidfile goes.
+    """
+
+    settings: Settings
+    worker: WorkerMain
+    version: str
+    file: str = ""
+    warnings: tuple[str, ...] = ()
+    run_directory: Path = RUN_DIRECTORY
+
+
+def run_proxy(order: Order, on_ready: Callable[[], None]) -> Ending:
+    """Run a proxy until it ends; return how. on_ready: called once it serves."""
+    with ExitStack() as stack:
+        try:
+            logs = open_logs(order.settings, order.settings.foreground, order.settings.name)
+            stack.callback(logs.close)
+        except SetupError as error:
+            return Ending(ExitStatus.UNAVAILABLE, str(error))
+        try:
+            estate = _set_up(order, logs, stack)
+        except SetupError as error:
+            logs.note("setup-failed", error.step, error.reason)
+            return Ending(ExitStatus.UNAVAILABLE, str(error))
+        try:
+            return _serve(estate, order, logs, on_ready)
+        except Exception:  # the parent's main: its children end when it does
+            logs.note("traceback", "parent", traceback.format_exc())
+            return Ending(ExitStatus.SOFTWARE, "unforeseen error, see the log")
+
+
+def _set_up(order: Order, logs: Logs, stack: ExitStack) -> Estate:
+    """Open everything, and give up what is not needed again. Raises SetupError; the stack undoes what was done."""
+    settings = order.settings
+    workers = 1 if settings.single_process else settings.workers
+    logs.note("configured", order.file)
+    for warning in order.warnings:
+        logs.note("config-warning", warning)
+    confinement = identity.look_up(settings)
+    capabilities.require(capabilities.needs(settings, changes_user=confinement.uid is not None))
+    too_few = descriptors.raise_limit(descriptors.needed(settings, workers))
+    if too_few is not None:
+        logs.note("config-warning", too_few)
+    held: list[Pidfile] = []
+    # Registered first, so removed last: where the file is gone, the sockets are free.
+    stack.callback(_remove_pidfile, held)
+    listeners = sockets.bind_listeners(settings.listeners, workers)
+    stack.callback(_unbind, listeners, logs)
+    for listener in settings.listeners:
+        logs.note("bound", sockets.raw_sockaddr(listener), workers)
+    shared = Shared.create(settings, workers)
+    held += _take_pidfile(default_path(settings.name, order.run_directory), settings.foreground, logs)
+    capabilities.drop_all_but()
+    return Estate(settings, listeners, shared, confinement)
+
+
+def _serve(estate: Estate, order: Order, logs: Logs, on_ready: Callable[[], None]) -> Ending:
+    def announce() -> None:
+        logs.note("started", order.version)
+        logs.flush()
+        on_ready()
+
+    # What is garbage now would be copied into every child; what is not will hardly ever be.
+    gc.collect()
+    gc.freeze()
+    if estate.settings.single_process:
+        return SingleProcess(estate, logs).run(order.worker, announce)
+    return Supervisor(estate, logs, order.worker, announce).run()
+
+
+def _take_pidfile(path: Path, foreground: bool, logs: Logs) -> list[Pidfile]:
+    """Take the pidfile; in the foreground, an ordinary user does without where it cannot be written."""
+    try:
+        return [Pidfile.take(path)]
+    except SetupError as error:
+        if not (foreground and os.geteuid() != 0 and isinstance(error.__cause__, PermissionError)):
+            raise
+        logs.note("config-warning", f"no pidfile: {error}")
+        return []
+
+
+def _remove_pidfile(held: list[Pidfile]) -> None:
+    for pidfile in held:
+        pidfile.remove()
+
+
+def _unbind(listeners: tuple[tuple[socket.socket, ...], ...], logs: Logs) -> None:
+    for group in listeners:
+        sockets.close_all(group)
+    logs.note("unbound")

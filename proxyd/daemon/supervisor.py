@@ -1,0 +1,159 @@
+"""The parent's loop: signals, the children's words and deaths, the time. It never sees a byte from the network."""
+
+from __future__ import annotations
+
+import select
+import signal
+import time
+from collections.abc import Callable
+
+from proxyd.daemon.crew import Crew
+from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.roster import Child, Role, Roster
+from proxyd.daemon.signals import SignalPipe
+from proxyd.daemon.spawn import Estate, Spawner, WorkerMain
+from proxyd.daemon.state import describe_state
+from proxyd.daemon.titles import ParentTitle
+from proxyd.logs.relay import Relay
+from proxyd.logs.setup import Logs
+from workers.contract.messages import LogBatch
+
+STOP_NS = 5_000_000_000
+"""How long children may take to end before they are killed."""
+_TICK_NS = 1_000_000_000
+_LOG_RETRY_NS = 50_000_000
+
+UNSUPPORTED: dict[int, tuple[str, str]] = {
+    signal.SIGHUP: ("SIGHUP", "reload"),
+    signal.SIGQUIT: ("SIGQUIT", "drain"),
+}
+"""Signals that have a meaning, and no answer yet."""
+LEVEL_STEPS: dict[int, int] = {signal.SIGUSR1: 1, signal.SIGUSR2: -1}
+STOPPING: dict[int, str] = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "SIGINT"}
+STATE_SIGNAL = signal.SIGRTMIN + 1
+
+
+def make_roster(estate: Estate) -> Roster:
+    """Return the roster of an estate's children, all of them due."""
+    settings = estate.settings
+    children = [Child(Role.WORKER, index) for index in range(len(estate.listeners))]
+    return Roster(children, settings.respawn_count, settings.respawn_ns)
+
+
+class Supervisor:
+    """Keeps the children of an estate running until it is told to end, or has to.
+
+    main: the workers' loop. on_ready: called once, when every child serves for the first time.
+    """
+
+    def __init__(self, estate: Estate, logs: Logs, main: WorkerMain, on_ready: Callable[[], None]) -> None:
+        self._estate = estate
+        self._logs = logs
+        self._on_ready = on_ready
+        self._relay = Relay(logs)
+        self._epoll = select.epoll()
+        self._signals = SignalPipe()
+        self._roster = make_roster(estate)
+        self._crew = Crew(self._roster, Spawner(estate, main), estate.shared, logs, self._deliver, self._epoll)
+        self._title = ParentTitle(estate.settings.name)
+        self._ending: Ending | None = None
+        self._kill_ns = 0
+        self._announced = False
+        self._answers: dict[int, Callable[[int], None]] = {
+            **dict.fromkeys(STOPPING, self._stop),
+            **dict.fromkeys(LEVEL_STEPS, self._step_level),
+            **dict.fromkeys(UNSUPPORTED, lambda number: refuse_signal(logs, number)),
+            signal.SIGCHLD: self._reap,
+            signal.SIGWINCH: lambda _: reopen(logs),
+            STATE_SIGNAL: self._log_state,
+        }
+
+    def run(self) -> Ending:
+        """Run until every child has ended; return why."""
+        self._epoll.register(self._signals.fileno(), select.EPOLLIN)
+        try:
+            while self._ending is None or self._roster.alive:
+                self._turn()
+        finally:
+            self._signals.close()
+            self._epoll.close()
+        return self._ending
+
+    def _turn(self) -> None:
+        now_ns = time.monotonic_ns()
+        self._keep_time(now_ns)
+        self._crew.start_due(now_ns)
+        self._crew.hand_out_names()
+        self._announce()
+        self._logs.flush()
+        for descriptor, _ in self._epoll.poll(self._wait_ns(now_ns) / 1e9):
+            if descriptor == self._signals.fileno():
+                self._handle_signals()
+            else:
+                self._crew.receive(descriptor)
+
+    def _wait_ns(self, now_ns: int) -> int:
+        if self._logs.waiting:
+            return _LOG_RETRY_NS
+        due_ns = self._roster.next_due_ns()
+        return _TICK_NS if due_ns is None else min(max(due_ns - now_ns, 0), _TICK_NS)
+
+    def _announce(self) -> None:
+        if self._roster.started and not self._announced:
+            self._announced = True
+            self._on_ready()
+
+    def _keep_time(self, now_ns: int) -> None:
+        self._title.update(self._estate.shared.sessions)
+        self._relay.tell_shed(now_ns)
+        if self._logs.failure is not None:
+            self._end(Ending(ExitStatus.SOFTWARE, f"log: {self._logs.failure}"))
+        if self._crew.ending is not None:
+            self._end(self._crew.ending)
+        if self._ending is not None and now_ns >= self._kill_ns:
+            self._crew.signal_all(signal.SIGKILL)
+
+    def _end(self, ending: Ending) -> None:
+        if self._ending is None:
+            self._ending = ending
+            self._kill_ns = time.monotonic_ns() + STOP_NS
+            self._logs.note("terminating", ending.reason)
+            self._crew.stop()
+
+    def _handle_signals(self) -> None:
+        for number in self._signals.read():
+            self._answers[number](number)
+
+    def _stop(self, number: int) -> None:
+        self._end(Ending(ExitStatus.OK, STOPPING[number]))
+
+    def _step_level(self, number: int) -> None:
+        step_level(self._logs, number)
+        self._crew.signal_all(number)
+
+    def _reap(self, _number: int) -> None:
+        self._crew.reap(time.monotonic_ns())
+
+    def _log_state(self, _number: int) -> None:
+        estate = self._estate
+        self._logs.note("state", describe_state(estate.settings, self._roster, estate.shared, self._logs.level))
+
+    def _deliver(self, batch: LogBatch, process: int) -> None:
+        self._relay.deliver(batch, process, time.monotonic_ns())
+
+
+def step_level(logs: Logs, number: int) -> None:
+    """Raise or lower the level of the debug log by one, as the signal says."""
+    logs.level += LEVEL_STEPS[number]
+    logs.note("level", logs.level)
+
+
+def refuse_signal(logs: Logs, number: int) -> None:
+    """Log that a signal has no answer yet."""
+    logs.note("unsupported-signal", *UNSUPPORTED[number])
+
+
+def reopen(logs: Logs) -> None:
+    """Go by name again to the log files."""
+    logs.reopen()
+    logs.note("reopened")
