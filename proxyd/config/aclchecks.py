@@ -1,0 +1,191 @@
+"""What must agree inside a session-acl, and between the session-acls and the rest of the proxy.
+
+Source: udp-proxy.cfg(5), SESSION-ACL; udp-proxy(8), Server connection and Broadcasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from proxyd.config.defaults import setting
+from proxyd.config.filechecks import has_users
+from proxyd.config.findings import Findings
+from proxyd.config.overlap import may_share_destination
+from proxyd.config.prototype import Keyword
+from proxyd.config.rows.acl import ACTIONS, SESSION_TYPE, TIMEOUT_ABSENT
+from proxyd.config.tree import Item, Section
+from proxyd.config.values import hosts
+from proxyd.config.values.words import nearest
+from workers.contract.settings import HostList, HostMember, HostName, ListenerSettings, SessionKind
+from workers.policy.hostset import covered_negations
+
+VERDICTS = ("accept", "deny")
+
+
+def check_acls(tree: Section, proxy: Section, listeners: tuple[ListenerSettings, ...], findings: Findings) -> None:
+    """Check all session-acl sections of the proxy. listeners: those without mistakes."""
+    acls = list(proxy.sections_of("session-acl"))
+    checks = _AclChecks(tree, proxy, listeners, findings)
+    for acl in acls:
+        checks.check(acl)
+    _check_mixture([acl for acl in acls if acl.has("accept")], findings)
+
+
+class _AclChecks:
+    """The checks of one session-acl after another, with what they are held against."""
+
+    def __init__(
+        self, tree: Section, proxy: Section, listeners: tuple[ListenerSettings, ...], findings: Findings
+    ) -> None:
+        self._proxy = proxy
+        self._listeners = listeners
+        self._findings = findings
+        self._queues = [section.name for section in tree.sections_of("queue") if section.name]
+
+    def check(self, acl: Section) -> None:
+        self._verdict(acl)
+        self._conditions(acl)
+        self._host_sets(acl)
+        if acl.has("accept"):
+            self._target(acl)
+            self._kind(acl)
+            self._timeout(acl)
+            self._source_port(acl)
+            self._queue_names(acl)
+
+    def _verdict(self, acl: Section) -> None:
+        written = [item for keyword in VERDICTS if (item := acl.item(keyword)) is not None]
+        if not written:
+            self._findings.error(acl.error("found neither 'accept' nor 'deny'", "wanted exactly one of them"))
+        elif len(written) > 1:
+            self._findings.error(
+                max(written, key=lambda item: item.position).error(
+                    "found both 'accept' and 'deny'", "wanted exactly one of them"
+                )
+            )
+        elif acl.has("deny"):
+            for row in _written_actions(acl):
+                text = f"'{row.name}' has no effect in a rule that denies"
+                self._findings.warn(_first(acl, row).error(text))
+
+    def _conditions(self, acl: Section) -> None:
+        time, periods = acl.item("time"), acl.section("time-period-set")
+        if time is not None and periods is not None:
+            later = max(time.position, periods.position)
+            error = time.error("found both 'time' and 'time-period-set'", "wanted one of them")
+            error.position = later
+            self._findings.error(error)
+        users = [item for item in acl.all("user") if item.sound and "none" not in item]
+        if users and not has_users(self._proxy):
+            text = "this condition never holds without 'auth oob'"
+            self._findings.warn(users[0].error(text))
+
+    def _host_sets(self, acl: Section) -> None:
+        for item in acl.items:
+            value = item.get("hosts")
+            if not isinstance(value, HostList):
+                continue
+            for covering, negated in covered_negations(value):
+                found = f"'{_show(negated)}' comes after '{_show(covering)}', which covers it, and has no effect"
+                self._findings.warn(item.error(found, "put it first to leave these hosts out", "hosts"))
+            if not value.members:
+                self._findings.warn(item.error("the empty set matches no host", part="hosts"))
+
+    def _target(self, acl: Section) -> None:
+        plug_to = acl.item("plug-to")
+        if plug_to is None:
+            direct = any(not listener.transparent for listener in self._listeners)
+            if direct and setting(acl, "transparency") is not True:
+                found = "found no 'plug-to' in a rule that accepts; non-transparent sessions will fail"
+                self._findings.warn(acl.error(found, "'transparency transparent;' would leave them to other rules"))
+            return
+        if not plug_to.sound:
+            return
+        host = plug_to.get("sock").host
+        if isinstance(host, HostName):
+            if setting(self._proxy, "cfg-resolution") is False:
+                found = f"the name '{host.name}' is not resolved with 'cfg-resolution no'"
+                self._findings.warn(plug_to.error(found, "sessions of this rule will fail", "sock"))
+        elif host.value == 0:
+            found = f"found {hosts.show_address(host)}"
+            self._findings.error(plug_to.error(found, "wanted the address of a server", "sock"))
+
+    def _kind(self, acl: Section) -> None:
+        kind = setting(acl, SESSION_TYPE)
+        if kind is SessionKind.ONE_WAY:
+            for item in _one_way_surplus(acl):
+                text = "has no effect in a one-way session: nothing ever comes in"
+                name = "timeout in" if item.row.name == "timeout" else item.row.name
+                self._findings.warn(item.error(f"'{name}' {text}"))
+        if kind is not SessionKind.BROADCAST:
+            return
+        item = acl.item(SESSION_TYPE) or next(acl.all("accept"))
+        if not any(listener.transparent or listener.address.value == 0 for listener in self._listeners):
+            found = "found 'session-type broadcast'"
+            self._findings.error(item.error(found, "wanted a listener on [0.0.0.0] or a transparent one for it"))
+        if acl.has("source-port"):
+            found = "'session-type broadcast' with 'source-port' rejects sessions that stay on one interface"
+            self._findings.warn(item.error(found, "the proxy could not tell its own datagrams there"))
+
+    def _timeout(self, acl: Section) -> None:
+        item = acl.item("timeout")
+        if item is None:
+            found = f"found no 'timeout' in a rule that accepts; 'timeout {TIMEOUT_ABSENT}' counts"
+            self._findings.warn(acl.error(found))
+        elif item.sound and not item.values:
+            self._findings.error(item.error("found nothing after 'timeout'", "wanted session, in, out or both"))
+
+    def _source_port(self, acl: Section) -> None:
+        item = acl.item("source-port")
+        if item is None or not item.sound:
+            return
+        address = acl.item("source-address") or self._proxy.item("source-address")
+        if address is None or (address.sound and "client" not in address):
+            wanted = "wanted 'source-address client' with it: replies to several clients could not be told apart"
+            self._findings.error(item.error("found 'source-port'", wanted))
+        port = item.get("port")
+        if "client" in item:
+            found = "'source-port client' needs a listener on the outgoing side for every port that clients use"
+            self._findings.warn(item.error(found, "this cannot be checked"))
+        elif not any(listener.port == port for listener in self._listeners):
+            wanted = "wanted a 'listen-on' item that covers this port, for the replies"
+            self._findings.error(item.error(f"found 'source-port force {port}'", wanted, "port"))
+
+    def _queue_names(self, acl: Section) -> None:
+        for keyword in ("queue-to-client", "queue-to-server"):
+            item = acl.item(keyword)
+            if item is not None and item.sound and item.get("name") not in self._queues:
+                name = item.get("name")
+                wanted = f"wanted the name of a section 'queue'{nearest(name, self._queues)}"
+                self._findings.error(item.error(f"found '{name}'", wanted, "name"))
+
+
+def _check_mixture(acls: list[Section], findings: Findings) -> None:
+    """Warn where broadcast and other session types may meet the same destination."""
+    broadcast = [acl for acl in acls if setting(acl, SESSION_TYPE) is SessionKind.BROADCAST]
+    others = [acl for acl in acls if setting(acl, SESSION_TYPE) is not SessionKind.BROADCAST]
+    for acl in broadcast:
+        clash = next((other for other in others if may_share_destination(acl, other)), None)
+        if clash is not None:
+            found = f"broadcast sessions and those of 'session-acl {clash.name}' may have the same destination"
+            findings.warn(acl.error(found, "broadcast must not be mixed with ordinary traffic"))
+
+
+def _written_actions(acl: Section) -> Iterator[Keyword]:
+    for row in ACTIONS:
+        if row.name not in VERDICTS and (acl.has(row.name) or acl.section(row.name) is not None):
+            yield row
+
+
+def _first(acl: Section, row: Keyword) -> Item | Section:
+    return acl.item(row.name) or acl.section(row.name) or acl
+
+
+def _one_way_surplus(acl: Section) -> Iterator[Item]:
+    for keyword in ("max-dgrams-in", "max-bytes-in"):
+        yield from acl.all(keyword)
+    yield from (item for item in acl.all("timeout") if "in" in item)
+
+
+def _show(member: HostMember) -> str:
+    return hosts.show_member(member)

@@ -1,0 +1,52 @@
+"""From a configuration file to Settings, in one call: the way in for udp-proxy, test-udp and reload."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from proxyd.config.checker import Checker
+from proxyd.config.compiler import Compiled, compile_tree
+from proxyd.config.keywords import is_item
+from proxyd.config.listeners import read_automatic_ports
+from proxyd.config.parser import parse
+from proxyd.errors import ConfigError, ConfigErrors, Position
+
+MAX_FILE_BYTES = 16 * 1024 * 1024
+"""No configuration comes near; a device or a log file given by mistake is noticed."""
+
+
+def load(path: Path | str) -> Compiled:
+    """Read, check and compile a file. Raises ConfigErrors, also when it cannot be read."""
+    name = str(path)
+    start = Position(name, 1, 1)
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ConfigErrors([ConfigError(start, "", f"the file cannot be read: {reason}", "")]) from error
+    if len(content) > MAX_FILE_BYTES:
+        raise ConfigErrors([ConfigError(start, "", f"the file has more than {MAX_FILE_BYTES} bytes", "")])
+    return load_text(_decode(content, name), name)
+
+
+def load_text(text: str, name: str) -> Compiled:
+    """Check and compile a configuration that is at hand as text; name stands for the file in messages.
+
+    Raises ConfigErrors.
+    """
+    checker = Checker(name)
+    tree = checker.check(parse(text, name, is_item))
+    return compile_tree(tree, checker.errors, read_automatic_ports())
+
+
+def _decode(content: bytes, name: str) -> str:
+    """Decode UTF-8, a byte order mark apart. Raises ConfigErrors with the place of the first byte that is none."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line = before.count(b"\n") + 1
+        column = len(before.rpartition(b"\n")[2].decode("utf-8", "replace")) + 1
+        found = f"found the byte 0x{content[error.start]:02x}, which is not UTF-8 there"
+        raise ConfigErrors([ConfigError(Position(name, line, column), "", found, "wanted UTF-8 text")]) from error

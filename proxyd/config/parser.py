@@ -1,0 +1,266 @@
+"""Text to statements. Does not know what a keyword means, except which ones are items (see parse).
+
+The first mistake of form ends the reading: after it every further message would be a guess.
+Source: udp-proxy.cfg(5); the grammar is grammar.lark beside this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from lark import Lark, Token, Transformer, v_args
+from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+
+from proxyd.config.statements import (
+    Braces,
+    Bracketed,
+    HostPort,
+    Member,
+    Pattern,
+    Place,
+    Scalar,
+    Span,
+    Star,
+    Statement,
+    Text,
+    Value,
+    Word,
+)
+from proxyd.errors import ConfigError, ConfigErrors, Position
+
+MAX_DEPTH = 16
+"""Braces inside braces: no sensible configuration comes near, and what walks the tree may recurse."""
+
+MAX_SHOWN_CHARS = 40
+
+_TERMINALS = {
+    "WORD": "a word",
+    "STRING": "a string",
+    "BRACKETED": "an address in brackets",
+    "PATTERN": "a regular expression",
+    "STAR": "'*'",
+    "EMPTY": "'{'",
+    "LBRACE": "'{'",
+    "RBRACE": "'}'",
+    "SEMICOLON": "';'",
+    "COMMA": "','",
+    "COLON": "':'",
+    "MINUS": "'-'",
+    "BANG": "'!'",
+    "$END": "the end of the file",
+}
+
+_WANTED = (
+    ({"SEMICOLON", "LBRACE"}, "wanted ';' to end the item, another element, or '{'"),
+    ({"SEMICOLON"}, "wanted ';' to end the item"),
+    ({"COMMA", "RBRACE"}, "wanted ',' or '}' in the set"),
+    ({"RBRACE", "WORD"}, "wanted an item, a section, or '}' to end the section"),
+    ({"$END", "WORD"}, "wanted an item or a section"),
+    ({"BRACKETED", "WORD"}, "wanted a value"),
+)
+"""What to ask for when these terminals, and perhaps more, could have come; the first row that fits."""
+
+_BROKEN = {
+    '"': ("a string that does not end on its line", "wanted '\"' at its end"),
+    "/": ("a regular expression that does not end on its line", "wanted '/' at its end"),
+    "[": ("a bracket that is not closed on its line", "wanted ']'"),
+}
+
+
+class _TooDeep(Exception):
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.place = place
+
+
+def _place(token: Token) -> Place:
+    return Place(token.line or 1, token.column or 1)
+
+
+def _deeper(inner: Iterable[int], place: Place) -> int:
+    depth = 1 + max(inner, default=0)
+    if depth > MAX_DEPTH:
+        raise _TooDeep(place)
+    return depth
+
+
+def _value_depth(value: Value) -> int:
+    return value.depth if isinstance(value, Braces) else 0
+
+
+@v_args(inline=True)
+class _Builder(Transformer[Token, Any]):
+    """Builds nodes while the text is read: no second walk, so depth of nesting costs no stack."""
+
+    def start(self, statements: list[Statement] | None = None) -> list[Statement]:
+        return statements or []
+
+    def statements(self, *parts: Any) -> list[Statement]:
+        return _extended(parts)
+
+    def elements(self, *parts: Any) -> list[Member]:
+        return _extended(parts)
+
+    def members(self, *parts: Any) -> list[Member]:
+        return _extended(parts)
+
+    def item(self, keyword: Token, elements: list[Member]) -> Statement:
+        return Statement(self.word(keyword), tuple(elements), None, _elements_depth(elements))
+
+    def section(self, keyword: Token, elements: list[Member], body: list[Statement]) -> Statement:
+        depth = _deeper((statement.depth for statement in body), _place(keyword))
+        return Statement(self.word(keyword), tuple(elements), tuple(body), max(depth, _elements_depth(elements)))
+
+    def hollow(self, keyword: Token, elements: list[Member], _: Token) -> Statement:
+        return Statement(self.word(keyword), tuple(elements), (), max(1, _elements_depth(elements)))
+
+    def plain(self, value: Value) -> Member:
+        return Member(value, value.place)
+
+    def negated(self, value: Value) -> Member:
+        return Member(value, value.place, negated=True)
+
+    def span(self, first: Scalar, last: Scalar) -> Span:
+        return Span(first, last, first.place)
+
+    def sock(self, host: Scalar, port: Scalar) -> HostPort:
+        return HostPort(host, port, host.place)
+
+    def filled(self, members: list[Member]) -> Braces:
+        place = members[0].place
+        return Braces(tuple(members), place, _deeper((_value_depth(member.value) for member in members), place))
+
+    def empty(self, token: Token) -> Braces:
+        return Braces((), _place(token))
+
+    def word(self, token: Token) -> Word:
+        return Word(str(token), _place(token))
+
+    def string(self, token: Token) -> Text:
+        return Text(str(token)[1:-1], _place(token))
+
+    def bracketed(self, token: Token) -> Bracketed:
+        return Bracketed(str(token)[1:-1].strip(), _place(token))
+
+    def pattern(self, token: Token) -> Pattern:
+        return Pattern(str(token)[1:-1], _place(token))
+
+    def star(self, token: Token) -> Star:
+        return Star(_place(token))
+
+
+def _extended(parts: tuple[Any, ...]) -> list[Any]:
+    """Return the list so far with the new part; in place, as the list has no other owner yet."""
+    if len(parts) == 2:
+        parts[0].append(parts[1])
+        return parts[0]  # type: ignore[no-any-return]
+    return list(parts)
+
+
+def _elements_depth(elements: list[Member]) -> int:
+    return max((_value_depth(element.value) for element in elements), default=0)
+
+
+_PARSER = Lark(
+    Path(__file__).with_name("grammar.lark").read_text(encoding="utf-8"),
+    parser="lalr",
+    lexer="contextual",
+    transformer=_Builder(),
+)
+
+
+def parse(text: str, name: str, is_item: Callable[[str], bool]) -> tuple[Statement, ...]:
+    """Parse a whole configuration; name stands for the file in messages.
+
+    is_item tells of a lower-case keyword whether the table knows it as an item: `{ }` before a further word
+    ends a section, but is an empty set inside an item, and only the table can tell these apart.
+    Raises ConfigErrors with the one mistake of form that ended the reading.
+    """
+    try:
+        statements: list[Statement] = _PARSER.parse(text)  # type: ignore[assignment]
+    except _TooDeep as error:
+        position = Position(name, *error.place)
+        found = f"braces nested more than {MAX_DEPTH} deep"
+        raise ConfigErrors([ConfigError(position, "", found, "wanted fewer levels")]) from None
+    except UnexpectedInput as error:
+        raise ConfigErrors([_explain(error, text, name)]) from None
+    return tuple(part for statement in statements for part in _split(statement, is_item))
+
+
+def _split(statement: Statement, is_item: Callable[[str], bool]) -> Iterable[Statement]:
+    """Cut off the sections that ended in `{ }` and took the following statement for their elements."""
+    body = statement.body
+    if body is not None:
+        body = tuple(part for inner in body for part in _split(inner, is_item))
+    rest = Statement(statement.keyword, statement.elements, body, statement.depth)
+    while (cut := _hollow_end(rest, is_item)) is not None:
+        following = rest.elements[cut + 1].value
+        yield Statement(rest.keyword, rest.elements[:cut], ())
+        if not isinstance(following, Word):
+            raise TypeError("the grammar lets only a word follow")
+        rest = Statement(following, rest.elements[cut + 2 :], rest.body, rest.depth)
+    yield rest
+
+
+def _hollow_end(statement: Statement, is_item: Callable[[str], bool]) -> int | None:
+    """Return the index of the empty braces that end a section inside these elements, if any."""
+    if statement.body is None and is_item(statement.keyword.text.lower()):
+        return None
+    for index, element in enumerate(statement.elements[:-1]):
+        following = statement.elements[index + 1]
+        hollow = isinstance(element.value, Braces) and not element.value.members and not element.negated
+        if hollow and isinstance(following.value, Word) and not following.negated:
+            return index
+    return None
+
+
+def _explain(error: UnexpectedInput, text: str, name: str) -> ConfigError:
+    path = _section_path(error)
+    if isinstance(error, UnexpectedToken):
+        return _explain_token(error, path, text, name)
+    position = Position(name, error.line, error.column)
+    char = error.char if isinstance(error, UnexpectedCharacters) else ""
+    if char in _BROKEN:
+        found, wanted = _BROKEN[char]
+        return ConfigError(position, path, f"found {found}", wanted)
+    return ConfigError(position, path, f"found the character {char!r}", "which begins nothing here")
+
+
+def _explain_token(error: UnexpectedToken, path: str, text: str, name: str) -> ConfigError:
+    token = error.token
+    if token.type == "$END":
+        lines = text.split("\n")
+        position = Position(name, len(lines), len(lines[-1]) + 1)
+        found = "found the end of the file"
+    else:
+        position = Position(name, *_place(token))
+        shown = str(token) if len(token) <= MAX_SHOWN_CHARS else f"{token[:MAX_SHOWN_CHARS]}..."
+        found = f"found '{' '.join(shown.split())}'"
+    accepted = set(error.accepts or error.expected or ())
+    for terminals, wanted in _WANTED:
+        if terminals <= accepted:
+            return ConfigError(position, path, found, wanted)
+    words = sorted({_TERMINALS.get(terminal, terminal) for terminal in accepted})
+    return ConfigError(position, path, found, f"wanted {' or '.join(words)}" if words else "")
+
+
+def _section_path(error: UnexpectedInput) -> str:
+    """Name the sections that were open where the reading ended: what lies on the parser's stack before each '{'."""
+    interactive = getattr(error, "interactive_parser", None)
+    if interactive is None:
+        return ""
+    names: list[str] = []
+    head: Token | None = None
+    words: list[Member] = []
+    for entry in interactive.parser_state.value_stack:
+        if isinstance(entry, Token) and entry.type == "WORD":
+            head, words = entry, []
+        elif isinstance(entry, Token) and entry.type == "LBRACE" and head is not None:
+            named = words[0].value if words else None
+            names.append(f"{head} {named.text}" if isinstance(named, Word) else str(head))
+            head = None
+        elif isinstance(entry, list) and head is not None:
+            words = entry
+    return " / ".join(names[:MAX_DEPTH])
