@@ -17,7 +17,7 @@ from typing import NoReturn, TypeAlias
 
 from workers import privilege, titles
 from workers.contract.channel import ChildEnd
-from workers.contract.confinement import Confinement
+from workers.contract.context import Confinement
 from workers.contract.exitcodes import ExitCode
 from workers.contract.messages import Failed, LogBatch, LogRecord, Ready
 from workers.contract.slots import Region

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from workers import sandbox
-from workers.contract.confinement import Confinement
+from workers.contract.context import Confinement
 from workers.errors import BootError, PrivilegeError
 
 _CAP_SETPCAP = 8

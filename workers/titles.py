@@ -16,13 +16,16 @@ class WorkerTitle:
         self._shown = -1
         self._next_ns = 0
 
-    def update(self, sessions: int, now_ns: int) -> None:
-        """Show the number of sessions, unless it stands there already or was changed less than a second ago."""
-        if sessions == self._shown or now_ns < self._next_ns:
-            return
+    def update(self, sessions: int, now_ns: int) -> bool:
+        """Show the number of sessions; False if that must wait, because it was changed less than a second ago."""
+        if sessions == self._shown:
+            return True
+        if now_ns < self._next_ns:
+            return False
         self._shown = sessions
         self._next_ns = now_ns + REFRESH_NS
         setproctitle.setproctitle(f"{self._prefix}, {sessions} session{'' if sessions == 1 else 's'}")
+        return True
 
 
 def show_title(child: str, proxy: str) -> None:

@@ -1,0 +1,86 @@
+"""A worker's log: events are gathered and go to the parent in batches; what is too much is shed and counted.
+
+Writing an event never blocks and costs a fraction of a microsecond; lines are made by the parent. A budget bounds what
+the log may cost: RECORDS_A_SECOND on the average, BURST_RECORDS at once, and what the channel does not take is lost.
+Without the clock and the channel, both of which come in as arguments, it does no input or output.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from workers.contract.catalogue import EVENTS
+from workers.contract.context import ChannelLike
+from workers.contract.messages import LogBatch, LogRecord
+from workers.deadlines import NEVER
+
+RECORDS_A_SECOND = 2_000
+BURST_RECORDS = 5_000
+BATCH_RECORDS = 100
+DELAY_NS = 20_000_000
+"""How long a record may wait for company."""
+SECOND_NS = 1_000_000_000
+
+Field: TypeAlias = str | int | bytes | None
+
+
+class Journal:
+    """One worker's end of the log. written, shed: records since it began."""
+
+    def __init__(self, channel: ChannelLike, level: int, now_ns: int) -> None:
+        self._channel = channel
+        self._wanted: frozenset[str] = frozenset()
+        self._budget = BURST_RECORDS
+        self._refilled_ns = now_ns
+        self._records: list[LogRecord] = []
+        self._since_ns = NEVER
+        self._unreported = 0
+        self.written = 0
+        self.shed = 0
+        self.level = 0
+        self.set_level(level)
+
+    def set_level(self, level: int) -> None:
+        """Write the events that are written at this level from now on."""
+        self.level = level
+        self._wanted = frozenset(name for name, event in EVENTS.items() if event.wanted_at(level))
+
+    def note(self, event: str, track: int, *fields: Field) -> None:
+        """Log one event of the catalogue with its fields in order; track: the session's number, 0 for none."""
+        if event in self._wanted:
+            if self._budget > 0:
+                self._budget -= 1
+                self._records.append(LogRecord(event, track, fields))
+            else:
+                self.shed += 1
+                self._unreported += 1
+
+    def tend(self, now_ns: int) -> int:
+        """Send what has waited long enough; call once a turn. Return when there will be something to do, or NEVER."""
+        if now_ns - self._refilled_ns >= SECOND_NS:
+            self._budget = min(BURST_RECORDS, self._budget + RECORDS_A_SECOND)
+            self._refilled_ns = now_ns
+        if not self._records and not self._unreported:
+            return NEVER
+        if self._since_ns == NEVER:
+            self._since_ns = now_ns
+        if len(self._records) < BATCH_RECORDS and now_ns - self._since_ns < DELAY_NS:
+            return self._since_ns + DELAY_NS
+        self.flush()
+        return NEVER
+
+    def flush(self) -> None:
+        """Send everything now; what the channel does not take is shed."""
+        while self._records or self._unreported:
+            records = self._records[:BATCH_RECORDS]
+            del self._records[:BATCH_RECORDS]
+            if self._channel.send(LogBatch(records, self._unreported)):
+                self.written += len(records)
+                self._unreported = 0
+            else:
+                lost = len(records) + len(self._records)
+                self._records.clear()
+                self.shed += lost
+                self._unreported += lost
+                break
+        self._since_ns = NEVER

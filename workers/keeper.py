@@ -1,0 +1,107 @@
+"""Writes sessions into their shared-memory slots, so that they can be shown now and taken over by another worker.
+
+Addresses are written when a session begins, because the datapath sends from there; the whole slot once it has lived
+for a moment, and whatever traffic changes about once a second. Layout: workers.contract.slots.
+"""
+
+from __future__ import annotations
+
+from workers.contract.settings import SessionKind
+from workers.contract.slots import SLOT, SOCKADDR_BYTES, USED, USED_OFFSET, Counter, Region
+from workers.net.plain import from_python
+from workers.session.session import Session
+from workers.wire.sockaddr import V4_BYTES
+
+CLIENT_OFFSET = SLOT.size - 4 * SOCKADDR_BYTES
+DESTINATION_OFFSET = CLIENT_OFFSET + SOCKADDR_BYTES
+TARGET_OFFSET = DESTINATION_OFFSET + SOCKADDR_BYTES
+KEEP_NS = 200_000_000
+"""A session that has lived this long is worth a whole slot; a shorter one costs two addresses."""
+_OPEN = 1
+_TRANSPARENT = 0
+_KINDS = {kind: number for number, kind in enumerate(SessionKind)}
+
+
+class Keeper:
+    """Writes one worker's region. rules: the configuration's, by name; generation: its number."""
+
+    def __init__(self, region: Region, rules: dict[str, int], generation: int) -> None:
+        self._region = region
+        self._memory = region.memory
+        self._rules = rules
+        self._generation = generation & 0xFFFF
+        self._kept: set[int] = set()
+        self._since_ns = self._began_ns = 0
+
+    def client_offset(self, slot: int) -> int:
+        """Return where the raw address of a slot's client lies in the region."""
+        return self._region.offset(slot) + CLIENT_OFFSET
+
+    def target_offset(self, slot: int) -> int:
+        """Return where the raw address of a slot's target lies in the region."""
+        return self._region.offset(slot) + TARGET_OFFSET
+
+    def greet(self, session: Session) -> None:
+        """Write the addresses the datapath sends to."""
+        start = self._region.offset(session.slot)
+        for offset, raw in ((CLIENT_OFFSET, session.client), (TARGET_OFFSET, session.target)):
+            self._memory[start + offset : start + offset + len(raw)] = raw
+
+    def clear(self, session: Session) -> None:
+        """Mark a session's slot free."""
+        if session.slot in self._kept:
+            self._kept.discard(session.slot)
+            self._memory[self._region.offset(session.slot)] = 0
+
+    def sweep(self, sessions: list[Session], now_ns: int) -> None:
+        """Write what changed since the last sweep, in slots of sessions that have lived for KEEP_NS."""
+        for session in sessions:
+            if session.sock is None or now_ns - session.opened_ns < KEEP_NS:
+                continue
+            if session.slot not in self._kept:
+                self._keep(session)
+            elif session.last_in_ns >= self._since_ns or session.last_out_ns >= self._since_ns:
+                USED.pack_into(self._memory, self._region.offset(session.slot) + USED_OFFSET, *_used(session))
+
+    def begin_sweep(self, now_ns: int) -> None:
+        """Begin a sweep over all sessions: what traffic changed since the one before is written again."""
+        self._since_ns, self._began_ns = self._began_ns, now_ns
+
+    def _keep(self, session: Session) -> None:
+        """Write a whole slot."""
+        self._kept.add(session.slot)
+        words = self._region.words
+        words[Counter.TOP] = max(words[Counter.TOP], session.slot + 1)
+        side = 4 if len(session.target) == V4_BYTES else 6
+        local = from_python(side, session.sock.getsockname())
+        SLOT.pack_into(
+            self._memory,
+            self._region.offset(session.slot),
+            _OPEN,
+            _KINDS[session.rule.kind],
+            _TRANSPARENT,
+            side,
+            session.listener,
+            session.opened_ns,
+            *_used(session),
+            self._rules[session.rule.name],
+            self._generation,
+            session.client,
+            session.destination,
+            session.target,
+            local,
+        )
+
+
+def _used(session: Session) -> tuple[int, ...]:
+    return (
+        session.last_in_ns,
+        session.last_out_ns,
+        session.check_ns,
+        session.dgrams_in,
+        session.dgrams_out,
+        session.bytes_in,
+        session.bytes_out,
+        session.bytes_in + session.wasted_in,
+        session.bytes_out + session.wasted_out,
+    )

@@ -1,0 +1,212 @@
+"""A worker's main loop: waits for sockets, the parent and signals, and lets the forwarder and the engine do the rest.
+
+One turn: read the clock, server sides, listeners, then what is due. The only module that knows them all.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+
+from workers.contract.context import WorkerContext
+from workers.contract.exitcodes import ExitCode
+from workers.contract.messages import Names
+from workers.contract.settings import Address
+from workers.contract.slots import CloseReason, Counter
+from workers.deadlines import NEVER
+from workers.forwarder import Forwarder, Listener
+from workers.journal import Journal
+from workers.net.arena import Arena
+from workers.net.mmsg import MmsgTransport
+from workers.net.plain import PlainTransport
+from workers.net.transport import Transport
+from workers.permits import Permits
+from workers.policy.timecond import CivilTime
+from workers.session.admission import Admission
+from workers.session.engine import Engine
+from workers.session.session import Session
+from workers.stats import Publisher, Stats
+from workers.titles import WorkerTitle
+
+LOWEST_LEVEL, HIGHEST_LEVEL = 3, 9
+PUBLISH_NS = 100_000_000
+"""How often the shared counters are written while there is traffic."""
+SWEEP_NS = 1_000_000_000
+SWEEP_SESSIONS = 256
+"""Slots written in one turn at most: a tenth of a millisecond."""
+MAX_EVENTS = 512
+_STEPS = {int(signal.SIGUSR1): 1, int(signal.SIGUSR2): -1}
+
+
+def run(context: WorkerContext) -> ExitCode:
+    """Serve until told to stop. Raises ContractError when the parent is gone or speaks nonsense."""
+    return Worker(context).serve()
+
+
+def civil_time() -> CivilTime:
+    """Return the present in the process's time zone."""
+    now = time.localtime()
+    return CivilTime(now.tm_mon, now.tm_mday, (now.tm_wday + 1) % 7, now.tm_hour * 60 + now.tm_min)
+
+
+class Worker:
+    """The parts of one worker, and what is due when."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        settings, now_ns = context.settings, time.monotonic_ns()
+        self._context = context
+        self._poll = select.epoll()
+        self._journal = Journal(context.channel, context.level, now_ns)
+        self._stats = Stats()
+        self._publisher = Publisher(context.region.words)
+        self._permits = Permits(context.permits, context.region.words)
+        self._engine = Engine(
+            Admission(settings.acls, civil_time), len(context.listeners), self._permits, self._journal, self._stats
+        )
+        transport = self._transport()
+        self._forwarder = Forwarder(settings, self._engine, transport, self._poll, self._journal, context.region)
+        self._listeners: dict[int, Listener] = {}
+        for index, sock in enumerate(context.listeners):
+            listener = Listener.of(index, sock, settings.listeners[index])
+            transport.adopt(sock)
+            self._forwarder.listen(listener)
+            self._listeners[listener.fd] = listener
+            self._poll.register(listener.fd, select.EPOLLIN)
+        for fd in (context.wakeup, context.channel.fileno()):
+            if fd >= 0:
+                self._poll.register(fd, select.EPOLLIN)
+        self._title = WorkerTitle(context.index, settings.name)
+        self._changed = True
+        self._publish_ns = now_ns
+        self._sweep: list[Session] = []
+        self._sweep_ns = now_ns
+        self._stopping = False
+
+    def _transport(self) -> Transport:
+        arena, shared = Arena(), self._context.region.memory
+        return MmsgTransport(arena, shared) if self._context.settings.fast_path else PlainTransport(arena, shared)
+
+    def serve(self) -> ExitCode:
+        """Turn until stopped."""
+        poll, clock = self._poll.poll, time.monotonic_ns
+        wait = self._tend(clock())
+        while not self._stopping:
+            events = poll(wait, MAX_EVENTS)
+            now_ns = clock()
+            if events:
+                self._changed = True
+                self._turn(events, now_ns)
+            wait = self._tend(now_ns)
+        self._engine.end_all(CloseReason.SHUTDOWN, clock())
+        self._forwarder.close_ended()
+        self._permits.settle()
+        self._publish(clock())
+        self._journal.flush()
+        return ExitCode.STOPPED
+
+    def _turn(self, events: list[tuple[int, int]], now_ns: int) -> None:
+        forwarder, sessions = self._forwarder, self._forwarder.sessions
+        others = None
+        for fd, _ in events:
+            session = sessions.get(fd)
+            if session is not None:
+                forwarder.handle_session(session, now_ns)
+            elif others is None:
+                others = [fd]
+            else:
+                others.append(fd)
+        forwarder.flush(now_ns)
+        if others is not None:
+            for fd in others:
+                listener = self._listeners.get(fd)
+                if listener is not None:
+                    forwarder.handle_listener(listener, now_ns)
+                else:
+                    self._handle_other(fd)
+        self._permits.settle()
+
+    def _handle_other(self, fd: int) -> None:
+        if fd == self._context.wakeup:
+            self._handle_signals()
+        elif fd == self._context.channel.fileno():
+            self._handle_messages()
+        else:
+            self._forwarder.drain(fd)
+
+    # --- what is due -------------------------------------------------------------------------------------------------
+
+    def _tend(self, now_ns: int) -> float:
+        """Do what is due; return how many seconds to wait for datagrams, -1 for as long as it takes."""
+        engine = self._engine
+        if engine.next_deadline_ns() <= now_ns:
+            engine.expire(now_ns)
+            self._forwarder.close_ended()
+            self._permits.settle()
+            self._changed = True
+        due_ns = min(engine.next_deadline_ns(), self._journal.tend(now_ns))
+        if self._changed:
+            if now_ns >= self._publish_ns:
+                self._publish_ns = now_ns + PUBLISH_NS
+                self._publish(now_ns)
+            due_ns = min(due_ns, self._publish_ns)
+        if self._sweep:
+            self._sweep_some(now_ns)
+            due_ns = min(due_ns, now_ns)
+        return -1.0 if due_ns >= NEVER else max(0.0, (due_ns - now_ns) / 1e9)
+
+    def _publish(self, now_ns: int) -> None:
+        """Write the counters and the title, and begin a sweep over the slots when one is due."""
+        words, sessions = self._context.region.words, self._engine.sessions
+        words[Counter.SESSIONS] = sessions
+        words[Counter.LOG_LEVEL] = self._journal.level
+        words[Counter.TURNS] += 1
+        self._publisher.publish(self._stats)
+        self._changed = not self._title.update(sessions, now_ns)
+        if now_ns >= self._sweep_ns:
+            self._sweep_ns = now_ns + SWEEP_NS
+            self._sweep = [session for table in self._engine.tables for session in table.values()]
+            self._forwarder.keeper.begin_sweep(now_ns)
+        elif sessions:
+            self._changed = True
+
+    def _sweep_some(self, now_ns: int) -> None:
+        self._forwarder.keeper.sweep(self._sweep[-SWEEP_SESSIONS:], now_ns)
+        del self._sweep[-SWEEP_SESSIONS:]
+
+    # --- parent and signals ------------------------------------------------------------------------------------------
+
+    def _handle_signals(self) -> None:
+        for number in os.read(self._context.wakeup, 64):
+            if number == signal.SIGTERM:
+                self._stopping = True
+            elif number in _STEPS:
+                level = self._journal.level + _STEPS[number]
+                self._journal.set_level(min(HIGHEST_LEVEL, max(LOWEST_LEVEL, level)))
+                self._journal.note("level", 0, self._journal.level)
+                self._changed = True
+            elif number == signal.SIGRTMIN + 1:
+                self._journal.note("state", 0, self._state())
+
+    def _state(self) -> str:
+        stats = self._stats
+        return (
+            f"worker {self._context.index}, {self._engine.sessions} sessions, {stats.sessions_opened} opened; "
+            f"out {stats.received_out} received, {stats.forwarded_out} forwarded, {sum(stats.drops_out)} dropped; "
+            f"in {stats.received_in} received, {stats.forwarded_in} forwarded, {sum(stats.drops_in)} dropped; "
+            f"{self._journal.shed} log records shed"
+        )
+
+    def _handle_messages(self) -> None:
+        while True:
+            message = self._context.channel.receive()
+            if message is None:
+                return
+            if isinstance(message, Names):
+                self._engine.admission.learn_names(
+                    {
+                        name: frozenset(Address(version, int.from_bytes(raw, "big")) for version, raw in addresses)
+                        for name, addresses in message.addresses.items()
+                    }
+                )

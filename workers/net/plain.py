@@ -1,0 +1,171 @@
+"""The fast path's plain twin: the same contract in Python's own socket calls, a datagram a call.
+
+An operator forces it with `fast-path off`; tests run every scenario on both. Source: socket(7), recvmsg(2), sendmsg(2).
+"""
+
+from __future__ import annotations
+
+import mmap
+import socket
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from workers.contract.settings import Address
+from workers.net import ancillary
+from workers.net.ancillary import Control
+from workers.net.arena import CONTROL_BYTES, PAYLOAD_BYTES, SLOTS, Arena
+from workers.net.segments import runs
+from workers.net.transport import FlowKey
+from workers.wire import sockaddr
+
+PythonAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+_Queued: TypeAlias = tuple[list[int], int, int, bytes]
+
+
+def to_python(raw: bytes) -> PythonAddress:
+    """Return a raw socket address as Python's socket calls take it."""
+    address, port = sockaddr.decode(raw)
+    text = socket.inet_ntop(
+        _FAMILIES[address.version], address.value.to_bytes(16 if address.version == 6 else 4, "big")
+    )
+    return (text, port) if address.version == 4 else (text, port, 0, sockaddr.scope_of(raw))
+
+
+def from_python(version: int, address: PythonAddress) -> bytes:
+    """Return the raw form of an address that Python's socket calls gave."""
+    host = address[0].partition("%")[0]
+    value = int.from_bytes(socket.inet_pton(_FAMILIES[version], host), "big")
+    return sockaddr.encode(Address(version, value), address[1], address[3] if len(address) > 3 else 0)
+
+
+class PlainTransport:
+    """See workers.net.transport.Transport. shared: the worker's region, where clients' and targets' addresses lie."""
+
+    def __init__(self, arena: Arena, shared: mmap.mmap) -> None:
+        self.arena = arena
+        self.error = 0
+        self._shared = shared
+        self._sockets: dict[int, socket.SocketType] = {}
+        self._sizes = [0] * SLOTS
+        self._sources = [b""] * SLOTS
+        self._controls: list[list[tuple[int, int, bytes]]] = [[] for _ in range(SLOTS)]
+        self._queue: list[_Queued] = []
+
+    def adopt(self, sock: socket.SocketType) -> None:
+        """Make a socket usable by its descriptor."""
+        self._sockets[sock.fileno()] = sock
+
+    def release(self, fd: int) -> None:
+        """Forget a descriptor that is to be closed."""
+        self._sockets.pop(fd, None)
+
+    # --- receiving ---------------------------------------------------------------------------------------------------
+
+    def receive(self, fd: int, version: int) -> int:
+        """Receive up to SLOTS messages with their senders and control data; 0 when none waits."""
+        return self._receive(fd, 0, version)
+
+    def receive_connected(self, fd: int, first: int) -> int:
+        """Receive into slots from first on, from a connected socket; 0 when none waits."""
+        return self._receive(fd, first, 0)
+
+    def receive_trains(self, fd: int, first: int) -> int:
+        """Receive like receive_connected, with control data."""
+        return self._receive(fd, first, 0)
+
+    def _receive(self, fd: int, first: int, version: int) -> int:
+        slot = first
+        while slot < SLOTS and self._receive_one(fd, slot, version):
+            slot += 1
+        return slot - first
+
+    def _receive_one(self, fd: int, slot: int, version: int) -> bool:
+        view = self.arena.payload(slot, PAYLOAD_BYTES)
+        try:
+            size, items, _, address = self._sockets[fd].recvmsg_into([view], CONTROL_BYTES)
+        except (BlockingIOError, InterruptedError):
+            self.error = 0
+            return False
+        except OSError as error:
+            self.error = error.errno or 0
+            return False
+        self._sizes[slot] = size
+        self._controls[slot] = items
+        if version:
+            self._sources[slot] = from_python(version, address)
+        return True
+
+    def keys(self, count: int, version: int) -> Sequence[FlowKey]:
+        """Return a key for each of the first slots' senders: the raw address."""
+        del version
+        return list(self._sources[:count])
+
+    def flow_keys(self, count: int, version: int) -> Sequence[FlowKey]:
+        """Return a key for each of the first slots' senders and the destinations they wrote to."""
+        del version
+        packets = [self.control(slot).packet for slot in range(count)]
+        return [self._sources[slot] + (packet.destination if packet else b"") for slot, packet in enumerate(packets)]
+
+    def source(self, slot: int, version: int) -> bytes:
+        """Return the raw socket address of a slot's sender."""
+        del version
+        return self._sources[slot]
+
+    def sizes(self, first: int, count: int) -> list[int]:
+        """Return how many bytes each slot holds."""
+        return self._sizes[first : first + count]
+
+    def control(self, slot: int) -> Control:
+        """Return what the control data of a slot says."""
+        return ancillary.decode(iter(self._controls[slot]))
+
+    def extras(self, first: int, count: int) -> dict[int, Control]:
+        """Return the control data of those slots that have more than packet information."""
+        found = {slot: self.control(slot) for slot in range(first, first + count)}
+        return {slot: extra for slot, extra in found.items() if extra.train_bytes or extra.overflow is not None}
+
+    # --- sending -----------------------------------------------------------------------------------------------------
+
+    def send(self, fd: int, slots: list[int], sizes: list[int], target: int, *, trains: bool) -> int:
+        """Send slots, in order, on a server-side socket; return how many left. trains: equal sizes may leave as one."""
+        pieces = list(runs(sizes)) if trains else [(index, 1) for index in range(len(slots))]
+        for first, length in pieces:
+            self.queue(slots[first : first + length], sizes[first] if length > 1 else 0, target, b"")
+        left = self.flush(fd, 0)
+        self.forget()
+        return sum(length for _, length in pieces[:left])
+
+    def send_part(self, fd: int, slot: int, start: int, size: int, peer: int, control: bytes) -> bool:
+        """Send bytes start to start + size of one slot as one datagram; the slow way, for what is left over."""
+        return self._send(fd, [self.arena.payload(slot, start + size)[start:]], peer, control)
+
+    def queue(self, slots: list[int], segment: int, client: int, control: bytes) -> int:
+        """Line up one message: the slots as one train if segment is given; return how many messages wait."""
+        self._queue.append((slots, segment, client, control))
+        return len(self._queue)
+
+    def flush(self, fd: int, first: int) -> int:
+        """Send the messages lined up from number first on; return how many left. All left: the line is empty again."""
+        for sent, (slots, segment, client, control) in enumerate(self._queue[first:]):
+            payloads = [self.arena.payload(slot, self._sizes[slot]) for slot in slots]
+            train = ancillary.segment(segment) if segment else b""
+            if not self._send(fd, payloads, client, control + train):
+                return sent
+        sent = len(self._queue) - first
+        self._queue.clear()
+        return sent
+
+    def forget(self) -> None:
+        """Empty the line of messages."""
+        self._queue.clear()
+
+    def _send(self, fd: int, payloads: list[memoryview], peer: int, control: bytes) -> bool:
+        items = list(ancillary.split(control))
+        address = to_python(self._shared[peer : peer + sockaddr.V6_BYTES]) if peer >= 0 else None
+        try:
+            self._sockets[fd].sendmsg(payloads, items, 0, address)
+        except OSError as error:
+            self.error = error.errno or 0
+            return False
+        return True

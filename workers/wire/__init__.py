@@ -1,0 +1,1 @@
+"""Bytes as the network and the kernel write them: pure decoding and encoding."""
