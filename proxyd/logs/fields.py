@@ -44,7 +44,7 @@ class FieldError(ProxydError, ValueError):
     """A record is not what the catalogue says: whoever sent it broke the contract."""
 
 
-# --- text -----------------------------------------------------------------------------
+# --- text --------------------------------------------------------------------------------------------------------
 
 
 def escape(text: str) -> str:
@@ -100,7 +100,7 @@ def write_quoted(value: Field) -> str:
     raise FieldError(f"wants text, got {type(value).__name__}")
 
 
-# --- socket addresses -----------------------------------------------------------------------------
+# --- socket addresses --------------------------------------------------------------------------------------------
 
 
 def decode_sockaddr(raw: bytes) -> tuple[str, int]:
@@ -166,7 +166,7 @@ def _sock_writer(part: Callable[[bytes], str]) -> Callable[[Field], str]:
 write_sock = _sock_writer(_sock_text)
 
 
-# --- the other kinds -----------------------------------------------------------------------------
+# --- the other kinds ---------------------------------------------------------------------------------------------
 
 
 def _integer(value: Field) -> int:
@@ -205,7 +205,7 @@ def write_dump(value: Field) -> str:
     return value.hex()
 
 
-# --- JSON -----------------------------------------------------------------------------
+# --- JSON --------------------------------------------------------------------------------------------------------
 
 
 def _json_text(value: Field) -> JsonValue:
@@ -224,10 +224,15 @@ def encode_json(value: object) -> str:
     text = _ENCODER.encode(value).decode()
     if text.isprintable():
         return text
-    return json.dumps(value, separators=(",", ":")).replace("\x7f", "\\u007f")
+    return json.dumps(json.loads(text), separators=(",", ":")).replace("\x7f", "\\u007f")
 
 
-# --- the tables -----------------------------------------------------------------------------
+def encode_part(value: object) -> msgspec.Raw:
+    """Encode a part that goes into several objects of encode_json() once."""
+    return msgspec.Raw(_ENCODER.encode(value))
+
+
+# --- the tables --------------------------------------------------------------------------------------------------
 
 WRITERS: dict[Kind, Callable[[Field], str]] = {
     Kind.TEXT: write_text,

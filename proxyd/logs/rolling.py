@@ -143,5 +143,8 @@ class RollingFile:
         if self._fd < 0:
             return
         self.flush()
+        if self._lines:
+            self.trouble.note(self.trouble.reason or "not written before the end", len(self._lines))
+            self._lines.clear()
         os.close(self._fd)
         self._fd = -1

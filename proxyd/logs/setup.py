@@ -85,7 +85,7 @@ class Logs:
                 log = self._stats if line.stats else self._debug
                 log.sink.write(log.format.head(line, happening), log.format.body(line, happening))
 
-    # --- the owner's duties ----------------------------------------------------------------------------------------
+    # --- the owner's duties --------------------------------------------------------------------------------------
 
     def flush(self) -> None:
         """Pass on what was written; to be called once a turn. Never blocks but as a disk does, never raises."""

@@ -75,7 +75,11 @@ class Stream:
         except BlockingIOError:
             return
         except OSError as error:
-            self.trouble.note(error.strerror or str(error), self._waiting.count(b"\n"))
+            self._lose(error.strerror or str(error))
+
+    def _lose(self, reason: str) -> None:
+        if self._waiting:
+            self.trouble.note(reason, self._waiting.count(b"\n"))
             self._waiting.clear()
 
     def _pass_on(self) -> int:
@@ -98,6 +102,7 @@ class Stream:
         end_ns = time.monotonic_ns() + CLOSE_WAIT_NS
         while self._waiting and wait_for_room(self._fd, end_ns):
             self.flush()
+        self._lose("not taken before the end")
         if self._socket is not None:
             self._socket.close()
         else:

@@ -123,7 +123,6 @@ class Syslog:
                 if error.errno in _BUSY or reconnected:
                     self._stuck(error.strerror or str(error))
                     return
-        self._stuck_since_ns = None
 
     def _send_first(self) -> None:
         datagram = self._waiting[0]
@@ -136,6 +135,7 @@ class Syslog:
             self.trouble.note(f"a line of {len(datagram)} bytes is too long", 1)
         self._waiting.popleft()
         self._waiting_bytes -= len(datagram)
+        self._stuck_since_ns = None
 
     # --- the connection ------------------------------------------------------------------------------------------
 
