@@ -59,6 +59,7 @@ class Verdict(Enum):
 
 
 Step: TypeAlias = Callable[[Peer, NameBook], Verdict]
+Fits: TypeAlias = Callable[[Peer, NameBook], bool]
 
 
 class Hosts:
@@ -246,23 +247,20 @@ def _member_step(member: HostMember) -> Step:
 
 
 def _item_step(item: HostItem) -> Step:
-    if isinstance(item, HostList):
-        return _list_step(item)
-    fits = _fits(item)
+    if isinstance(item, MaskedAddress):
+        return _leaf_step(_mask_fits(item))
+    if isinstance(item, HostName):
+        return _leaf_step(_name_fits(item.name))
+    if isinstance(item, HostPattern):
+        return _leaf_step(_pattern_fits(item.pattern))
+    return _list_step(item if isinstance(item, HostList) else HostList((HostMember(item),)))
+
+
+def _leaf_step(fits: Fits) -> Step:
     return lambda peer, names: Verdict.INCLUDE if fits(peer, names) else Verdict.UNDECIDED
 
 
-def _fits(item: HostItem) -> Callable[[Peer, NameBook], bool]:
-    if isinstance(item, MaskedAddress):
-        return _mask_fits(item)
-    if isinstance(item, HostName):
-        return _name_fits(item.name)
-    if isinstance(item, HostPattern):
-        return _pattern_fits(item.pattern)
-    raise TypeError(f"{item!r} belongs into a block")
-
-
-def _mask_fits(item: MaskedAddress) -> Callable[[Peer, NameBook], bool]:
+def _mask_fits(item: MaskedAddress) -> Fits:
     version, value, mask = item.version, item.value, item.mask
 
     def fits(peer: Peer, _names: NameBook) -> bool:
@@ -272,7 +270,7 @@ def _mask_fits(item: MaskedAddress) -> Callable[[Peer, NameBook], bool]:
     return fits
 
 
-def _name_fits(name: str) -> Callable[[Peer, NameBook], bool]:
+def _name_fits(name: str) -> Fits:
     name = normal_name(name)
 
     def fits(peer: Peer, names: NameBook) -> bool:
@@ -283,7 +281,7 @@ def _name_fits(name: str) -> Callable[[Peer, NameBook], bool]:
     return fits
 
 
-def _pattern_fits(pattern: str) -> Callable[[Peer, NameBook], bool]:
+def _pattern_fits(pattern: str) -> Fits:
     search = compile_pattern(pattern).search
 
     def fits(peer: Peer, _names: NameBook) -> bool:

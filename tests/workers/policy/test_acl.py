@@ -250,6 +250,11 @@ def test_an_explanation_lists_what_was_evaluated_and_nothing_more():
     ]
 
 
+def test_an_explanation_without_a_rule_that_holds_ends_with_the_last_rule():
+    rules = compile_rules((AclSettings("A", True, transparent=True), AclSettings("B", True, tos=frozenset({1}))))
+    assert [check.rule for check in rules.explain(request(), {})] == [0, 1]
+
+
 def test_an_explanation_writes_what_is_not_known():
     rules = compile_rules(
         (

@@ -95,6 +95,9 @@ def test_mapped_addresses_count_as_ipv4_in_peers_and_members():
     assert contains(hosts(net("10.0.0.0/8")), "::ffff:10.0.0.1")
     assert not contains(hosts(net("::/0")), "::ffff:10.0.0.1")
     assert contains(hosts(net("::ffff:10.0.0.0/104")), "10.0.0.1")
+    beyond = AddressRange(6, address("::ffff:0.0.0.0").value, address("::1:0:0:9").value)
+    assert contains(hosts(beyond), "::1:0:0:9")
+    assert not contains(hosts(beyond), "10.0.0.1")
     every = "ffff:ffff:ffff:ffff:ffff:ffff"
     assert contains(hosts(mask("::ffff:10.0.1.0", f"{every}:ff00:ff00")), "10.7.1.7")
     assert not contains(hosts(mask("::fffe:10.0.1.0", f"{every}:ff00:ff00")), "10.7.1.7")
@@ -205,6 +208,7 @@ def test_a_negation_after_what_covers_it_is_found(covering: HostItem, negated: H
         (HOLES, mask("10.0.0.0", "255.0.0.0")),
         (HOLES, net("10.9.0.0/23")),
         (HOLES, net("10.9.2.0/24")),
+        (HOLES, AddressRange(4, address("10.9.1.0").value, address("10.9.2.9").value)),
         (HOLES, net("2001:db8::/32")),
         (HOLES, HostName("a")),
     ],

@@ -66,6 +66,12 @@ def test_dates_run_across_new_year_with_their_last_day(day: int, inside: bool):
     assert holds(holidays, MONDAY._replace(day=day, month=1)) is inside
 
 
+def test_dates_that_end_with_a_month_do_not_reach_the_next():
+    january = periods(TimeSpec("x", dates=(((1, 1), (31, 1)),)))
+    assert holds(january, MONDAY._replace(day=31, month=1))
+    assert not holds(january, MONDAY._replace(day=1, month=2))
+
+
 def test_dates_over_the_end_of_february_include_a_leap_day():
     assert holds(periods(TimeSpec("x", dates=(((28, 2), (1, 3)),))), MONDAY._replace(day=29, month=2))
 
