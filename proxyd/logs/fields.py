@@ -224,7 +224,7 @@ def encode_json(value: object) -> str:
     text = _ENCODER.encode(value).decode()
     if text.isprintable():
         return text
-    return json.dumps(json.loads(text), separators=(",", ":")).replace("\x7f", "\\u007f")
+    return json.dumps(json.loads(text), separators=(",", ":"))
 
 
 def encode_part(value: object) -> msgspec.Raw:

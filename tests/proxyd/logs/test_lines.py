@@ -169,6 +169,11 @@ def test_only_what_the_level_lets_through_has_a_level() -> None:
     assert levels == {"C": 0, "N": 0, "I": 0, "K": 0, "E": 3, "W": 4, "D": 7, "F": 9}
 
 
+def test_a_line_of_the_stats_log_is_always_wanted() -> None:
+    plan = plan_event(Event("x", (), (Line("UDPP-999-D", "debug"), Line("UDPP-998-D", "statistics", stats=True))))
+    assert [line.level for line in plan.lines] == [7, 0]
+
+
 def test_an_ident_with_a_line_end_is_escaped() -> None:
     (line,) = render(Format("a\nb", "h\r"), "unbound")
     assert line.startswith("Sep  8 09:40:22 h\\x0d a\\x0ab[2018.17]: UDPS-722-K ")

@@ -16,7 +16,9 @@ import pytest
 
 from proxyd.errors import SetupError
 from proxyd.logs.fields import Field, FieldError
-from proxyd.logs.setup import EarlyLog, Logs, Places, host_name, open_logs
+from proxyd.logs.lines import Format
+from proxyd.logs.rolling import RollingFile
+from proxyd.logs.setup import EarlyLog, Log, Logs, Places, host_name, open_logs
 from workers.contract.messages import LogRecord
 from workers.contract.settings import LogSettings, Settings, SyslogFailure
 
@@ -314,6 +316,19 @@ def test_lost_lines_are_told_once_the_log_works_again(stage: Stage) -> None:
     assert received[-1].endswith(f"UDPS-731-W Log {target} had trouble: more waits than may; {lost} records lost")
     assert len([line for line in received if "UDPS-731-W" in line]) == 1
     logs.close()
+
+
+def test_trouble_is_told_once_a_second_at_most(tmp_path: Path) -> None:
+    now = [1000.0]
+    sink = RollingFile(str(tmp_path / "log"))
+    log = Log(Format("DNS", "fw"), sink)
+    logs = Logs(log, log, 6, clock=lambda: now[0])
+    for second in (1000.0, 1000.5, 1000.9, 1001.0):
+        now[0] = second
+        sink.trouble.note("a fit", 1)
+        logs.flush()
+    logs.close()
+    assert re.findall(r"a fit; (\d+) records", (tmp_path / "log").read_text()) == ["1", "3"]
 
 
 def test_a_log_with_stop_tells_why_the_proxy_must_end(stage: Stage) -> None:

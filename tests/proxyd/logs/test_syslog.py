@@ -184,6 +184,19 @@ def test_a_receiver_that_restarts_loses_nothing(bench: Bench, receiver: Receiver
     sink.close()
 
 
+@pytest.mark.parametrize("leave_socket", [False, True])
+def test_a_receiver_that_is_back_is_found_in_the_same_flush(
+    bench: Bench, receiver: Receiver, leave_socket: bool
+) -> None:
+    sink = bench.open()
+    receiver.stop(leave_socket=leave_socket)
+    bench.socket_path.unlink(missing_ok=True)
+    receiver.start()
+    send(sink, "at once")
+    assert receiver.receive() == [f"{HEAD}at once"]
+    sink.close()
+
+
 def test_reopening_finds_a_socket_that_was_replaced(bench: Bench, receiver: Receiver) -> None:
     sink = bench.open()
     old = receiver.socket
