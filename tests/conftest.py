@@ -1,16 +1,28 @@
-"""What every test may ask for: the skip policy is in force, `lab` and `here` are places to act in."""
+"""What every test may ask for: the skip policy is in force, `lab` and `here` are places to act in.
+
+HYPOTHESIS_PROFILE: `quick` (the default) tries the same examples each time, `night` many more and always others.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.kit.lab import Lab
 from tests.kit.place import Place
 from tests.kit.skips import pytest_make_collect_report, pytest_runtest_makereport
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
+
+# No deadline and no complaint about slow examples: nothing here depends on how busy the machine is.
+settings.register_profile("quick", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "night", settings.get_profile("quick"), max_examples=5_000, derandomize=False, print_blob=True
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 @pytest.fixture
