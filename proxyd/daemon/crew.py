@@ -218,8 +218,9 @@ class Crew:
 
     def _disown(self, child: Child, reason: str) -> None:
         self._journal.note("child-misbehaved", child.name, reason)
-        self._close_channel(child)
+        # In this order: a child that finds its channel closed would end as if the parent were at fault.
         self._send_signal(child, signal.SIGKILL)
+        self._close_channel(child)
 
     def _close_channel(self, child: Child) -> None:
         channel = self._channels.pop(child, None)

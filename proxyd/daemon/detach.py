@@ -52,8 +52,11 @@ def _become_daemon(serve: Serve, pipe: int) -> NoReturn:
         reporter.tell(ending)
         status = ending.status
     except daemon.daemon.DaemonError as error:
-        reporter.tell(Ending(ExitStatus.UNAVAILABLE, f"detach: {error}"))
+        status = ExitStatus.UNAVAILABLE
+        reporter.tell(Ending(status, f"detach: {error}"))
     finally:
+        # Whatever else is raised ends here: there is no caller to tell in this process.
+        reporter.tell(Ending(ExitStatus.SOFTWARE, "unforeseen error, see the log"))
         os._exit(status)
 
 

@@ -12,7 +12,7 @@ import pwd
 from pathlib import Path
 
 from proxyd.errors import SetupError
-from workers.contract.confinement import Confinement
+from workers.contract.context import Confinement
 from workers.contract.settings import Settings
 
 DEFAULT_USER = "nobody"

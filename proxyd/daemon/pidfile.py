@@ -46,13 +46,15 @@ class Pidfile:
         raise SetupError(f"pidfile {path}", "other processes keep replacing it")
 
     def remove(self) -> None:
-        """Remove the file if it is still ours, and let go of the lock. Empties it where it may not be removed."""
-        with contextlib.suppress(FileNotFoundError):
+        """Remove the file if it is still ours, and let go of the lock.
+
+        A process that changed its user or root may not be able to: then the file is emptied.
+        """
+        try:
             if os.path.samestat(self.path.stat(), os.fstat(self.descriptor)):
-                try:
-                    self.path.unlink()
-                except PermissionError:
-                    os.ftruncate(self.descriptor, 0)
+                self.path.unlink()
+        except OSError:
+            os.ftruncate(self.descriptor, 0)
         os.close(self.descriptor)
 
 

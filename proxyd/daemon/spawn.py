@@ -16,11 +16,10 @@ from typing import TypeAlias
 
 from proxyd.daemon.roster import Child, Role
 from proxyd.daemon.shared import Shared
-from workers import privilege
+from workers import loop, privilege
 from workers.boot import BootPlan, Serve, run_child
 from workers.contract.channel import ChildEnd, ParentEnd, open_channel
-from workers.contract.confinement import Confinement
-from workers.contract.context import ChannelLike, WorkerContext
+from workers.contract.context import ChannelLike, Confinement, WorkerContext
 from workers.contract.exitcodes import ExitCode
 from workers.contract.settings import Settings
 
@@ -99,3 +98,7 @@ def _is_open(descriptor: int) -> bool:
     except OSError:
         return False
     return True
+
+
+PROXY_WORKER: WorkerMain = loop.run
+"""The session proxy's loop."""

@@ -13,7 +13,9 @@ import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import TracebackType
 
 from proxyd.daemon import capabilities, descriptors, identity, sockets
 from proxyd.daemon.exits import Ending, ExitStatus
@@ -44,11 +46,15 @@ class Order:
 
 
 def run_proxy(order: Order, on_ready: Callable[[], None]) -> Ending:
-    """Run a proxy until it ends; return how. on_ready: called once it serves."""
+    """Run a proxy until it ends; return how. on_ready: called once it serves.
+
+    An unforeseen error is logged and raised; the children end when this process does.
+    """
     with ExitStack() as stack:
         try:
             logs = open_logs(order.settings, order.settings.foreground, order.settings.name)
             stack.callback(logs.close)
+            stack.push(partial(_log_unforeseen, logs))
         except SetupError as error:
             return Ending(ExitStatus.UNAVAILABLE, str(error))
         try:
@@ -56,11 +62,7 @@ def run_proxy(order: Order, on_ready: Callable[[], None]) -> Ending:
         except SetupError as error:
             logs.note("setup-failed", error.step, error.reason)
             return Ending(ExitStatus.UNAVAILABLE, str(error))
-        try:
-            return _serve(estate, order, logs, on_ready)
-        except Exception:  # the parent's main: its children end when it does
-            logs.note("traceback", "parent", traceback.format_exc())
-            return Ending(ExitStatus.SOFTWARE, "unforeseen error, see the log")
+        return _serve(estate, order, logs, on_ready)
 
 
 def _set_up(order: Order, logs: Logs, stack: ExitStack) -> Estate:
@@ -116,6 +118,14 @@ def _take_pidfile(path: Path, foreground: bool, logs: Logs) -> list[Pidfile]:
 def _remove_pidfile(held: list[Pidfile]) -> None:
     for pidfile in held:
         pidfile.remove()
+
+
+def _log_unforeseen(
+    logs: Logs, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+) -> None:
+    """Log the error that ends this run, if one does; it goes on its way."""
+    if kind is not None:
+        logs.note("traceback", "parent", "".join(traceback.format_exception(kind, error, trace)))
 
 
 def _unbind(listeners: tuple[tuple[socket.socket, ...], ...], logs: Logs) -> None:

@@ -11,6 +11,19 @@ from workers.contract.settings import Settings
 from workers.contract.slots import Region
 
 
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What a child gives up, looked up by the parent while files and user names can still be read.
+
+    uid, gid: who it becomes, never 0; None where the program was started without privileges and stays who it is.
+    root: the directory that becomes its root; None: the root stays.
+    """
+
+    uid: int | None = None
+    gid: int | None = None
+    root: str | None = None
+
+
 class ChannelLike(Protocol):
     """A child's end of its channel to the parent."""
 

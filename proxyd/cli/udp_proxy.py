@@ -1,0 +1,70 @@
+"""The command udp-proxy: reads the configuration, and runs the proxy in the foreground or starts it as a daemon.
+
+Source: udp-proxy(8), OPTIONS and EXIT STATUS.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+from proxyd import __version__
+from proxyd.cli.arguments import Arguments, read_arguments
+from proxyd.config.compiler import Compiled
+from proxyd.config.load import load
+from proxyd.daemon.detach import in_background
+from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.spawn import PROXY_WORKER
+from proxyd.daemon.startup import Order, run_proxy
+from proxyd.errors import ConfigError, ConfigErrors
+from proxyd.logs.setup import EarlyLog
+
+PROGRAM = "udp-proxy"
+_DEFAULT_LEVEL = 6
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    arguments = read_arguments(PROGRAM, sys.argv[1:] if argv is None else argv)
+    if isinstance(arguments, int):
+        return arguments
+    log = EarlyLog(_DEFAULT_LEVEL if arguments.level is None else arguments.level, PROGRAM)
+    try:
+        compiled = load(arguments.file)
+    except ConfigErrors as errors:
+        return _refuse(log, errors.errors)
+    if compiled.unsupported:
+        return _refuse(log, compiled.unsupported)
+    log.note("configured", arguments.file)
+    try:
+        ending = _run(compiled, arguments)
+    except Exception:  # the command's main
+        ending = Ending(ExitStatus.SOFTWARE, f"unforeseen error\n{traceback.format_exc()}")
+    if ending.status is not ExitStatus.OK:
+        sys.stderr.write(f"{PROGRAM}: {ending.reason}\n")
+    return int(ending.status)
+
+
+def _run(compiled: Compiled, arguments: Arguments) -> Ending:
+    order = Order(
+        settings=compiled.settings,
+        worker=PROXY_WORKER,
+        version=__version__,
+        file=arguments.file,
+        warnings=tuple(str(warning) for warning in compiled.warnings),
+    )
+    if compiled.settings.foreground:
+        return run_proxy(order, lambda: None)
+    return in_background(lambda on_ready: run_proxy(order, on_ready))
+
+
+def _refuse(log: EarlyLog, errors: Sequence[ConfigError]) -> int:
+    """Log every error, and return the exit status; nothing was opened."""
+    for error in errors:
+        log.note("config-error", str(error))
+    return int(ExitStatus.CONFIGURATION)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""Run the parent with echoing workers: a program for tests. Arguments: a pickled Recipe's file.
+
+Standard output says `ready` once it serves; the exit status is the proxy's (the starting command's with background).
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxyd.daemon.detach import in_background
+from proxyd.daemon.startup import Order, run_proxy
+from tests.daemon import echo_loop
+from workers.contract.settings import Settings
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to run, and as whom: uid None is root."""
+
+    settings: Settings
+    run_directory: Path
+    background: bool = False
+    uid: int | None = None
+
+
+def main() -> int:
+    recipe: Recipe = pickle.loads(Path(sys.argv[1]).read_bytes())
+    if recipe.uid is not None:
+        os.setgroups([])
+        os.setresgid(recipe.uid, recipe.uid, recipe.uid)
+        os.setresuid(recipe.uid, recipe.uid, recipe.uid)
+    order = Order(recipe.settings, echo_loop.run, "0.0", sys.argv[1], (), recipe.run_directory)
+    if recipe.background:
+        ending = in_background(lambda on_ready: run_proxy(order, on_ready))
+    else:
+        ending = run_proxy(order, lambda: print("ready", flush=True))
+    print(ending.reason, file=sys.stderr)
+    return int(ending.status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
