@@ -38,7 +38,7 @@ HINT = f"""
 
 def start(argv: list[str], **pipes: int) -> subprocess.Popen[str]:
     """Start a program that the terminal's Ctrl-C does not reach: we end it ourselves, in order."""
-    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, text=True, process_group=0, **pipes)
+    return subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, text=True, process_group=0, **pipes)
 
 
 def start_upstream() -> subprocess.Popen[str] | None:
@@ -75,7 +75,7 @@ def stop(process: subprocess.Popen[str]) -> int:
 
 def run_proxy() -> int:
     """Run the proxy until it ends or we are told to; return our exit status."""
-    proxy = start([str(Path(sys.executable).with_name("udp-proxy")), "-f", str(CONFIGURATION)], stderr=subprocess.PIPE)
+    proxy = start([sys.executable, "-m", "proxyd.cli.udp_proxy", "-f", str(CONFIGURATION)], stderr=subprocess.PIPE)
     try:
         show(proxy)
     except KeyboardInterrupt:

@@ -114,14 +114,18 @@ class Namespace(Place):
             raise errors[0]
         return results[0]
 
+    def pids(self) -> list[int]:
+        """Return every process that is inside."""
+        return [int(pid) for pid in Place().run(["ip", "netns", "pids", self.name]).stdout.split()]
+
     def close(self) -> None:
         """Stop what was started inside, kill what detached itself there, and delete the namespace."""
         try:
             super().close()
         finally:
             if self.path.exists():
-                for pid in Place().run(["ip", "netns", "pids", self.name]).stdout.split():
-                    _kill(int(pid))
+                for pid in self.pids():
+                    _kill(pid)
                 Place().run(["ip", "netns", "del", self.name])
 
 
