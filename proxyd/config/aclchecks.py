@@ -14,7 +14,7 @@ from proxyd.config.overlap import may_share_destination
 from proxyd.config.prototype import Keyword
 from proxyd.config.rows.acl import ACTIONS, SESSION_TYPE, TIMEOUT_ABSENT
 from proxyd.config.tree import Item, Section
-from proxyd.config.values import hosts
+from proxyd.config.values import hosts, times
 from proxyd.config.values.words import nearest
 from workers.contract.settings import HostList, HostMember, HostName, ListenerSettings, SessionKind
 from workers.policy.hostset import covered_negations
@@ -71,14 +71,24 @@ class _AclChecks:
     def _conditions(self, acl: Section) -> None:
         time, periods = acl.item("time"), acl.section("time-period-set")
         if time is not None and periods is not None:
-            later = max(time.position, periods.position)
-            error = time.error("found both 'time' and 'time-period-set'", "wanted one of them")
-            error.position = later
-            self._findings.error(error)
+            both: list[Item | Section] = [time, periods]
+            later = max(both, key=lambda condition: condition.position)
+            self._findings.error(later.error("found both 'time' and 'time-period-set'", "wanted one of them"))
+        if periods is not None:
+            self._dates(periods)
         users = [item for item in acl.all("user") if item.sound and "none" not in item]
         if users and not has_users(self._proxy):
             text = "this condition never holds without 'auth oob'"
             self._findings.warn(users[0].error(text))
+
+    def _dates(self, periods: Section) -> None:
+        for item in (item for spec in periods.sections_of("time-spec") for item in spec.all("dates") if item.sound):
+            for end in ("from", "till"):
+                day, month = item.get(f"{end}-day"), item.get(f"{end}-mon")
+                last = times.DAYS_IN_MONTH[month - 1]
+                if day > last:
+                    found = f"found day {day} of {times.MONTHS[month - 1]}"
+                    self._findings.error(item.error(found, f"wanted a day from 1 to {last}", f"{end}-day"))
 
     def _host_sets(self, acl: Section) -> None:
         for item in acl.items:

@@ -125,7 +125,8 @@ class _Form:
         try:
             self._store(part, part.kind.parse(element), element.place)
         except UnfitError as error:
-            self._fault(error)
+            for fault in (error, *error.others):
+                self._fault(fault)
 
     def _store(self, part: Part, value: Any, place: Place) -> None:
         self._match.values[part.name] = value

@@ -93,8 +93,9 @@ class Keyword:
 
     doc: what it means, a sentence or more, for the manual page. forms: the prototypes, tried in this order; an item
     without elements has one empty form. body: the scope inside, for a section. absent: the elements that count when
-    an item is left out. absent_note: what then happens, where no text could say it. documented: shown in the manual
-    page and in listings (older forms are taken, not shown). opaque: elements and body are taken as they come.
+    an item is left out. absent_note: what then happens, where no text could say it. implied: a section that counts
+    with its defaults when it is left out. opaque: elements and body are taken as they come. hidden_forms: older ones,
+    taken but shown nowhere.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Keyword:
     absent_note: str = ""
     supported: bool = True
     extension: bool = False
+    implied: bool = False
     opaque: bool = False
     hidden_forms: tuple[Parts, ...] = ()
 

@@ -18,7 +18,7 @@ EXPRESSION = (
                 named("server", hosts.SOCK),
                 named("user", words.STRING),
                 named("group", words.STRING_LIST),
-                named("time", words.WORD),
+                named("time", numbers.UINT32),
             ),
         ),
         repeatable=True,

@@ -55,11 +55,13 @@ PROXY = (
         "log-debug",
         "The log of operation, to the facility local4 unless it says otherwise.",
         body=Scope.LOG,
+        implied=True,
     ),
     Keyword(
         "log-stats",
         "The log of statistics, a record a session, to the facility local5 unless it says otherwise.",
         body=Scope.LOG,
+        implied=True,
     ),
     Keyword(
         "use-resolver",
@@ -120,7 +122,7 @@ PROXY = (
         " what the last word says: no-fallback rejects the session, the others let the system choose (cluster counts"
         " as physical). A session-acl may say otherwise for its sessions.",
         SOURCE_ADDRESS_FORMS,
-        absent="default",
+        absent_note="the system chooses",
     ),
     Keyword("doctype-identification", "Taken and ignored: it has no meaning for UDP.", opaque=True, body=Scope.IGNORED),
     Keyword(

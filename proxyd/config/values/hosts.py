@@ -17,7 +17,7 @@ from proxyd.config.statements import (
     Value,
     Word,
 )
-from proxyd.config.values.kind import Kind, UnfitError, describe, scalar, unfit
+from proxyd.config.values.kind import Kind, UnfitError, describe, parse_each, scalar, unfit
 from proxyd.config.values.numbers import parse_number, parse_port
 from workers.contract.settings import (
     Address,
@@ -42,7 +42,7 @@ _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _ADDRESS_WANTED = "an address as [192.0.2.1] or [2001:db8::1]"
 _HOST_WANTED = "an address as [192.0.2.1], or a host name"
 _SOCK_WANTED = "a host and a port as [192.0.2.1] : 53"
-_SET_WANTED = "hosts: addresses, networks and ranges in brackets, names, /patterns/, '*', or a list of these in braces"
+_SET_WANTED = "addresses, networks and ranges in brackets, names, /patterns/, '*', or a list of these in braces"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ def parse_hosts(member: Member) -> HostList:
 
 
 def _list(braces: Braces) -> HostList:
-    return HostList(tuple(_member(inner) for inner in braces.members))
+    return HostList(parse_each(braces.members, _member))
 
 
 def _member(member: Member) -> HostMember:

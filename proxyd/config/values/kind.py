@@ -5,9 +5,9 @@ Source: udp-proxy.cfg(5), VALUE TYPES.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from proxyd.config.statements import (
     Braces,
@@ -27,15 +27,18 @@ from proxyd.errors import ProxydError
 
 MAX_SHOWN_CHARS = 40
 
+T = TypeVar("T")
+
 
 class UnfitError(ProxydError):
-    """An element is not what its type wants; the checker adds file and section."""
+    """An element is not what its type wants; the checker adds file and section. others: more of the same element."""
 
     def __init__(self, place: Place, found: str, wanted: str) -> None:
         super().__init__(place, found, wanted)
         self.place = place
         self.found = found
         self.wanted = wanted
+        self.others: list[UnfitError] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,21 @@ def _written(value: Value) -> str:
             return f"{_written(host)}:{_written(port)}"
         case Braces():
             return "{ ... }" if value.members else "{ }"
+
+
+def parse_each(members: Iterable[Member], parse: Callable[[Member], T]) -> tuple[T, ...]:
+    """Parse every member of a set. Raises the first UnfitError with the others in it, so that all are reported."""
+    values: list[T] = []
+    errors: list[UnfitError] = []
+    for member in members:
+        try:
+            values.append(parse(member))
+        except UnfitError as error:
+            errors += [error, *error.others]
+    if errors:
+        errors[0].others = errors[1:]
+        raise errors[0]
+    return tuple(values)
 
 
 def unfit(value: Value, wanted: str) -> UnfitError:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from proxyd.config.statements import Braces, Member, Span, Star, Value, Word
-from proxyd.config.values.kind import Kind, UnfitError, describe, unfit
+from proxyd.config.values.kind import Kind, UnfitError, describe, parse_each, unfit
 from proxyd.config.values.numbers import LAST_PORT, parse_number, parse_port
 
 Single = Callable[[Value], int]
@@ -76,14 +76,16 @@ def _looks_like_range(domain: Domain, ends: tuple[Word, Word]) -> bool:
 
 def _evaluate(domain: Domain, members: tuple[Member, ...]) -> tuple[int, int]:
     """Return what a list takes in and what it puts out."""
-    included = excluded = 0
-    for member in members:
+
+    def say(member: Member) -> tuple[bool, int, int]:
         if isinstance(member.value, Braces):
-            taken, put_out = _evaluate(domain, member.value.members)
-        else:
-            taken, put_out = _one(domain, member.value), 0
+            return member.negated, *_evaluate(domain, member.value.members)
+        return member.negated, _one(domain, member.value), 0
+
+    included = excluded = 0
+    for negated, taken, put_out in parse_each(members, say):
         decided = included | excluded
-        if member.negated:
+        if negated:
             excluded |= taken & ~decided
         else:
             included |= taken & ~decided

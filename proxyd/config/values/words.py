@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from proxyd.config.statements import Braces, Member, Place, Star, Text, Word
-from proxyd.config.values.kind import Kind, UnfitError, scalar, unfit, word
+from proxyd.config.values.kind import Kind, UnfitError, parse_each, scalar, unfit, word
 from proxyd.config.values.numbers import parse_number
 
 _ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{2}|.)")
@@ -29,7 +29,7 @@ def enumeration(name: str, words: Mapping[str, Any], numbers: Mapping[int, Any] 
     by_number = numbers or {}
     wanted = f"one of {', '.join(words)}"
     if by_number:
-        wanted += f" or a number from {min(by_number)} to {max(by_number)}"
+        wanted += f", or {_span(sorted(by_number))}"
     by_value = {value: text for text, value in reversed(list(words.items()))}
 
     def parse(member: Member) -> Any:
@@ -43,6 +43,12 @@ def enumeration(name: str, words: Mapping[str, Any], numbers: Mapping[int, Any] 
         raise UnfitError(value.place, f"found '{value.text[:64]}'", f"wanted {wanted}{nearest(text, words)}")
 
     return Kind(name, wanted, parse, lambda value: by_value.get(value, str(value)))
+
+
+def _span(numbers: list[int]) -> str:
+    if numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"a number from {numbers[0]} to {numbers[-1]}"
+    return f"the number {' or '.join(map(str, numbers))}"
 
 
 def parse_string(member: Member, wanted: str = "a string") -> str:
@@ -101,7 +107,7 @@ def _parse_name(member: Member) -> str:
 def _parse_strings(member: Member) -> tuple[str, ...]:
     if member.negated or not isinstance(member.value, Braces):
         return (parse_string(member),)
-    return tuple(parse_string(inner) for inner in member.value.members)
+    return parse_each(member.value.members, parse_string)
 
 
 def _show_strings(texts: Iterable[str]) -> str:

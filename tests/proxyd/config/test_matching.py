@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from proxyd.config import keywords
+from proxyd.config.matching import Match, default_match, match
+from proxyd.config.parser import parse
+from proxyd.config.prototype import Keyword, Scope, key, named, value
+from proxyd.config.values.numbers import UINT8
+from proxyd.config.values.words import WORD
+
+ROW = Keyword(
+    "item", "Doc.", ((value("count", UINT8), key("loud"), named("port", UINT8), named("to", UINT8, default="9")),)
+)
+
+
+def tried(text: str, row: Keyword = ROW) -> Match:
+    return match(row, parse(f"item {text};", "t", lambda _: True)[0])
+
+
+def faults(text: str, row: Keyword = ROW) -> list[str]:
+    return [f"{fault.found}; {fault.wanted}" for fault in tried(text, row).faults]
+
+
+def test_named_parts_come_in_any_order() -> None:
+    assert tried("port 1 5 to 2 LOUD").values == {"count": 5, "loud": True, "port": 1, "to": 2}
+
+
+def test_defaults_of_parts_are_filled_in() -> None:
+    found = tried("5")
+    assert found.values == {"count": 5, "to": 9}
+    assert set(found.places) == {"count"}
+
+
+def test_a_missing_part_is_named() -> None:
+    assert faults("loud") == ["found no 'count' in 'item'; wanted a number from 0 to 255"]
+
+
+def test_a_name_without_a_value_is_reported() -> None:
+    assert faults("5 port") == ["found nothing after 'port'; wanted a number from 0 to 255"]
+
+
+def test_surplus_elements_are_reported_with_the_nearest_name() -> None:
+    assert faults("5 prt 3") == ["found 'prt'; wanted 'loud' or 'port' or 'to' or ';' (did you mean 'port'?)"]
+    assert faults("5 loud loud") == ["found 'loud' a second time; wanted it once"]
+    assert faults("5 loud port 1 to 2 7") == ["found '7'; wanted ';' after 'item'"]
+
+
+def test_every_bad_value_of_an_item_is_reported() -> None:
+    assert len(faults("500 port x to y")) == 3
+
+
+def test_the_form_that_explains_the_most_is_blamed() -> None:
+    forms = ((key("none", optional=False),), (key("other", optional=False), value("name", WORD)))
+    row = Keyword("item", "Doc.", forms)
+    assert tried("none", row).form == 0
+    assert tried("other x", row).form == 1
+    assert faults("oder x", row)[0] == "found 'oder'; wanted 'none' or 'other'"
+    assert faults("other", row) == ["found no 'name' in 'item'; wanted a word"]
+
+
+def test_defaults_of_items_come_from_the_row() -> None:
+    row = keywords.find(Scope.ACL, "timeout")
+    assert row is not None
+    assert default_match(row).values == {"both": 120}
