@@ -1,4 +1,7 @@
-"""scripts/run from a user's first look to Ctrl-C. Its ports are fixed, so it runs in a network namespace of its own."""
+"""scripts/run from a user's first look to Ctrl-C.
+
+Its ports are fixed and so is its pidfile: it runs in a network namespace of its own, and with a /run of its own.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from tests.kit.process import Process
 from tests.kit.requirement import requires_namespaces
 
 ROOT = Path(__file__).parents[2]
-DEMO = (sys.executable, ROOT / "scripts" / "demo.py")
+OWN_RUN = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh")
+DEMO = (*OWN_RUN, sys.executable, ROOT / "scripts" / "demo.py")
 UPSTREAM = (sys.executable, ROOT / "scripts" / "demo_upstream.py")
 ASK = (
     "import dns.message as m, dns.query as q, sys; "
