@@ -1,0 +1,99 @@
+"""The pidfile: written in one step, locked for a life, stale ones replaced, others' left alone."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+from proxyd.daemon.pidfile import Pidfile, default_path
+from proxyd.errors import SetupError
+from tests.kit.requirement import requires_root
+from tests.workers.forked import in_child
+
+
+def test_the_default_is_named_after_the_section() -> None:
+    assert default_path("DNS.out") == Path("/run/udp-proxy-dns.out.pid")
+
+
+def test_the_file_holds_the_process_and_can_be_read_by_all(tmp_path: Path) -> None:
+    pidfile = Pidfile.take(tmp_path / "x.pid")
+    assert pidfile.path.read_text() == f"{os.getpid()}\n"
+    assert pidfile.path.stat().st_mode & 0o777 == 0o644
+    pidfile.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["", "1\n", "nonsense", "9" * 5000])
+def test_a_stale_file_is_replaced_whatever_stands_in_it(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "x.pid"
+    path.write_text(content)
+    pidfile = Pidfile.take(path)
+    assert path.read_text() == f"{os.getpid()}\n"
+    pidfile.remove()
+
+
+def test_a_running_one_is_refused_with_its_process_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "x.pid"
+    holder = Pidfile.take(path)
+    said = in_child(lambda: Pidfile.take(path))
+    assert said == f"SetupError: pidfile {path}: already running as process {os.getpid()}"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.pid"]
+    holder.remove()
+
+
+def test_the_lock_ends_with_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "x.pid"
+    in_child(lambda: Pidfile.take(path))
+    assert path.exists()
+    Pidfile.take(path).remove()
+
+
+def test_a_fork_keeps_the_lock_until_it_closes_it(tmp_path: Path) -> None:
+    pidfile = Pidfile.take(tmp_path / "x.pid")
+
+    def act() -> bool:
+        os.close(pidfile.descriptor)
+        return pidfile.path.exists()
+
+    assert in_child(act) == "True"
+    with pidfile.path.open() as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    pidfile.remove()
+
+
+def test_a_file_that_is_another_process_by_now_is_not_removed(tmp_path: Path) -> None:
+    pidfile = Pidfile.take(tmp_path / "x.pid")
+    pidfile.path.unlink()
+    pidfile.path.write_text("4711\n")
+    pidfile.remove()
+    assert pidfile.path.read_text() == "4711\n"
+
+
+@requires_root
+def test_a_file_that_may_not_be_removed_any_more_is_emptied(tmp_path: Path) -> None:
+    path = tmp_path / "x.pid"
+
+    def act() -> None:
+        pidfile = Pidfile.take(path)
+        os.setresuid(65534, 65534, 65534)
+        pidfile.remove()
+
+    assert in_child(act) == "None"
+    assert path.read_text() == ""
+
+
+def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("precious")
+    (tmp_path / "x.pid").symlink_to(target)
+    with pytest.raises(SetupError, match="symbolic links"):
+        Pidfile.take(tmp_path / "x.pid")
+    assert target.read_text() == "precious"
+
+
+def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match=r"pidfile .*/none/x.pid: No such file or directory"):
+        Pidfile.take(tmp_path / "none" / "x.pid")

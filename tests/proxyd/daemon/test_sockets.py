@@ -1,0 +1,181 @@
+"""Listening sockets: their options, their groups, and that nobody else is let in or overlooked."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from proxyd.daemon.sockets import bind_listeners, close_all, describe, raw_sockaddr
+from proxyd.errors import SetupError
+from workers.contract.settings import Address, ListenerSettings
+
+Group = tuple[tuple[socket.socket, ...], ...]
+LOOPBACK6 = Address(6, 1)
+_numbers = itertools.count(1)
+
+
+def own_address() -> Address:
+    """Return a loopback address that no other test process uses at this time."""
+    process = os.getpid()
+    return Address(4, 127 << 24 | (process >> 8 & 0x3F | 0x80) << 16 | (process & 0xFF) << 8 | next(_numbers) % 250 + 1)
+
+
+def listener(address: Address, port: int = 5300) -> ListenerSettings:
+    return ListenerSettings(address, port)
+
+
+def text(address: Address) -> str:
+    return socket.inet_ntoa(address.value.to_bytes(4, "big"))
+
+
+@pytest.fixture
+def bound() -> Iterator[list[Group]]:
+    """What a test puts here is closed after it."""
+    groups: list[Group] = []
+    yield groups
+    for group in groups:
+        for sockets in group:
+            close_all(sockets)
+
+
+def stranger(address: Address, port: int, *, reuse: bool = True) -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    if reuse:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind((text(address), port))
+    return sock
+
+
+def test_each_worker_gets_one_socket_of_each_listener_in_order(bound: list[Group]) -> None:
+    addresses = [own_address(), own_address()]
+    group = bind_listeners([listener(address) for address in addresses], 3)
+    bound.append(group)
+    assert len(group) == 3
+    for sockets in group:
+        assert [sock.getsockname() for sock in sockets] == [(text(address), 5300) for address in addresses]
+        assert not any(sock.getblocking() or sock.get_inheritable() for sock in sockets)
+
+
+def test_the_kernel_spreads_clients_over_every_socket_of_a_group(bound: list[Group]) -> None:
+    address = own_address()
+    group = bind_listeners([listener(address)], 4)
+    bound.append(group)
+    for _ in range(200):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(b"x", (text(address), 5300))
+    received = [len(list(iter(lambda sock=sock: _receive(sock), None))) for (sock,) in group]  # type: ignore[misc]
+    assert sum(received) == 200
+    assert min(received) > 10
+
+
+def _receive(sock: socket.socket) -> bytes | None:
+    try:
+        return sock.recv(100)
+    except BlockingIOError:
+        return None
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+def test_a_place_that_is_taken_is_refused_even_by_a_socket_that_would_share_it(reuse: bool) -> None:
+    address = own_address()
+    with stranger(address, 5300, reuse=reuse), pytest.raises(SetupError) as caught:
+        bind_listeners([listener(address)], 2)
+    assert str(caught.value) == f"bind [{text(address)}]:5300: Address already in use"
+
+
+def test_a_wildcard_is_refused_when_any_address_of_its_port_is_taken(bound: list[Group]) -> None:
+    address = own_address()
+    with stranger(address, 0) as taken, pytest.raises(SetupError, match="in use"):
+        bind_listeners([listener(Address(4, 0), taken.getsockname()[1])], 1)
+
+
+def test_an_address_is_refused_when_a_strangers_wildcard_covers_it() -> None:
+    with stranger(Address(4, 0), 0) as taken, pytest.raises(SetupError, match="in use"):
+        bind_listeners([listener(own_address(), taken.getsockname()[1])], 1)
+
+
+def test_nothing_stays_open_when_one_listener_cannot_be_had() -> None:
+    free, taken = own_address(), own_address()
+    with stranger(taken, 5300), pytest.raises(SetupError):
+        bind_listeners([listener(free), listener(taken)], 2)
+    with stranger(free, 5300, reuse=False):
+        pass
+
+
+def test_a_second_group_on_the_same_place_is_refused(bound: list[Group]) -> None:
+    address = own_address()
+    bound.append(bind_listeners([listener(address)], 2))
+    with pytest.raises(SetupError, match="in use"):
+        bind_listeners([listener(address)], 2)
+
+
+def test_our_own_wildcard_and_address_of_one_port_live_together_in_either_order(bound: list[Group]) -> None:
+    with stranger(Address(4, 0), 0) as probe:
+        port = probe.getsockname()[1]
+    address = own_address()
+    wanted = [listener(address, port), listener(Address(4, 0), port), listener(Address(6, 0), port)]
+    group = bind_listeners(wanted, 2)
+    bound.append(group)
+    names = [sock.getsockname()[0] for sock in group[1]]
+    assert names == [text(address), "0.0.0.0", "::"]
+
+
+def test_an_address_the_machine_has_not_is_told_as_that() -> None:
+    with pytest.raises(SetupError) as caught:
+        bind_listeners([listener(Address(4, 0xC000_0201))], 1)
+    assert str(caught.value) == "bind [192.0.2.1]:5300: the address is not configured on this machine"
+
+
+@pytest.mark.parametrize("address", [Address(4, 127 << 24 | 1), LOOPBACK6], ids=["IPv4", "IPv6"])
+def test_the_largest_datagrams_can_be_sent_and_received(bound: list[Group], address: Address) -> None:
+    group = bind_listeners([listener(address, 0)], 1)
+    bound.append(group)
+    ((sock,),) = group
+    with socket.socket(sock.family, socket.SOCK_DGRAM) as client:
+        client.settimeout(10)
+        client.sendto(b"q" * 65_507, sock.getsockname())
+        question, source = sock.recvfrom(65_536)
+        sock.sendto(question, source)
+        assert client.recv(65_536) == b"q" * 65_507
+
+
+def test_wildcards_tell_which_address_the_client_used(bound: list[Group]) -> None:
+    group = bind_listeners([listener(Address(4, 0), 0), listener(Address(6, 0), 0)], 1)
+    bound.append(group)
+    for sock, target, level, kind in (
+        (group[0][0], "127.0.0.2", socket.IPPROTO_IP, 8),
+        (group[0][1], "::1", socket.IPPROTO_IPV6, socket.IPV6_PKTINFO),
+    ):
+        with socket.socket(sock.family, socket.SOCK_DGRAM) as client:
+            client.sendto(b"x", (target, sock.getsockname()[1]))
+        _, control, _, _ = sock.recvmsg(100, 1000)
+        assert (level, kind) in [(found, which) for found, which, _ in control]
+
+
+def test_options_are_set(bound: list[Group]) -> None:
+    group = bind_listeners([listener(own_address()), listener(LOOPBACK6, 0)], 1)
+    bound.append(group)
+    four, six = group[0]
+    for sock in (four, six):
+        assert sock.getsockopt(socket.SOL_SOCKET, 40) == 1  # SO_RXQ_OVFL
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) == 1
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) > 300_000
+    assert six.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
+    assert four.getsockopt(socket.IPPROTO_IP, 10) == six.getsockopt(socket.IPPROTO_IPV6, 23) == 0  # PMTUDISC_DONT
+
+
+def test_listeners_are_described_for_people_and_for_the_log() -> None:
+    four, six = listener(Address(4, 127 << 24 | 1), 53), listener(LOOPBACK6, 53)
+    assert [describe(four), describe(six)] == ["[127.0.0.1]:53", "[::1]:53"]
+    assert raw_sockaddr(four) == b"\x02\x00\x00\x35\x7f\x00\x00\x01" + bytes(8)
+    assert raw_sockaddr(six) == b"\x0a\x00\x00\x35" + bytes(4) + bytes(15) + b"\x01" + bytes(4)
+
+
+def test_a_link_local_address_is_bound_on_its_interface() -> None:
+    link_local = Address(6, 0xFE80 << 112 | 1)
+    with pytest.raises(SetupError, match=r"bind \[fe80::1\]:5300"):
+        bind_listeners([ListenerSettings(link_local, 5300, device="no-such-device")], 1)
