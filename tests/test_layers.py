@@ -38,7 +38,7 @@ CTYPES_HOMES = ("workers.net.mmsg", "workers.net.cbpf", "workers.sandbox", "prox
 PARENT_MAY_IMPORT = {
     "proxyd": ("workers.contract", "workers.errors"),
     "proxyd.config": ("workers.contract", "workers.errors", "workers.policy"),
-    "proxyd.cli.test_udp": ("workers.contract", "workers.errors", "workers.policy"),
+    "proxyd.cli.test_udp": ("workers.contract", "workers.errors", "workers.policy", "workers.resolver.lookup"),
     "proxyd.daemon.spawn": ("workers",),
 }
 
@@ -58,7 +58,7 @@ FORBIDDEN_WORDS = {
     "mgr": "what it does",
     "tmp": "what it holds",
 }
-WORD_HOMES = {"packet": ("workers.net", "workers.forwarder")}
+WORD_HOMES = {"packet": ("workers.net", "workers.forwarder", "workers.outbound")}
 """Where such a word means something else: the kernel's packet information."""
 
 WITHOUT_MIRROR: dict[str, str] = {
