@@ -28,7 +28,6 @@ class Capability(IntEnum):
     CAP_NET_BIND_SERVICE = 10
     CAP_NET_ADMIN = 12
     CAP_SYS_CHROOT = 18
-    CAP_SYS_RESOURCE = 24
 
 
 KEPT = frozenset(

@@ -1,0 +1,78 @@
+"""What a configuration needs, what is missing, and what the parent keeps."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from proxyd.daemon import capabilities
+from proxyd.daemon.capabilities import KEPT, Capability, Need
+from tests.kit.requirement import requires_root
+from tests.workers.forked import in_child
+from workers.contract.settings import Address, ListenerSettings, Settings
+
+LOOPBACK = Address(4, 127 << 24 | 1)
+
+
+def settings(port: int, *, transparent: bool = False, chroot_dir: str | None = None) -> Settings:
+    listener = ListenerSettings(LOOPBACK, port, transparent)
+    return Settings("TEST", (listener,), 10, 1, (), chroot_dir=chroot_dir)
+
+
+def kernel_says(name: str) -> int:
+    found = re.search(rf"^{name}:\s*(\S+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1], 16)
+
+
+def test_an_ordinary_configuration_needs_nothing() -> None:
+    assert capabilities.needs(settings(5300), changes_user=False) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "changes_user", "names"),
+    [
+        (settings(53), False, ["CAP_NET_BIND_SERVICE"]),
+        (settings(5300, transparent=True), False, ["CAP_NET_ADMIN"]),
+        (settings(5300), True, ["CAP_SETUID", "CAP_SETGID"]),
+        (settings(5300, chroot_dir="/var/empty"), False, ["CAP_SYS_CHROOT"]),
+    ],
+)
+def test_each_privileged_wish_needs_its_capability(wanted: Settings, changes_user: bool, names: list[str]) -> None:
+    assert [need.capability.name for need in capabilities.needs(wanted, changes_user)] == names
+
+
+def test_every_missing_capability_is_named_with_its_purpose() -> None:
+    def act() -> None:
+        capabilities.drop_all_but(frozenset())
+        capabilities.require([Need(Capability.CAP_SETUID, "app-user"), Need(Capability.CAP_NET_ADMIN, "a listener")])
+
+    said = "CAP_SETUID is needed for app-user, CAP_NET_ADMIN is needed for a listener"
+    assert in_child(act) == f"SetupError: check capabilities: {said}"
+
+
+@requires_root
+def test_what_is_held_is_not_missing() -> None:
+    capabilities.require([Need(capability, "a test") for capability in KEPT])
+
+
+@requires_root
+def test_the_parent_keeps_what_replacements_need_and_nothing_else_in_any_set() -> None:
+    def act() -> list[bool]:
+        capabilities.drop_all_but()
+        mask = sum(1 << capability for capability in KEPT)
+        kept = [kernel_says(f"Cap{name}") == mask for name in ("Eff", "Prm", "Bnd")]
+        return [*kept, kernel_says("CapInh") == 0, kernel_says("CapAmb") == 0, capabilities.held() == KEPT]
+
+    assert in_child(act) == str([True] * 6)
+
+
+def test_one_who_holds_nothing_can_drop_everything() -> None:
+    def act() -> object:
+        capabilities.drop_all_but(frozenset())
+        capabilities.drop_all_but()
+        return sorted(capabilities.held())
+
+    assert in_child(act) == "[]"

@@ -1,0 +1,67 @@
+"""What all processes share: permits, and what a dead worker leaves behind."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from proxyd.daemon.shared import Shared
+from workers.contract.settings import Settings
+from workers.contract.slots import Counter
+
+
+def make(max_sessions: int = 3, workers: int = 2) -> Shared:
+    return Shared.create(Settings("TEST", (), max_sessions, workers, ()), workers)
+
+
+def free_permits(shared: Shared) -> int:
+    count = 0
+    while True:
+        try:
+            os.eventfd_read(shared.permits)
+        except BlockingIOError:
+            return count
+        count += 1
+
+
+def test_there_are_as_many_permits_as_sessions_and_none_is_had_twice() -> None:
+    assert free_permits(make(max_sessions=5)) == 5
+
+
+def test_each_worker_has_a_region_for_all_sessions() -> None:
+    shared = make(max_sessions=7)
+    assert [region.slot_count for region in shared.regions] == [7, 7]
+
+
+def test_sums_are_over_all_workers() -> None:
+    shared = make()
+    for sessions, region in enumerate(shared.regions, 1):
+        region.words[Counter.SESSIONS] = sessions
+        region.words[Counter.BYTES_IN] = 10 * sessions
+    assert shared.sessions == 3
+    assert shared.total(Counter.BYTES_IN) == 30
+
+
+def test_a_dead_workers_permits_come_back_and_its_sessions_are_forgotten() -> None:
+    shared = make()
+    for _ in range(2):
+        os.eventfd_read(shared.permits)
+    words = shared.regions[1].words
+    words[Counter.PERMITS] = words[Counter.SESSIONS] = 2
+    words[Counter.FORWARDED_OUT] = 9
+    assert shared.reclaim(1) == 2
+    assert shared.sessions == 0
+    assert shared.total(Counter.FORWARDED_OUT) == 9
+    assert shared.reclaim(1) == 0
+    assert free_permits(shared) == 3
+
+
+@pytest.mark.parametrize("word", [Counter.PERMITS, Counter.TOP])
+def test_nonsense_in_a_dead_workers_region_does_no_harm(word: Counter) -> None:
+    shared = make()
+    while free_permits(shared):
+        pass
+    shared.regions[0].words[word] = 2**64 - 1
+    assert shared.reclaim(0) <= 3
+    assert free_permits(shared) <= 3

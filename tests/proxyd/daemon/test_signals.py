@@ -1,0 +1,36 @@
+"""Signals as bytes of a pipe."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from proxyd.daemon.signals import HANDLED, SignalPipe
+
+
+@pytest.fixture
+def pipe() -> Iterator[SignalPipe]:
+    made = SignalPipe(HANDLED)
+    yield made
+    made.close()
+
+
+def test_each_signal_comes_out_once_in_its_order(pipe: SignalPipe) -> None:
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGHUP, signal.SIGRTMIN + 1):
+        os.kill(os.getpid(), number)
+    assert pipe.read() == [signal.SIGHUP, signal.SIGUSR1, signal.SIGRTMIN + 1]
+
+
+def test_nothing_waits_when_nothing_came(pipe: SignalPipe) -> None:
+    assert pipe.read() == []
+
+
+def test_a_closed_pipe_gives_the_signals_back() -> None:
+    before = {number: signal.getsignal(number) for number in HANDLED}
+    pipe = SignalPipe()
+    assert {signal.getsignal(number) for number in HANDLED}.isdisjoint({signal.SIG_DFL, *before.values()})
+    pipe.close()
+    assert {number: signal.getsignal(number) for number in HANDLED} == before
