@@ -53,6 +53,7 @@ def _run(compiled: Compiled, arguments: Arguments) -> Ending:
         version=__version__,
         file=arguments.file,
         warnings=tuple(str(warning) for warning in compiled.warnings),
+        names=compiled.names,
     )
     if compiled.settings.foreground:
         return run_proxy(order, lambda: None)

@@ -53,7 +53,7 @@ class Journal(Protocol):
 class Forks(Protocol):
     """Makes processes for children."""
 
-    def fork(self, child: Child, level: int) -> tuple[int, ParentEnd]:
+    def fork(self, child: Child, level: int, known: Names | None) -> tuple[int, ParentEnd]:
         """Return the process and our end of its channel. Raises OSError."""
         ...
 
@@ -97,7 +97,7 @@ class Crew:
         """Fork the children that are due."""
         for child in self.roster.due(now_ns):
             try:
-                process, channel = self._spawner.fork(child, self._journal.level)
+                process, channel = self._spawner.fork(child, self._journal.level, self._names)
             except OSError as error:
                 self._journal.note("child-failed", child.name, "fork", error.strerror or str(error))
                 child.due_ns = now_ns + _RETRY_NS

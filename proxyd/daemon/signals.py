@@ -19,6 +19,7 @@ HANDLED = (
 )
 """What the parent answers."""
 _READ_BYTES = 4096
+_NO_SIGNAL = 0
 
 
 class SignalPipe:
@@ -36,9 +37,14 @@ class SignalPipe:
     def read(self) -> list[int]:
         """Return the signals that came, in their order, each once."""
         try:
-            return list(dict.fromkeys(os.read(self._readable, _READ_BYTES)))
+            came = os.read(self._readable, _READ_BYTES)
         except BlockingIOError:
             return []
+        return [number for number in dict.fromkeys(came) if number != _NO_SIGNAL]
+
+    def wake(self) -> None:
+        """Make it readable once, without a signal."""
+        os.write(self._writable, bytes((_NO_SIGNAL,)))
 
     def close(self) -> None:
         """Give the signals back to whoever had them."""

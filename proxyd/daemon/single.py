@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.signals import HANDLED, SignalPipe
-from proxyd.daemon.spawn import Estate, WorkerMain, confine_this_process
+from proxyd.daemon.spawn import Estate, WorkerMain, confine_this_process, resolve_once
 from proxyd.daemon.supervisor import LEVEL_STEPS, STOPPING, UNSUPPORTED, refuse_signal, reopen, step_level
 from proxyd.logs.relay import Relay
 from proxyd.logs.setup import Logs
@@ -38,7 +38,10 @@ class SingleProcess:
 
     def run(self, main: WorkerMain, on_ready: Callable[[], None]) -> Ending:
         """Confine this process, and serve until a signal ends it."""
-        channel = LocalChannel(self._take, self._signals.fileno(), self._poll)
+        names = [resolve_once(self._estate)] if self._estate.names else []
+        channel = LocalChannel(self._take, self._signals.fileno(), self._poll, names)
+        # The loop asks for what waits when there is something to read.
+        self._signals.wake()
         try:
             confine_this_process(self._estate.confinement)
             context = self._estate.context(0, channel, self._loop_end, self._logs.level)

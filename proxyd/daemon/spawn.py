@@ -21,7 +21,10 @@ from workers.boot import BootPlan, Serve, run_child
 from workers.contract.channel import ChildEnd, ParentEnd, open_channel
 from workers.contract.context import ChannelLike, Confinement, WorkerContext
 from workers.contract.exitcodes import ExitCode
-from workers.contract.settings import Settings
+from workers.contract.messages import Names
+from workers.contract.settings import Address, Settings
+from workers.resolver import child as resolver
+from workers.resolver import lookup, system
 
 WorkerMain: TypeAlias = Callable[[WorkerContext], ExitCode]
 """A worker's loop."""
@@ -31,13 +34,14 @@ WorkerMain: TypeAlias = Callable[[WorkerContext], ExitCode]
 class Estate:
     """All that was set up before the first fork, and that every replacement needs again.
 
-    listeners: [worker][listener], as bind_listeners returns them.
+    listeners: [worker][listener], as bind_listeners returns them. names: the configuration's host names to resolve.
     """
 
     settings: Settings
     listeners: tuple[tuple[socket.socket, ...], ...]
     shared: Shared
     confinement: Confinement
+    names: tuple[str, ...] = ()
 
     def context(self, index: int, channel: ChannelLike, wakeup: int, level: int) -> WorkerContext:
         """Return what worker index may touch."""
@@ -53,12 +57,17 @@ class Spawner:
     def __init__(self, estate: Estate, worker: WorkerMain) -> None:
         self._estate = estate
         self._worker = worker
-        self._makers = {Role.WORKER: self._plan_worker}
 
-    def fork(self, child: Child, level: int) -> tuple[int, ParentEnd]:
-        """Fork a child that logs at level; return its process and our end of its channel. Raises OSError."""
+    def fork(self, child: Child, level: int, known: Names | None = None) -> tuple[int, ParentEnd]:
+        """Fork a child that logs at level; return its process and our end of its channel. Raises OSError.
+
+        known: what a resolver's predecessor had found.
+        """
         ours, theirs = open_channel()
-        plan, serve = self._makers[child.role](child, theirs, level)
+        if child.role is Role.WORKER:
+            plan, serve = self._plan_worker(child, theirs, level)
+        else:
+            plan, serve = self._plan_resolver(child, theirs, known)
         # Whatever is sent to the child before it can take it must wait, or the parent would get it.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
@@ -83,6 +92,34 @@ class Spawner:
             foreign=regions[:index] + regions[index + 1 :],
         )
         return plan, lambda wakeup: self._worker(estate.context(index, channel, wakeup, level))
+
+    def _plan_resolver(self, child: Child, channel: ChildEnd, known: Names | None) -> tuple[BootPlan, Serve]:
+        estate = self._estate
+        # Read anew for each replacement, and while it can be read: the resolver has another root.
+        prepared = system.prepare(estate.settings.resolver)
+        plan = BootPlan(
+            child=child.name,
+            proxy=estate.settings.name,
+            channel=channel,
+            keep=frozenset((channel.fileno(),)),
+            confinement=estate.confinement,
+            foreign=estate.shared.regions,
+        )
+        log, book = resolver.channel_log(channel), _as_book(known)
+        return plan, lambda wakeup: resolver.serve(estate.names, prepared, channel, wakeup, log, book)
+
+
+def resolve_once(estate: Estate) -> Names:
+    """Resolve the configuration's names, where one process does everything; may take as long as conf-timeout."""
+    return resolver.pack_names(lookup.resolve_names(estate.names, estate.settings.resolver))[0]
+
+
+def _as_book(names: Names | None) -> dict[str, frozenset[Address]]:
+    listed = {} if names is None else names.addresses
+    return {
+        name: frozenset(Address(version, int.from_bytes(value)) for version, value in addresses)
+        for name, addresses in listed.items()
+    }
 
 
 def confine_this_process(confinement: Confinement) -> None:

@@ -34,7 +34,7 @@ class Order:
     """What is to be run.
 
     worker: the workers' loop. version: the program's, for the log. file: the configuration. warnings: of the
-    configuration, for the log. run_directory: where the pidfile goes.
+    configuration, for the log. names: its host names, to be resolved. run_directory: where the pidfile goes.
     """
 
     settings: Settings
@@ -42,6 +42,7 @@ class Order:
     version: str
     file: str = ""
     warnings: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     run_directory: Path = RUN_DIRECTORY
 
 
@@ -87,7 +88,8 @@ def _set_up(order: Order, logs: Logs, stack: ExitStack) -> Estate:
     shared = Shared.create(settings, workers)
     held += _take_pidfile(default_path(settings.name, order.run_directory), settings.foreground, logs)
     capabilities.drop_all_but()
-    return Estate(settings, listeners, shared, confinement)
+    names = order.names if settings.resolve_names else ()
+    return Estate(settings, listeners, shared, confinement, names)
 
 
 def _serve(estate: Estate, order: Order, logs: Logs, on_ready: Callable[[], None]) -> Ending:

@@ -25,6 +25,7 @@ class Recipe:
     run_directory: Path
     background: bool = False
     uid: int | None = None
+    names: tuple[str, ...] = ()
 
 
 def main() -> int:
@@ -33,7 +34,7 @@ def main() -> int:
         os.setgroups([])
         os.setresgid(recipe.uid, recipe.uid, recipe.uid)
         os.setresuid(recipe.uid, recipe.uid, recipe.uid)
-    order = Order(recipe.settings, echo_loop.run, "0.0", sys.argv[1], (), recipe.run_directory)
+    order = Order(recipe.settings, echo_loop.run, "0.0", sys.argv[1], (), recipe.names, recipe.run_directory)
     if recipe.background:
         ending = in_background(lambda on_ready: run_proxy(order, on_ready))
     else:
