@@ -21,7 +21,13 @@ def run_pytest(folder: Path, body: str, ci: str) -> subprocess.CompletedProcess[
     (folder / "test_sample.py").write_text("import pytest\n" + body)
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", folder, folder],
-        env={**os.environ, "CI": ci, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""},
+        env={
+            **os.environ,
+            "CI": ci,
+            "PYTHONPATH": str(ROOT),
+            "PYTEST_ADDOPTS": "",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        },
         cwd=folder,
         check=False,
         capture_output=True,
