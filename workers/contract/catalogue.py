@@ -175,6 +175,17 @@ _EVENTS = (
         (("direction", _T), ("source", _S), ("bytes", _N), ("payload", Kind.DUMP)),
         (Line("UDPP-990-F", "Datagram {direction} from {source}, {bytes} bytes: {payload}"),),
     ),
+    # Names of the configuration.
+    Event(
+        "name-unresolved",
+        (("name", _T), ("reason", _T), ("kept", _N)),
+        (Line("UDPP-750-W", "Name {name} not resolved: {reason}; {kept} old addresses kept"),),
+    ),
+    Event(
+        "name-resolved",
+        (("name", _T), ("addresses", _N)),
+        (Line("UDPP-751-N", "Name {name} resolved again, {addresses} addresses"),),
+    ),
     # The frame: parent and children.
     Event("started", (("version", _T),), (Line("UDPS-700-K", "Proxy {version} started"),)),
     Event("terminating", (("reason", _T),), (Line("UDPS-701-K", "Proxy terminating: {reason}"),)),

@@ -1,0 +1,164 @@
+"""The resolver child's work, once it is confined: ask for every name when it is due, tell the parent what changed.
+
+It knows nothing of rules or workers: the parent passes the addresses on. Whatever it needs of the machine was read
+before (workers.resolver.system).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from workers.contract.context import ChannelLike
+from workers.contract.exitcodes import ExitCode
+from workers.contract.messages import MAX_MESSAGE_BYTES, LogBatch, LogRecord, Names
+from workers.contract.settings import Address
+from workers.policy.hostset import NameBook
+from workers.resolver.lookup import Lookup
+from workers.resolver.schedule import SECOND_NS, Schedule, Turn
+from workers.resolver.system import Prepared
+
+GATHER_S = 0.1
+"""How long a change waits for others, so that a start with a thousand names is not a thousand messages."""
+FULL_S = 1.0
+"""How long to wait when the channel is full."""
+LONGEST_SLEEP_S = 3600.0
+_OVERHEAD_BYTES = 64
+
+
+class Log(Protocol):
+    """Writes one event of workers.contract.catalogue, its fields in order."""
+
+    def __call__(self, event: str, *fields: str | int) -> None:
+        """Write it; may lose it, never waits."""
+        ...
+
+
+def serve(
+    names: Iterable[str],
+    prepared: Prepared,
+    channel: ChannelLike,
+    wakeup: int,
+    log: Log,
+    known: NameBook | None = None,
+) -> ExitCode:
+    """Resolve names until told to stop (SIGTERM). Raises ContractError when the parent is gone or speaks nonsense.
+
+    wakeup: readable when a signal came, one byte each. known: what a predecessor had found; the parent knows it too.
+    """
+    return asyncio.run(_Child(Schedule(names, time.monotonic_ns(), known or {}), prepared, channel, wakeup, log).run())
+
+
+def channel_log(channel: ChannelLike) -> Log:
+    """Return a log that sends each event to the parent at once: a resolver has little to say."""
+
+    def log(event: str, *fields: str | int) -> None:
+        channel.send(LogBatch([LogRecord(event, 0, fields)], 0))
+
+    return log
+
+
+def pack_names(book: Mapping[str, frozenset[Address]]) -> tuple[Names, list[str]]:
+    """Make the message that tells all names; return the names too that had no more room in it."""
+    room = MAX_MESSAGE_BYTES - _OVERHEAD_BYTES
+    packed: dict[str, list[tuple[int, bytes]]] = {}
+    left_out: list[str] = []
+    for name, addresses in book.items():
+        pairs = [(version, value.to_bytes(4 if version == 4 else 16)) for version, value in sorted(addresses)]
+        size = 8 + len(name.encode()) + sum(4 + len(value) for _, value in pairs)
+        if size > room:
+            left_out.append(name)
+            continue
+        room -= size
+        packed[name] = pairs
+    return Names(packed), left_out
+
+
+class _Child:
+    """Three tasks: asking, telling the parent, and watching for signals. Whichever ends first ends the child."""
+
+    def __init__(self, schedule: Schedule, prepared: Prepared, channel: ChannelLike, wakeup: int, log: Log) -> None:
+        self._schedule = schedule
+        self._lookup = Lookup(prepared)
+        self._channel = channel
+        self._wakeup = wakeup
+        self._log = log
+        self._changed = asyncio.Event()
+        self._left_out: list[str] = []
+
+    async def run(self) -> ExitCode:
+        """Work until told to stop; whatever a task raises is raised."""
+        watch = asyncio.create_task(self._watch())
+        others = (asyncio.create_task(self._resolve_for_ever()), asyncio.create_task(self._publish_for_ever()))
+        done, pending = await asyncio.wait((watch, *others), return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending)
+        for task in done:
+            task.result()
+        return watch.result()
+
+    async def _resolve_for_ever(self) -> ExitCode:
+        while True:
+            await asyncio.gather(*map(self._resolve, self._schedule.due(time.monotonic_ns())))
+            left_s = (self._schedule.next_ns() - time.monotonic_ns()) / SECOND_NS
+            await asyncio.sleep(min(left_s, LONGEST_SLEEP_S))
+
+    async def _resolve(self, name: str) -> None:
+        answer = await self._lookup.look_up(name)
+        change = self._schedule.answered(name, answer, time.monotonic_ns())
+        if change.turn is Turn.LOST:
+            self._log("name-unresolved", name, answer.reason, self._schedule.kept(name))
+        elif change.turn is Turn.FOUND:
+            self._log("name-resolved", name, self._schedule.kept(name))
+        if change.addresses:
+            self._changed.set()
+
+    async def _publish_for_ever(self) -> ExitCode:
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(GATHER_S)
+            self._changed.clear()
+            while not self._publish():
+                await asyncio.sleep(FULL_S)
+
+    def _publish(self) -> bool:
+        """Tell the parent all names; False when the channel is full."""
+        message, left_out = pack_names(self._schedule.book)
+        for name in left_out:
+            if name not in self._left_out:
+                self._log("name-unresolved", name, "too many names and addresses", 0)
+        self._left_out = left_out
+        return self._channel.send(message)
+
+    async def _watch(self) -> ExitCode:
+        """Answer signals, and notice when the parent is gone; return when told to stop."""
+        readable = asyncio.Event()
+        for fd in (self._wakeup, self._channel.fileno()):
+            if fd >= 0:
+                asyncio.get_running_loop().add_reader(fd, readable.set)
+        while True:
+            await readable.wait()
+            readable.clear()
+            while self._channel.receive() is not None:
+                pass  # nothing that the parent says is meant for this child
+            signals = self._signals()
+            if signal.SIGTERM in signals:
+                return ExitCode.STOPPED
+            if signal.SIGRTMIN + 1 in signals:
+                self._log("state", self._state())
+
+    def _signals(self) -> bytes:
+        try:
+            return os.read(self._wakeup, 512)
+        except BlockingIOError:
+            return b""
+
+    def _state(self) -> str:
+        left_s = max(0, self._schedule.next_ns() - time.monotonic_ns()) // SECOND_NS
+        found, missing = len(self._schedule.book), ", ".join(self._schedule.unresolved[:20]) or "none"
+        return f"resolver: {found} names have addresses, next look-up in {left_s} s, unresolved: {missing}"
