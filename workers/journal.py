@@ -45,15 +45,32 @@ class Journal:
         self.level = level
         self._wanted = frozenset(name for name, event in EVENTS.items() if event.wanted_at(level))
 
+    def takes(self, event: str) -> bool:
+        """Tell whether an event is written now: put must follow; otherwise it is not wanted, or shed and counted."""
+        if event not in self._wanted:
+            return False
+        if self._budget > 0:
+            self._budget -= 1
+            return True
+        self.shed += 1
+        self._unreported += 1
+        return False
+
+    def put(self, event: str, track: int, *fields: Field) -> None:
+        """Log an event that takes has allowed: its fields in order; track: the session's number, 0 for none."""
+        self._records.append(LogRecord(event, track, fields))
+
     def note(self, event: str, track: int, *fields: Field) -> None:
-        """Log one event of the catalogue with its fields in order; track: the session's number, 0 for none."""
-        if event in self._wanted:
-            if self._budget > 0:
-                self._budget -= 1
-                self._records.append(LogRecord(event, track, fields))
-            else:
-                self.shed += 1
-                self._unreported += 1
+        """Log one event of the catalogue, if it is taken."""
+        if self.takes(event):
+            self.put(event, track, *fields)
+
+    def note_large(self, event: str, track: int, *fields: Field) -> None:
+        """Log an event that may be too large to share a batch."""
+        if self.takes(event):
+            self.flush()
+            self.put(event, track, *fields)
+            self.flush()
 
     def tend(self, now_ns: int) -> int:
         """Send what has waited long enough; call once a turn. Return when there will be something to do, or NEVER."""

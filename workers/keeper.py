@@ -7,7 +7,7 @@ for a moment, and whatever traffic changes about once a second. Layout: workers.
 from __future__ import annotations
 
 from workers.contract.settings import SessionKind
-from workers.contract.slots import SLOT, SOCKADDR_BYTES, USED, USED_OFFSET, Counter, Region
+from workers.contract.slots import HEADER_BYTES, SLOT, SLOT_BYTES, SOCKADDR_BYTES, USED, USED_OFFSET, Counter, Region
 from workers.net.plain import from_python
 from workers.session.session import Session
 from workers.wire.sockaddr import V4_BYTES
@@ -33,25 +33,25 @@ class Keeper:
         self._kept: set[int] = set()
         self._since_ns = self._began_ns = 0
 
-    def client_offset(self, slot: int) -> int:
-        """Return where the raw address of a slot's client lies in the region."""
-        return self._region.offset(slot) + CLIENT_OFFSET
-
     def target_offset(self, slot: int) -> int:
         """Return where the raw address of a slot's target lies in the region."""
         return self._region.offset(slot) + TARGET_OFFSET
 
-    def greet(self, session: Session) -> None:
-        """Write the addresses the datapath sends to."""
-        start = self._region.offset(session.slot)
-        for offset, raw in ((CLIENT_OFFSET, session.client), (TARGET_OFFSET, session.target)):
-            self._memory[start + offset : start + offset + len(raw)] = raw
+    def greet(self, session: Session) -> int:
+        """Write the addresses the datapath sends to; return where the client's lies in the region."""
+        client_at = HEADER_BYTES + session.slot * SLOT_BYTES + CLIENT_OFFSET
+        client, memory = session.client, self._memory
+        memory[client_at : client_at + len(client)] = client
+        if not session.connected:
+            target_at = client_at + TARGET_OFFSET - CLIENT_OFFSET
+            memory[target_at : target_at + len(session.target)] = session.target
+        return client_at
 
-    def clear(self, session: Session) -> None:
-        """Mark a session's slot free."""
-        if session.slot in self._kept:
-            self._kept.discard(session.slot)
-            self._memory[self._region.offset(session.slot)] = 0
+    def clear(self, slot: int) -> None:
+        """Mark a slot free."""
+        if slot in self._kept:
+            self._kept.discard(slot)
+            self._memory[self._region.offset(slot)] = 0
 
     def sweep(self, sessions: list[Session], now_ns: int) -> None:
         """Write what changed since the last sweep, in slots of sessions that have lived for KEEP_NS."""
@@ -78,13 +78,13 @@ class Keeper:
             self._memory,
             self._region.offset(session.slot),
             _OPEN,
-            _KINDS[session.rule.kind],
+            _KINDS[session.terms.rule.kind],
             _TRANSPARENT,
             side,
             session.listener,
             session.opened_ns,
             *_used(session),
-            self._rules[session.rule.name],
+            self._rules[session.terms.rule.name],
             self._generation,
             session.client,
             session.destination,

@@ -15,13 +15,15 @@ import errno
 import mmap
 import socket
 import sys
+from array import array
 from collections.abc import Sequence
 
 from workers.net import ancillary
 from workers.net.ancillary import Control
 from workers.net.arena import CONTROL_BYTES, HEADERS, NAME_BYTES, PAYLOAD_BYTES, SLOTS, Arena
 from workers.net.segments import runs
-from workers.net.transport import FlowKey
+from workers.net.singles import send_singles, take_singles
+from workers.net.transport import FlowKey, Part
 from workers.wire.sockaddr import V4_BYTES, V6_BYTES
 
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -37,11 +39,12 @@ _ANSWER_CONTROL = 96
 _NAMED = HEADERS
 _CONNECTED = _NAMED + SLOTS * _MMSGHDR
 _SINGLE = _CONNECTED + SLOTS * _MMSGHDR
-_ANSWER = _SINGLE + SLOTS * _MMSGHDR
-_IOV_RECEIVE = _ANSWER + SLOTS * _MMSGHDR
+_ANSWER = _SINGLE + 2 * SLOTS * _MMSGHDR
+_REPLY = _ANSWER + SLOTS * _MMSGHDR
+_IOV_RECEIVE = _REPLY + SLOTS * _MMSGHDR
 _IOV_SEND = _IOV_RECEIVE + SLOTS * _IOVEC
-_IOV_GATHER = _IOV_SEND + SLOTS * _IOVEC
-_ANSWER_CONTROLS = _IOV_GATHER + SLOTS * _IOVEC
+_IOV_ARRANGED = _IOV_SEND + SLOTS * _IOVEC
+_ANSWER_CONTROLS = _IOV_ARRANGED + SLOTS * _IOVEC
 _SPARE = _ANSWER_CONTROLS + SLOTS * _ANSWER_CONTROL
 _END = _SPARE + _MMSGHDR + _IOVEC + 64
 _Q = 8
@@ -68,6 +71,8 @@ class MmsgTransport:
     def __init__(self, arena: Arena, shared: mmap.mmap) -> None:
         self.arena = arena
         self.error = 0
+        self.errors: dict[int, int] = {}
+        self._views = [arena.payload(slot, PAYLOAD_BYTES) for slot in range(SLOTS)]
         self._memory = arena.bytes
         self._base = _address_of(arena.memory)
         self._shared = _address_of(shared)
@@ -76,24 +81,28 @@ class MmsgTransport:
         views = arena.bytes
         self._named_sizes = views[_NAMED:_CONNECTED].cast("I")[14::16]
         self._connected_sizes = views[_CONNECTED:_SINGLE].cast("I")[14::16]
-        self._send_sizes = views[_IOV_SEND:_IOV_GATHER].cast("I")[2::4]
+        self._send_sizes = views[_IOV_SEND:_IOV_ARRANGED].cast("I")[2::4]
+        arranged = views[_IOV_ARRANGED:_ANSWER_CONTROLS]
+        self._arranged_at, self._arranged_sizes = arranged.cast("Q")[::2], arranged.cast("I")[2::4]
+        self._payload_at = [self._base + arena.payload_offset(slot) for slot in range(SLOTS)]
         self._name_lengths = views[_NAMED:_CONNECTED].cast("I")[2::16]
         self._control_lengths = views[_NAMED:_CONNECTED].cast("Q")[5::8]
         self._packet4_q = views[arena.control_offset(0) :][: SLOTS * CONTROL_BYTES].cast("Q")[3:]
         self._full_names = memoryview(b"".join(V6_BYTES.to_bytes(4, "little") for _ in range(SLOTS))).cast("I")
         self._full_controls = memoryview(b"".join(CONTROL_BYTES.to_bytes(8, "little") for _ in range(SLOTS))).cast("Q")
-        self._named_at = self._pointers(_NAMED, _MMSGHDR)
-        self._connected_at = self._pointers(_CONNECTED, _MMSGHDR)
-        self._single_at = self._pointers(_SINGLE, _MMSGHDR)
-        self._answer_at = self._pointers(_ANSWER, _MMSGHDR)
+        self._named_at = self._pointers(_NAMED)
+        self._connected_at = self._pointers(_CONNECTED)
+        self._single_at = self._pointers(_SINGLE, 2 * SLOTS)
+        self._answer_at = self._pointers(_ANSWER)
+        self._reply_at = self._pointers(_REPLY)
+        self._reply_names = views[_REPLY:_IOV_RECEIVE].cast("Q")[::8]
         self._spare_at = ctypes.c_void_p(self._base + _SPARE)
         self._version = 0
         self._spent = SLOTS
         self._waiting = 0
-        self._gathered = 0
 
-    def _pointers(self, start: int, step: int) -> list[ctypes.c_void_p]:
-        return [ctypes.c_void_p(self._base + start + slot * step) for slot in range(SLOTS)]
+    def _pointers(self, start: int, count: int = SLOTS) -> list[ctypes.c_void_p]:
+        return [ctypes.c_void_p(self._base + start + index * _MMSGHDR) for index in range(count)]
 
     def _lay_out(self) -> None:
         """Write every pointer and length that never changes. IPv4 addresses are given with room for IPv6: no harm."""
@@ -107,6 +116,10 @@ class MmsgTransport:
             self._header(_NAMED + slot * _MMSGHDR, (name, V6_BYTES, base + receive, 1, control, CONTROL_BYTES))
             self._header(_CONNECTED + slot * _MMSGHDR, (0, 0, base + receive, 1, 0, 0))
             self._header(_ANSWER + slot * _MMSGHDR, (0, V6_BYTES, 0, 1, 0, 0))
+            self._header(_REPLY + slot * _MMSGHDR, (0, V6_BYTES, base + send, 1, 0, 0))
+        for slot in range(2 * SLOTS):
+            send = _IOV_SEND + slot * _IOVEC
+            q[send // _Q + 1] = 0
             self._header(_SINGLE + slot * _MMSGHDR, (0, 0, base + send, 1, 0, 0))
 
     def _header(self, offset: int, words: tuple[int, int, int, int, int, int]) -> None:
@@ -137,24 +150,14 @@ class MmsgTransport:
         self._send_sizes[:count] = self._named_sizes[:count]
         return count
 
-    def receive_connected(self, fd: int, first: int) -> int:
-        """Receive into slots from first on, from a connected socket; 0 when none waits."""
-        count: int = _recvmmsg(fd, self._connected_at[first], SLOTS - first, _MSG_DONTWAIT, None)
-        if count <= 0:
-            return self._failed(count)
-        last = first + count
-        self._send_sizes[first:last] = self._connected_sizes[first:last]
-        return count
+    def receive_singles(self, socks: list[socket.SocketType]) -> list[int]:
+        """Take one datagram from each socket into slots from 0 on; return the sizes of those that had one, in order.
 
-    def receive_trains(self, fd: int, first: int) -> int:
-        """Receive like receive_connected, with control data."""
-        self._control_lengths[first:] = self._full_controls[first:]
-        count: int = _recvmmsg(fd, self._named_at[first], SLOTS - first, _MSG_DONTWAIT, None)
-        if count <= 0:
-            return self._failed(count)
-        self._spent = max(self._spent, first + count)
-        self._send_sizes[first : first + count] = self._named_sizes[first : first + count]
-        return count
+        Where one had none, errors says why, by its number: an errno, 0 for nothing at all.
+        """
+        sizes = take_singles(socks, self._views, self.errors)
+        self._send_sizes[: len(sizes)] = memoryview(array("I", sizes))
+        return sizes
 
     def _failed(self, count: int) -> int:
         code = ctypes.get_errno() if count < 0 else 0
@@ -206,25 +209,54 @@ class MmsgTransport:
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
-    def send(self, fd: int, slots: list[int], sizes: list[int], target: int, *, trains: bool) -> int:
-        """Send slots, in order, on a server-side socket; return how many left. trains: equal sizes may leave as one."""
-        count = len(slots)
-        if target < 0 and (count == 1 or (not trains and slots[-1] - slots[0] == count - 1)):
-            sent: int = _sendmmsg(fd, self._single_at[slots[0]], count, 0)
+    def arrange(self, order: list[int], sizes: list[int]) -> None:
+        """Lay slots side by side: for sending, SLOTS + i then stands for slot order[i], whose size is sizes[i]."""
+        count, at = len(order), self._payload_at
+        self._arranged_at[:count] = memoryview(array("Q", [at[slot] for slot in order]))
+        self._arranged_sizes[:count] = memoryview(array("I", sizes))
+
+    def send(self, fd: int, first: int, sizes: list[int], target: int, *, trains: bool) -> int:
+        """Send slots from first on, of these sizes, on a server-side socket; return how many left.
+
+        trains: equal sizes may leave as one message.
+        """
+        count = len(sizes)
+        if target < 0 and (count == 1 or not trains):
+            sent: int = _sendmmsg(fd, self._single_at[first], count, 0)
             if sent < count:
                 self.error = ctypes.get_errno()
             return max(sent, 0)
-        pieces = list(runs(sizes)) if trains else [(index, 1) for index in range(count)]
-        for first, length in pieces:
-            self.queue(slots[first : first + length], sizes[first] if length > 1 else 0, target, b"")
+        pieces = runs(sizes) if trains else [(index, 1) for index in range(count)]
+        for start, length in pieces:
+            self.queue(first + start, length, sizes[start] if length > 1 else 0, target, b"")
         left = self.flush(fd, 0)
+        if left == len(pieces):
+            return count
         self.forget()
         return sum(length for _, length in pieces[:left])
 
-    def send_part(self, fd: int, slot: int, start: int, size: int, peer: int, control: bytes) -> bool:
-        """Send bytes start to start + size of one slot as one datagram; the slow way, for what is left over."""
+    def send_each(self, socks: list[socket.SocketType], sizes: list[int], first: int) -> list[tuple[int, int]]:
+        """Send slots from first on, each on its own connected socket; return (slot, errno) of those that stayed.
+
+        sizes: of all slots from 0 on.
+        """
+        return send_singles(socks, sizes, self._views, first)
+
+    def reply(self, fd: int, first: int, clients: list[int]) -> int:
+        """Send the slots from first on, each to its own client, on one socket; return how many left."""
+        count = len(clients)
+        self._reply_names[first : first + count] = memoryview(array("Q", [self._shared + at for at in clients]))
+        sent: int = _sendmmsg(fd, self._reply_at[first], count, 0)
+        if sent == count:
+            return count
+        self.error = ctypes.get_errno() if sent < 0 else 0
+        return max(sent, 0)
+
+    def send_part(self, fd: int, part: Part, peer: int, control: bytes) -> bool:
+        """Send one datagram out of a slot; the slow way, for what is left over."""
+        slot, start, size = part
         iov = _SPARE + _MMSGHDR
-        self._q[iov // _Q] = self._base + self.arena.payload_offset(slot) + start
+        self._q[iov // _Q] = self._q[(_IOV_SEND + slot * _IOVEC) // _Q] + start
         self._q[iov // _Q + 1] = size
         area = iov + _IOVEC
         self._memory[area : area + len(control)] = control
@@ -236,33 +268,19 @@ class MmsgTransport:
         self.error = ctypes.get_errno()
         return False
 
-    def queue(self, slots: list[int], segment: int, client: int, control: bytes) -> int:
-        """Line up one message: the slots as one train if segment is given; return how many messages wait."""
-        q, index, count = self._q, self._waiting, len(slots)
+    def queue(self, first: int, count: int, segment: int, client: int, control: bytes) -> int:
+        """Line up one message: count slots from first on as one train; return how many messages wait."""
+        q, index = self._q, self._waiting
         header = (_ANSWER + index * _MMSGHDR) // _Q
-        if client >= 0:
-            q[header] = self._shared + client
-        else:
-            q[header] = 0
-        q[header + 2] = (
-            self._base + _IOV_SEND + slots[0] * _IOVEC if slots[-1] - slots[0] == count - 1 else self._gather(slots)
-        )
+        q[header] = self._shared + client if client >= 0 else 0
+        q[header + 2] = self._base + _IOV_SEND + first * _IOVEC
         q[header + 3] = count
         if segment or control:
             self._attach(header, index, segment, control)
         else:
             q[header + 5] = 0
-        self._waiting = index + 1
-        return self._waiting
-
-    def _gather(self, slots: list[int]) -> int:
-        """Copy the descriptions of scattered slots side by side; return their address."""
-        q, first = self._q, _IOV_GATHER // _Q + self._gathered * 2
-        for index, slot in enumerate(slots):
-            send = _IOV_SEND // _Q + slot * 2
-            q[first + index * 2], q[first + index * 2 + 1] = q[send], q[send + 1]
-        self._gathered += len(slots)
-        return self._base + first * _Q
+        self._waiting = index = index + 1
+        return index
 
     def _attach(self, header: int, index: int, segment: int, control: bytes) -> None:
         """Give a lined-up message its control data: where it leaves from, and how it is cut."""
@@ -279,14 +297,14 @@ class MmsgTransport:
         count = self._waiting - first
         sent: int = _sendmmsg(fd, self._answer_at[first], count, 0)
         if sent == count:
-            self._waiting = self._gathered = 0
+            self._waiting = 0
             return count
         self.error = ctypes.get_errno() if sent < 0 else 0
         return max(sent, 0)
 
     def forget(self) -> None:
         """Empty the line of messages."""
-        self._waiting = self._gathered = 0
+        self._waiting = 0
 
 
 def disconnect(fd: int) -> bool:

@@ -15,12 +15,13 @@ from workers.net import ancillary
 from workers.net.ancillary import Control
 from workers.net.arena import CONTROL_BYTES, PAYLOAD_BYTES, SLOTS, Arena
 from workers.net.segments import runs
-from workers.net.transport import FlowKey
+from workers.net.singles import send_singles, take_singles
+from workers.net.transport import FlowKey, Part
 from workers.wire import sockaddr
 
 PythonAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
-_Queued: TypeAlias = tuple[list[int], int, int, bytes]
+_Queued: TypeAlias = tuple[range, int, int, bytes]
 
 
 def to_python(raw: bytes) -> PythonAddress:
@@ -45,9 +46,12 @@ class PlainTransport:
     def __init__(self, arena: Arena, shared: mmap.mmap) -> None:
         self.arena = arena
         self.error = 0
+        self.errors: dict[int, int] = {}
+        self._views = [arena.payload(slot, PAYLOAD_BYTES) for slot in range(SLOTS)]
         self._shared = shared
         self._sockets: dict[int, socket.SocketType] = {}
         self._sizes = [0] * SLOTS
+        self._order = list(range(SLOTS))
         self._sources = [b""] * SLOTS
         self._controls: list[list[tuple[int, int, bytes]]] = [[] for _ in range(SLOTS)]
         self._queue: list[_Queued] = []
@@ -66,13 +70,14 @@ class PlainTransport:
         """Receive up to SLOTS messages with their senders and control data; 0 when none waits."""
         return self._receive(fd, 0, version)
 
-    def receive_connected(self, fd: int, first: int) -> int:
-        """Receive into slots from first on, from a connected socket; 0 when none waits."""
-        return self._receive(fd, first, 0)
+    def receive_singles(self, socks: list[socket.SocketType]) -> list[int]:
+        """Take one datagram from each socket into slots from 0 on; return the sizes of those that had one, in order.
 
-    def receive_trains(self, fd: int, first: int) -> int:
-        """Receive like receive_connected, with control data."""
-        return self._receive(fd, first, 0)
+        Where one had none, errors says why, by its number: an errno, 0 for nothing at all.
+        """
+        sizes = take_singles(socks, self._views, self.errors)
+        self._sizes[: len(sizes)] = sizes
+        return sizes
 
     def _receive(self, fd: int, first: int, version: int) -> int:
         slot = first
@@ -127,28 +132,51 @@ class PlainTransport:
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
-    def send(self, fd: int, slots: list[int], sizes: list[int], target: int, *, trains: bool) -> int:
-        """Send slots, in order, on a server-side socket; return how many left. trains: equal sizes may leave as one."""
-        pieces = list(runs(sizes)) if trains else [(index, 1) for index in range(len(slots))]
-        for first, length in pieces:
-            self.queue(slots[first : first + length], sizes[first] if length > 1 else 0, target, b"")
+    def arrange(self, order: list[int], sizes: list[int]) -> None:
+        """Lay slots side by side: for sending, SLOTS + i then stands for slot order[i], whose size is sizes[i]."""
+        self._order = list(range(SLOTS)) + order
+        self._sizes[SLOTS:] = sizes
+
+    def send(self, fd: int, first: int, sizes: list[int], target: int, *, trains: bool) -> int:
+        """Send slots from first on, of these sizes, on a server-side socket; return how many left."""
+        pieces = runs(sizes) if trains else [(index, 1) for index in range(len(sizes))]
+        for start, length in pieces:
+            self.queue(first + start, length, sizes[start] if length > 1 else 0, target, b"")
         left = self.flush(fd, 0)
         self.forget()
         return sum(length for _, length in pieces[:left])
 
-    def send_part(self, fd: int, slot: int, start: int, size: int, peer: int, control: bytes) -> bool:
-        """Send bytes start to start + size of one slot as one datagram; the slow way, for what is left over."""
-        return self._send(fd, [self.arena.payload(slot, start + size)[start:]], peer, control)
+    def send_each(self, socks: list[socket.SocketType], sizes: list[int], first: int) -> list[tuple[int, int]]:
+        """Send slots from first on, each on its own connected socket; return (slot, errno) of those that stayed.
 
-    def queue(self, slots: list[int], segment: int, client: int, control: bytes) -> int:
-        """Line up one message: the slots as one train if segment is given; return how many messages wait."""
-        self._queue.append((slots, segment, client, control))
+        sizes: of all slots from 0 on.
+        """
+        return send_singles(socks, sizes, self._views, first)
+
+    def reply(self, fd: int, first: int, clients: list[int]) -> int:
+        """Send the slots from first on, each to its own client, on one socket; return how many left."""
+        for sent, client in enumerate(clients):
+            if not self._send(fd, [self._payload(first + sent)], client, b""):
+                return sent
+        return len(clients)
+
+    def _payload(self, slot: int) -> memoryview:
+        return self.arena.payload(self._order[slot], self._sizes[slot])
+
+    def send_part(self, fd: int, part: Part, peer: int, control: bytes) -> bool:
+        """Send one datagram out of a slot; the slow way, for what is left over."""
+        payload = self.arena.payload(self._order[part.slot], part.start + part.size)
+        return self._send(fd, [payload[part.start :]], peer, control)
+
+    def queue(self, first: int, count: int, segment: int, client: int, control: bytes) -> int:
+        """Line up one message: count slots from first on as one train; return how many messages wait."""
+        self._queue.append((range(first, first + count), segment, client, control))
         return len(self._queue)
 
     def flush(self, fd: int, first: int) -> int:
         """Send the messages lined up from number first on; return how many left. All left: the line is empty again."""
         for sent, (slots, segment, client, control) in enumerate(self._queue[first:]):
-            payloads = [self.arena.payload(slot, self._sizes[slot]) for slot in slots]
+            payloads = [self._payload(slot) for slot in slots]
             train = ancillary.segment(segment) if segment else b""
             if not self._send(fd, payloads, client, control + train):
                 return sent

@@ -6,7 +6,7 @@ Source: udp(7), UDP_GRO and UDP_SEGMENT.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 TRAIN_DATAGRAMS = 64
 """The kernel takes no more in one message (UDP_MAX_SEGMENTS of Linux 4.18 to 6.8; later ones take 128)."""
@@ -24,13 +24,17 @@ def split(size: int, segment: int) -> list[int]:
     return [segment] * whole + [rest] if rest else [segment] * whole
 
 
-def runs(sizes: list[int]) -> Iterator[tuple[int, int]]:
-    """Cut datagrams into what can leave as one message each: yields (first, count), covering sizes in order."""
-    first, total = 0, len(sizes)
+def runs(sizes: list[int]) -> Sequence[tuple[int, int]]:
+    """Cut datagrams into what can leave as one message each: (first, count) pairs that cover sizes in order."""
+    total, size = len(sizes), sizes[0]
+    if sizes.count(size) == total <= TRAIN_DATAGRAMS and 0 < size <= LONGEST_SEGMENT and size * total <= TRAIN_BYTES:
+        return ((0, total),)
+    pieces, first = [], 0
     while first < total:
         count = _run(sizes, first, total)
-        yield first, count
+        pieces.append((first, count))
         first += count
+    return pieces
 
 
 def _run(sizes: list[int], first: int, total: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from workers.net.ancillary import Control
 from workers.net.arena import Arena
@@ -17,15 +17,24 @@ FlowKey: TypeAlias = int | bytes
 """What finds a client's session on a listener."""
 
 
+class Part(NamedTuple):
+    """One datagram within a slot: size bytes from start on."""
+
+    slot: int
+    start: int
+    size: int
+
+
 class Transport(Protocol):
     """One worker's system calls.
 
     error: the errno of the last call that did less than it was asked. slots and counts as in Arena.
-    client, target: where in shared memory the raw socket address lies, in bytes; -1: the socket is connected.
+    client, target, peer: where in shared memory the raw socket address lies, in bytes; -1: the socket is connected.
     """
 
     arena: Arena
     error: int
+    errors: dict[int, int]
 
     def adopt(self, sock: socket.SocketType) -> None:
         """Make a socket usable by its descriptor."""
@@ -39,12 +48,11 @@ class Transport(Protocol):
         """Receive up to SLOTS messages with their senders and control data; 0 when none waits."""
         ...
 
-    def receive_connected(self, fd: int, first: int) -> int:
-        """Receive into slots from first on, from a connected socket; 0 when none waits."""
-        ...
+    def receive_singles(self, socks: list[socket.SocketType]) -> list[int]:
+        """Take one datagram from each socket into slots from 0 on; return the sizes of those that had one, in order.
 
-    def receive_trains(self, fd: int, first: int) -> int:
-        """Receive like receive_connected, with control data."""
+        Where one had none, errors says why, by its number: an errno, 0 for nothing at all.
+        """
         ...
 
     def keys(self, count: int, version: int) -> Sequence[FlowKey]:
@@ -71,16 +79,34 @@ class Transport(Protocol):
         """Return the control data of those slots that have more than packet information."""
         ...
 
-    def send(self, fd: int, slots: list[int], sizes: list[int], target: int, *, trains: bool) -> int:
-        """Send slots, in order, on a server-side socket; return how many left. trains: equal sizes may leave as one."""
+    def arrange(self, order: list[int], sizes: list[int]) -> None:
+        """Lay slots side by side: for sending, SLOTS + i then stands for slot order[i], whose size is sizes[i]."""
         ...
 
-    def send_part(self, fd: int, slot: int, start: int, size: int, peer: int, control: bytes) -> bool:
-        """Send bytes start to start + size of one slot as one datagram; the slow way, for what is left over."""
+    def send(self, fd: int, first: int, sizes: list[int], target: int, *, trains: bool) -> int:
+        """Send slots from first on, of these sizes, on a server-side socket; return how many left.
+
+        trains: equal sizes may leave as one message.
+        """
         ...
 
-    def queue(self, slots: list[int], segment: int, client: int, control: bytes) -> int:
-        """Line up one message: the slots as one train if segment is given; return how many messages wait.
+    def send_each(self, socks: list[socket.SocketType], sizes: list[int], first: int) -> list[tuple[int, int]]:
+        """Send slots from first on, each on its own connected socket; return (slot, errno) of those that stayed.
+
+        sizes: of all slots from 0 on.
+        """
+        ...
+
+    def reply(self, fd: int, first: int, clients: list[int]) -> int:
+        """Send the slots from first on, each to its own client, on one socket; return how many left."""
+        ...
+
+    def send_part(self, fd: int, part: Part, peer: int, control: bytes) -> bool:
+        """Send one datagram out of a slot; the slow way, for what is left over."""
+        ...
+
+    def queue(self, first: int, count: int, segment: int, client: int, control: bytes) -> int:
+        """Line up one message: count slots from first on as one train; return how many messages wait.
 
         segment: bytes of each datagram but the last; 0: the one slot is one datagram. control: as ancillary encodes it.
         """

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import select
 import socket
-import time
 from collections import deque
 from functools import lru_cache
 
@@ -39,12 +38,12 @@ class Upstreams:
         self._reuse = reuse
         self._resting: dict[int, deque[tuple[socket.SocketType, int]]] = {4: deque(), 6: deque()}
 
-    def open(self, version: int, source: PythonAddress | None, target: bytes | None) -> socket.SocketType:
+    def open(self, version: int, source: PythonAddress | None, target: bytes | None, now_ns: int) -> socket.SocketType:
         """Return a registered socket, bound to source if given, connected to target if given.
 
         Raises OSError with the failing step in filename: `socket`, `bind` or `connect`.
         """
-        sock = self._rested(version) if source is None and self._reuse else None
+        sock = self._rested(version, now_ns) if source is None and self._reuse else None
         if sock is None:
             sock = self._make(version)
         step = "bind"
@@ -59,11 +58,11 @@ class Upstreams:
             raise OSError(error.errno, error.strerror, step) from error
         return sock
 
-    def close(self, sock: socket.SocketType, version: int, *, forced: bool) -> None:
-        """Close a session's socket, or let it rest. forced: it is bound to an address of the configuration's choice."""
+    def close(self, sock: socket.SocketType, version: int, now_ns: int, *, again: bool) -> None:
+        """Close a session's socket, or let it rest if it may serve again."""
         resting = self._resting[version]
-        if self._reuse and not forced and len(resting) < RESTING_SOCKETS and mmsg.disconnect(sock.fileno()):
-            resting.append((sock, time.monotonic_ns()))
+        if again and self._reuse and len(resting) < RESTING_SOCKETS and mmsg.disconnect(sock.fileno()):
+            resting.append((sock, now_ns))
         else:
             self._discard(sock)
 
@@ -71,9 +70,9 @@ class Upstreams:
         """Empty a resting socket that epoll reported."""
         mmsg.drain(fd)
 
-    def _rested(self, version: int) -> socket.SocketType | None:
+    def _rested(self, version: int, now_ns: int) -> socket.SocketType | None:
         resting = self._resting[version]
-        if not resting or time.monotonic_ns() - resting[0][1] < REST_NS:
+        if not resting or now_ns - resting[0][1] < REST_NS:
             return None
         sock = resting.popleft()[0]
         mmsg.drain(sock.fileno())

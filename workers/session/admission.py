@@ -6,7 +6,6 @@ Consulted once a session, never again while it lasts (K-18). Source: udp-proxy(8
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from workers.contract.settings import AclSettings, Address, HostName, Sock
@@ -14,39 +13,21 @@ from workers.contract.slots import DropReason
 from workers.policy.acl import Request, Rules, compile_rules
 from workers.policy.hostset import NameBook, Peer
 from workers.policy.timecond import CivilTime
-from workers.session.kinds import BEHAVIOURS, Behaviour
-from workers.session.session import Budgets
-from workers.wire.sockaddr import decode, encode
+from workers.session.kinds import BEHAVIOURS
+from workers.session.session import Terms
+from workers.wire.sockaddr import V4_BYTES, decode, encode
 
 CACHE_ENTRIES = 4096
-"""Grants remembered for rule sets that look at the client's address alone: 1 µs instead of 5 a session."""
-
-
-class Arrival(NamedTuple):
-    """A datagram that belongs to no session: the listener's number, and raw socket addresses."""
-
-    listener: int
-    source: bytes
-    destination: bytes
+"""Grants remembered for rule sets that look at the client's address alone."""
 
 
 class Grant(NamedTuple):
-    """The rule that decided, and what a session gets from it. refusal: why there is none, None if there is one.
-
-    target: raw socket address; empty where there is no session.
-    """
+    """The rule that decided, None for none. refusal: why there is no session, or None and then terms and target."""
 
     rule: AclSettings | None
     refusal: DropReason | None
+    terms: Terms | None = None
     target: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What every session of a rule shares, compiled once."""
-
-    budgets: Budgets
-    behaviour: Behaviour
 
 
 class Admission:
@@ -59,47 +40,46 @@ class Admission:
         self._names: NameBook = {}
         self._cache: dict[tuple[int, bytes], Grant] = {}
         self._cacheable = self._rules.static_by_client and all(_fixed_target(acl) for acl in acls)
-        self.terms: dict[str, Terms] = {acl.name: _terms(acl) for acl in acls if acl.accept}
+        self._terms = [_terms(acl) if acl.accept else None for acl in acls]
 
     def learn_names(self, names: Mapping[str, frozenset[Address]]) -> None:
         """Replace the addresses of the configuration's host names."""
         self._names = names
         self._cache.clear()
 
-    def decide(self, arrival: Arrival) -> Grant:
-        """Find the rule for a new session, and its target."""
+    def decide(self, listener: int, source: bytes, destination: bytes) -> Grant:
+        """Find the rule and the target for a new session; source and destination are raw socket addresses."""
         if not self._cacheable:
-            return self._search(arrival)
-        source = arrival.source
-        key = (arrival.listener, source[4:8] if len(source) == 16 else source[8:24])
+            return self._search(source, destination)
+        key = (listener, source[4:8] if len(source) == V4_BYTES else source[8:24])
         grant = self._cache.get(key)
         if grant is None:
             if len(self._cache) >= CACHE_ENTRIES:
                 self._cache.clear()
-            grant = self._cache[key] = self._search(arrival)
+            grant = self._cache[key] = self._search(source, destination)
         return grant
 
-    def _search(self, arrival: Arrival) -> Grant:
-        client, client_port = decode(arrival.source)
-        destination, destination_port = decode(arrival.destination)
+    def _search(self, source: bytes, destination: bytes) -> Grant:
+        client, client_port = decode(source)
+        server, server_port = decode(destination)
         request = Request(
             client=Peer(client, None),
             client_port=client_port,
-            destination=Peer(destination, None),
-            destination_port=destination_port,
+            destination=Peer(server, None),
+            destination_port=server_port,
             transparent=False,
             when=self._civil_time(),
         )
         index = self._rules.search(request, self._names)
         if index is None:
             return Grant(None, DropReason.REJECTED)
-        rule = self._acls[index]
-        if not rule.accept:
+        rule, terms = self._acls[index], self._terms[index]
+        if terms is None:
             return Grant(rule, DropReason.REJECTED)
         if rule.plug_to is None:
             return Grant(rule, DropReason.NO_PLUG_TO)
-        target = self._target(rule.plug_to, destination.version, destination_port)
-        return Grant(rule, None, target) if target else Grant(rule, DropReason.NO_TARGET)
+        target = self._target(rule.plug_to, server.version, server_port)
+        return Grant(rule, None, terms, target) if target else Grant(rule, DropReason.NO_TARGET)
 
     def _target(self, plug: Sock, version: int, port: int) -> bytes:
         """Return the target's raw address, empty if its name has none; the client's IP version is preferred."""
@@ -112,12 +92,8 @@ class Admission:
 
 
 def _terms(acl: AclSettings) -> Terms:
-    """Compile what a rule gives; limits on what never comes in are ignored, as the configuration's check has warned."""
     behaviour = BEHAVIOURS[acl.kind]
-    limits = acl.limits
-    if not behaviour.answers:
-        limits = replace(limits, max_dgrams_in=None, max_bytes_in=None, in_ns=None)
-    return Terms(Budgets.of(limits), behaviour)
+    return Terms.of(acl, connected=behaviour.connected, answers=behaviour.answers)
 
 
 def _fixed_target(acl: AclSettings) -> bool:

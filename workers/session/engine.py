@@ -1,8 +1,9 @@
 """The generic session proxy: sessions, budgets and deadlines. Sans-I/O: clock, permits and log come in as arguments.
 
 The caller moves the datagrams. It looks up sessions in `tables`, and tells the engine of runs of datagrams; the engine
-answers how many of a run's leading datagrams may pass. A session that is to end has `closing` set: the caller sends
-what passed, then calls `conclude`. Every datagram the caller names is counted here, forwarded or dropped by reason.
+answers how many of a run's leading datagrams may pass; `pass_known_out` and `pass_singles_in` do that for a whole batch
+of flows in one loop. A session that is to end has `closing` set: the caller sends what passed, then calls `conclude`.
+Every datagram the caller names is counted here, forwarded or dropped by reason.
 
 A run is given as the payload sizes of its datagrams, in bytes, in the order of arrival; out is client to server.
 Source: udp-proxy(8); K-17 to K-34, K-48, K-63 to K-87 of its requirements.
@@ -10,12 +11,13 @@ Source: udp-proxy(8); K-17 to K-34, K-48, K-63 to K-87 of its requirements.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from workers.contract.slots import CLOSE_WORDS, CloseReason, DropReason
 from workers.deadlines import NEVER, Deadlines
 from workers.errors import EngineMisuse
-from workers.session.admission import Admission, Arrival, Grant
+from workers.session.admission import Admission, Grant
 from workers.session.session import FlowKey, Session
 from workers.stats import Stats
 
@@ -37,8 +39,16 @@ _ABORTED = {
 class Journal(Protocol):
     """Where events go (workers.journal)."""
 
+    def takes(self, event: str) -> bool:
+        """Tell whether an event is written now: put must follow; otherwise it is not wanted, or shed and counted."""
+        ...
+
+    def put(self, event: str, track: int, *fields: str | int | bytes | None) -> None:
+        """Log an event that takes has allowed."""
+        ...
+
     def note(self, event: str, track: int, *fields: str | int | bytes | None) -> None:
-        """Log one event of the catalogue."""
+        """Log one event of the catalogue, if it is taken."""
         ...
 
 
@@ -82,26 +92,28 @@ class Engine:
 
     # --- beginning ---------------------------------------------------------------------------------------------------
 
-    def admit(self, arrival: Arrival, key: FlowKey, sizes: list[int], now_ns: int) -> Session | None:
+    def admit(
+        self, listener: int, key: FlowKey, source: bytes, destination: bytes, sizes: list[int], now_ns: int
+    ) -> Session | None:
         """Open a session for a run of datagrams of an unknown client, or drop and count the run.
 
-        The session still needs a socket: the caller makes one, and then calls `begin`, or `fail`.
+        source, destination: raw socket addresses. The session still needs a socket: the caller makes one, and then
+        calls `begin`, or `fail`.
         """
-        grant = self.admission.decide(arrival)
-        rule = grant.rule
-        verdict = "REJECTED" if rule is None or not rule.accept else "ACCEPTED"
-        name = None if rule is None else rule.name
-        self._journal.note("acl", 0, arrival.source, arrival.destination, 0, None, name, verdict)
-        if grant.refusal is not None or rule is None:
-            self._refuse(arrival, grant, sizes, now_ns)
+        grant = self.admission.decide(listener, source, destination)
+        rule, terms = grant.rule, grant.terms
+        if self._journal.takes("acl"):
+            verdict = "REJECTED" if rule is None or not rule.accept else "ACCEPTED"
+            self._journal.put("acl", 0, source, destination, 0, None, None if rule is None else rule.name, verdict)
+        if terms is None or grant.refusal is not None:
+            self._refuse(source, destination, grant, sizes, now_ns)
             return None
         if not self._permits.take():
-            self._table_full(arrival, sizes, now_ns)
+            self._table_full(source, sizes, now_ns)
             return None
-        session = Session(arrival.listener, key, rule, self.admission.terms[rule.name].budgets, now_ns)
-        session.client, session.destination, session.target = arrival.source, arrival.destination, grant.target
-        self._track = self._track % LAST_TRACK + 1
-        session.track = self._track
+        session = Session(listener, key, terms, now_ns)
+        session.client, session.destination, session.target = source, destination, grant.target
+        session.track = self._track = self._track % LAST_TRACK + 1
         session.slot = self._free_slots.pop() if self._free_slots else self._new_slot()
         return session
 
@@ -111,8 +123,9 @@ class Engine:
         if session.check_ns < NEVER:
             session.tick = self._deadlines.set(session, session.check_ns)
         self.stats.sessions_opened += 1
-        kind = session.rule.kind.value
-        self._journal.note("session-start", session.track, session.client, session.target, 0, None, kind)
+        if self._journal.takes("session-start"):
+            kind = session.terms.rule.kind.value
+            self._journal.put("session-start", session.track, session.client, session.target, 0, None, kind)
 
     def fail(self, session: Session, step: str, reason: str, sizes: list[int]) -> None:
         """Give up a session whose socket could not be made, and drop the run that wanted it."""
@@ -125,6 +138,36 @@ class Engine:
 
     # --- traffic -----------------------------------------------------------------------------------------------------
 
+    def pass_known_out(
+        self, listener: int, keys: Sequence[FlowKey], sizes: list[int], first: int, now_ns: int
+    ) -> list[Session]:
+        """Pass single datagrams, from number first on, as long as nothing but counting is needed.
+
+        keys, sizes: of each datagram. Returns the sessions of those that pass: all connected, none closing. The one
+        that ends the list needs more: `admit`, `lapse` or `pass_out`.
+        """
+        get, stats = self.tables[listener].get, self.stats
+        sessions: list[Session] = []
+        total = 0
+        for key, size in zip(keys[first:], sizes[first:], strict=True) if first else zip(keys, sizes, strict=True):
+            session = get(key)
+            if session is None or now_ns >= session.check_ns or not session.connected:
+                break
+            left = session.dgrams_out_left - 1
+            bytes_left = session.bytes_out_left - size
+            if left <= 0 or bytes_left < 0:
+                break
+            session.dgrams_out_left = left
+            session.bytes_out_left = bytes_left
+            session.last_out_ns = now_ns
+            sessions.append(session)
+            total += size
+        count = len(sessions)
+        stats.received_out += count
+        stats.forwarded_out += count
+        stats.bytes_out += total
+        return sessions
+
     def pass_out(self, session: Session, sizes: list[int], now_ns: int) -> int:
         """Return how many leading datagrams of a client's run pass.
 
@@ -132,43 +175,70 @@ class Engine:
         the session is closing: the next datagram of the run is the one that exceeded a limit, dropped and counted,
         unless the session closed by reaching both limits; what comes after belongs to a new session.
         """
-        count = len(sizes)
-        total = sum(sizes)
+        count, total = len(sizes), sum(sizes)
         left = session.dgrams_out_left - count
         bytes_left = session.bytes_out_left - total
         session.last_out_ns = now_ns
-        if left > 0 and bytes_left >= 0:
-            session.dgrams_out_left = left
-            session.bytes_out_left = bytes_left
-            stats = self.stats
-            stats.received_out += count
-            stats.forwarded_out += count
-            stats.bytes_out += total
-            return count
-        return self._ration_out(session, sizes)
+        if left < 0 or bytes_left < 0:
+            return self._ration_out(session, sizes)
+        session.dgrams_out_left = left
+        session.bytes_out_left = bytes_left
+        stats = self.stats
+        stats.received_out += count
+        stats.forwarded_out += count
+        stats.bytes_out += total
+        if left == 0 and session.dgrams_in_left == 0:
+            session.closing = CloseReason.DGRAMS_REACHED
+        return count
+
+    def pass_singles_in(self, sessions: list[Session], sizes: list[int], now_ns: int) -> set[int]:
+        """Pass one datagram from each session's server; return which of them (by number) were dropped and counted."""
+        aside: set[int] = set()
+        count = total = 0
+        for index, session in enumerate(sessions):
+            size = sizes[index]
+            left = session.dgrams_in_left - 1
+            bytes_left = session.bytes_in_left - size
+            if left < 0 or bytes_left < 0 or now_ns >= session.check_ns:
+                if not self.pass_in(session, [size], now_ns):
+                    aside.add(index)
+                continue
+            session.dgrams_in_left = left
+            session.bytes_in_left = bytes_left
+            session.last_in_ns = now_ns
+            if not left and not session.dgrams_out_left:
+                session.closing = CloseReason.DGRAMS_REACHED
+            count += 1
+            total += size
+        stats = self.stats
+        stats.received_in += count
+        stats.forwarded_in += count
+        stats.bytes_in += total
+        return aside
 
     def pass_in(self, session: Session, sizes: list[int], now_ns: int) -> int:
-        """Return how many leading datagrams of the server's run pass; the others are dropped and counted.
+        """Return how many leading datagrams of one server's run pass; the others are dropped and counted.
 
-        If fewer pass than there are, the session is closing or has just ended.
+        If fewer pass than there are, the session is closing, or has just ended.
         """
-        count = len(sizes)
         if now_ns >= session.check_ns and self.lapse(session, now_ns):
             self._drop_in(session, DropReason.EXPIRED, sizes)
             return 0
-        total = sum(sizes)
+        count, total = len(sizes), sum(sizes)
         left = session.dgrams_in_left - count
         bytes_left = session.bytes_in_left - total
         session.last_in_ns = now_ns
-        if left > 0 and bytes_left >= 0:
-            session.dgrams_in_left = left
-            session.bytes_in_left = bytes_left
-            stats = self.stats
-            stats.received_in += count
-            stats.forwarded_in += count
-            stats.bytes_in += total
-            return count
-        return self._ration_in(session, sizes)
+        if left < 0 or bytes_left < 0:
+            return self._ration_in(session, sizes)
+        session.dgrams_in_left = left
+        session.bytes_in_left = bytes_left
+        stats = self.stats
+        stats.received_in += count
+        stats.forwarded_in += count
+        stats.bytes_in += total
+        if left == 0 and session.dgrams_out_left == 0:
+            session.closing = CloseReason.DGRAMS_REACHED
+        return count
 
     def judge(self, session: Session, source: bytes, size: int, now_ns: int) -> bool:
         """Tell whether a datagram on an unconnected server-side socket is the session's; if not, drop and count it.
@@ -178,7 +248,7 @@ class Engine:
         if now_ns >= session.check_ns and self.lapse(session, now_ns):
             self._drop_in(session, DropReason.EXPIRED, [size])
             return False
-        answers = self.admission.terms[session.rule.name].behaviour.answers
+        answers = session.terms.answers
         if answers and source == session.target:
             return True
         if not answers and _same_host(source, session.target):
@@ -260,22 +330,19 @@ class Engine:
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
-    def _refuse(self, arrival: Arrival, grant: Grant, sizes: list[int], now_ns: int) -> None:
+    def _refuse(self, source: bytes, destination: bytes, grant: Grant, sizes: list[int], now_ns: int) -> None:
         refusal = DropReason.REJECTED if grant.refusal is None else grant.refusal
         self.stats.received_out += len(sizes)
         self.stats.drops_out[refusal] += len(sizes)
         name = None if grant.rule is None else grant.rule.name
         if refusal is DropReason.NO_PLUG_TO:
-            self._journal.note("no-plug-to", 0, arrival.source, name)
+            self._journal.note("no-plug-to", 0, source, name)
         elif refusal is DropReason.NO_TARGET:
-            why = "its name has no address"
-            self._journal.note("session-failed", 0, arrival.source, arrival.destination, "target", why)
-        if self._rare_rejection(arrival.source, now_ns):
+            self._journal.note("session-failed", 0, source, destination, "target", "its name has no address")
+        if self._rare_rejection(source, now_ns):
             denied = refusal is DropReason.REJECTED
             status, result = ("REJECTED", "OK") if denied else ("ACCEPTED", "FAILED")
-            self._journal.note(
-                "rejected", 0, arrival.source, arrival.destination, None, status, result, name, 0, sum(sizes), 0, 0, 0
-            )
+            self._journal.note("rejected", 0, source, destination, None, status, result, name, 0, sum(sizes), 0, 0, 0)
 
     def _rare_rejection(self, source: bytes, now_ns: int) -> bool:
         """Tell whether this client has not been recorded as rejected within this second."""
@@ -287,12 +354,12 @@ class Engine:
         self._rejections.add(source)
         return True
 
-    def _table_full(self, arrival: Arrival, sizes: list[int], now_ns: int) -> None:
+    def _table_full(self, source: bytes, sizes: list[int], now_ns: int) -> None:
         self.stats.received_out += len(sizes)
         self.stats.drops_out[DropReason.TABLE_FULL] += len(sizes)
         if now_ns - self._table_full_ns >= SECOND_NS:
             self._table_full_ns = now_ns
-            self._journal.note("table-full", 0, self.sessions, arrival.source)
+            self._journal.note("table-full", 0, self.sessions, source)
 
     def _new_slot(self) -> int:
         self.top_slot += 1
@@ -350,9 +417,11 @@ class Engine:
             session.closing = None
 
     def _note_end(self, session: Session, reason: CloseReason, now_ns: int) -> None:
+        if not self._journal.takes("session-end"):
+            return
         failed = reason is CloseReason.FAILURE
         result = "FAILED" if failed else "ABORTED" if reason in _ABORTED else "OK"
-        self._journal.note(
+        self._journal.put(
             "session-end",
             session.track,
             session.client,
@@ -363,7 +432,7 @@ class Engine:
             "FAILED" if failed else "ACCEPTED",
             "ACCEPTED",
             result,
-            session.rule.name,
+            session.terms.rule.name,
             session.bytes_in,
             session.bytes_out + session.wasted_out,
             session.bytes_in + session.wasted_in,

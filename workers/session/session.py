@@ -10,16 +10,24 @@ from workers.contract.slots import CloseReason
 from workers.deadlines import NEVER
 
 FlowKey: TypeAlias = int | bytes
-"""What finds a client's session on a listener: the raw socket address the kernel gave (see workers.net.arena)."""
+"""What finds a client's session on a listener: made from raw socket addresses (workers.net.transport)."""
 
 UNLIMITED = (1 << 60) - 1
 """A budget nothing uses up; the largest integer of two digits, so that arithmetic on it stays fast."""
 
 
 @dataclass(frozen=True, slots=True)
-class Budgets:
-    """A rule's limits as numbers without None, and the shortest time it gives a session."""
+class Terms:
+    """What every session of a rule shares: its limits as numbers without None, compiled once.
 
+    connected: only the target's own address and port can answer, so that the kernel sorts the rest out.
+    answers: what the server sends goes to the client; otherwise it ends the session.
+    shortest_ns: no session ends by time before it has lasted this long.
+    """
+
+    rule: AclSettings
+    connected: bool
+    answers: bool
     dgrams_out: int
     dgrams_in: int
     bytes_out: int
@@ -31,16 +39,24 @@ class Budgets:
     shortest_ns: int
 
     @classmethod
-    def of(cls, limits: Limits) -> Budgets:
-        """Compile a rule's limits."""
+    def of(cls, rule: AclSettings, *, connected: bool, answers: bool) -> Terms:
+        """Compile a rule; limits on what never comes in are ignored, as the configuration's check has warned."""
+        limits = rule.limits if answers else _without_in(rule.limits)
         session_ns, in_ns, out_ns, both_ns = (
             NEVER if ns is None else ns for ns in (limits.session_ns, limits.in_ns, limits.out_ns, limits.both_ns)
         )
+        dgrams_out, dgrams_in, bytes_out, bytes_in = (
+            UNLIMITED if amount is None else amount
+            for amount in (limits.max_dgrams_out, limits.max_dgrams_in, limits.max_bytes_out, limits.max_bytes_in)
+        )
         return cls(
-            _amount(limits.max_dgrams_out),
-            _amount(limits.max_dgrams_in),
-            _amount(limits.max_bytes_out),
-            _amount(limits.max_bytes_in),
+            rule,
+            connected,
+            answers,
+            dgrams_out,
+            dgrams_in,
+            bytes_out,
+            bytes_in,
             session_ns,
             in_ns,
             out_ns,
@@ -49,28 +65,36 @@ class Budgets:
         )
 
 
-def _amount(limit: int | None) -> int:
-    return UNLIMITED if limit is None else limit
+def _without_in(limits: Limits) -> Limits:
+    return Limits(
+        max_dgrams_out=limits.max_dgrams_out,
+        max_bytes_out=limits.max_bytes_out,
+        session_ns=limits.session_ns,
+        out_ns=limits.out_ns,
+        both_ns=limits.both_ns,
+    )
 
 
 class Session:
     """A client's session. Instants are monotonic nanoseconds; what is `left` counts down from the rule's budgets.
 
     track: its number in the log. client, destination, target: raw socket addresses; destination: where it wrote.
-    reply_control: control data that sets the source of answers, empty where the listener's own address is right.
-    coalesced: its socket delivers trains. trains: trains may be sent to its client and server.
-    check_ns: no deadline can have passed before; a datagram that comes later asks (`deadline`).
+    check_ns: no deadline can have passed before; whoever comes later asks (`deadline`).
     closing: why it ends as soon as what was passed is sent; None while it goes on.
+    The caller's own: sock and fd, the server side; client_at, where the client's address lies in shared memory;
+    reply_control, control data that sets the source of answers, empty where the listener's own address is right;
+    deep: many datagrams wait in the socket at once, and it delivers trains; trains: trains may be sent.
     """
 
     __slots__ = (
-        "budgets",
         "bytes_in_left",
         "bytes_out_left",
         "check_ns",
         "client",
+        "client_at",
         "closing",
-        "coalesced",
+        "connected",
+        "deep",
         "destination",
         "dgrams_in_left",
         "dgrams_out_left",
@@ -81,10 +105,10 @@ class Session:
         "listener",
         "opened_ns",
         "reply_control",
-        "rule",
         "slot",
         "sock",
         "target",
+        "terms",
         "tick",
         "track",
         "trains",
@@ -92,54 +116,53 @@ class Session:
         "wasted_out",
     )
 
-    def __init__(self, listener: int, key: FlowKey, rule: AclSettings, budgets: Budgets, now_ns: int) -> None:
+    def __init__(self, listener: int, key: FlowKey, terms: Terms, now_ns: int) -> None:
         self.listener = listener
         self.key = key
-        self.rule = rule
-        self.budgets = budgets
+        self.terms = terms
+        self.connected = terms.connected
         self.opened_ns = self.last_in_ns = self.last_out_ns = now_ns
-        self.check_ns = now_ns + budgets.shortest_ns
-        self.dgrams_out_left = budgets.dgrams_out
-        self.dgrams_in_left = budgets.dgrams_in
-        self.bytes_out_left = budgets.bytes_out
-        self.bytes_in_left = budgets.bytes_in
-        self.wasted_out = self.wasted_in = 0
+        self.check_ns = now_ns + terms.shortest_ns
+        self.dgrams_out_left = terms.dgrams_out
+        self.dgrams_in_left = terms.dgrams_in
+        self.bytes_out_left = terms.bytes_out
+        self.bytes_in_left = terms.bytes_in
+        self.wasted_out = self.wasted_in = self.tick = self.track = 0
         self.closing: CloseReason | None = None
-        self.trains = True
-        self.coalesced = False
         self.client = self.destination = self.target = self.reply_control = b""
-        self.slot = self.fd = -1
+        self.slot = self.fd = self.client_at = -1
         self.sock: Any = None
-        self.tick = self.track = 0
+        self.trains = True
+        self.deep = False
 
     @property
     def bytes_out(self) -> int:
         """Payload bytes passed from the client to the server."""
-        return self.budgets.bytes_out - self.bytes_out_left
+        return self.terms.bytes_out - self.bytes_out_left
 
     @property
     def bytes_in(self) -> int:
         """Payload bytes passed from the server to the client."""
-        return self.budgets.bytes_in - self.bytes_in_left
+        return self.terms.bytes_in - self.bytes_in_left
 
     @property
     def dgrams_out(self) -> int:
         """Datagrams passed from the client to the server."""
-        return self.budgets.dgrams_out - self.dgrams_out_left
+        return self.terms.dgrams_out - self.dgrams_out_left
 
     @property
     def dgrams_in(self) -> int:
         """Datagrams passed from the server to the client."""
-        return self.budgets.dgrams_in - self.dgrams_in_left
+        return self.terms.dgrams_in - self.dgrams_in_left
 
     def deadline(self) -> tuple[int, CloseReason]:
-        """Return when the session's time is up, and by which limit; NEVER if it has none."""
-        budgets = self.budgets
+        """Return when the session's time is up, and by which limit; NEVER or later if it has none."""
+        terms = self.terms
         return min(
-            (self.opened_ns + budgets.session_ns, CloseReason.TIMEOUT_SESSION),
-            (self.last_in_ns + budgets.in_ns, CloseReason.TIMEOUT_IN),
-            (self.last_out_ns + budgets.out_ns, CloseReason.TIMEOUT_OUT),
-            (max(self.last_in_ns, self.last_out_ns) + budgets.both_ns, CloseReason.TIMEOUT_BOTH),
+            (self.opened_ns + terms.session_ns, CloseReason.TIMEOUT_SESSION),
+            (self.last_in_ns + terms.in_ns, CloseReason.TIMEOUT_IN),
+            (self.last_out_ns + terms.out_ns, CloseReason.TIMEOUT_OUT),
+            (max(self.last_in_ns, self.last_out_ns) + terms.both_ns, CloseReason.TIMEOUT_BOTH),
         )
 
     def reached(self) -> bool:

@@ -1,0 +1,199 @@
+"""From the clients to the servers: reads the listeners, finds or opens sessions, sends through their sockets.
+
+Datagrams of many clients go through in one loop a stage: find the session and count, then send. Where clients send
+several datagrams at once, each flow's run is decided and sent as one, as a train where sizes are equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workers import refusals
+from workers.contract.settings import Address
+from workers.contract.slots import CloseReason
+from workers.inbound import DUMP_BYTES, cut
+from workers.journal import Journal
+from workers.keeper import Keeper
+from workers.listener import Listener
+from workers.net import ancillary, segments
+from workers.net.ancillary import Control
+from workers.net.arena import SLOTS
+from workers.net.transport import FlowKey, Part, Transport
+from workers.session.engine import Engine
+from workers.session.session import Session
+from workers.sockets import SessionSockets
+from workers.wire import sockaddr
+
+ROUNDS = 4
+"""Full batches read from one listener in a turn, at most: the others must not starve."""
+
+
+class Outbound:
+    """One worker's forwarding."""
+
+    def __init__(
+        self, engine: Engine, transport: Transport, sockets: SessionSockets, journal: Journal, keeper: Keeper
+    ) -> None:
+        self._engine = engine
+        self._transport = transport
+        self._sockets = sockets
+        self._journal = journal
+        self._keeper = keeper
+
+    def handle(self, listener: Listener, now_ns: int) -> None:
+        """Read a listener and forward what passes."""
+        transport = self._transport
+        for _ in range(ROUNDS):
+            count = transport.receive(listener.fd, listener.version)
+            if not count:
+                return
+            keys = (transport.flow_keys if listener.wildcard else transport.keys)(count, listener.version)
+            sizes, extras = transport.sizes(0, count), transport.extras(0, count)
+            if self._journal.level >= 9:
+                self._dump(listener, sizes)
+            if extras:
+                self._forward_trains(listener, keys, sizes, extras, now_ns)
+            elif count > 1 and 2 * len(set(keys)) <= count:
+                self._forward_runs(listener, keys, sizes, now_ns)
+            else:
+                self._forward_singles(listener, keys, sizes, now_ns)
+            if count < SLOTS:
+                return
+
+    def _forward_singles(self, listener: Listener, keys: Sequence[FlowKey], sizes: list[int], now_ns: int) -> None:
+        """Forward datagram by datagram: the usual case of many clients."""
+        engine, transport = self._engine, self._transport
+        first, count = 0, len(keys)
+        while first < count:
+            sessions = engine.pass_known_out(listener.index, keys, sizes, first, now_ns)
+            if sessions:
+                socks = [session.sock for session in sessions]
+                for slot, code in transport.send_each(socks, sizes, first):
+                    session = sessions[slot - first]
+                    if code in refusals.REFUSED:
+                        refusals.note_error(self._journal, session, code)
+                    self._send_parts(session, [Part(slot, 0, sizes[slot])])
+                first += len(sessions)
+            if first < count:
+                self._forward(listener, keys[first], first, [sizes[first]], now_ns, first)
+                first += 1
+
+    def _forward_runs(self, listener: Listener, keys: Sequence[FlowKey], sizes: list[int], now_ns: int) -> None:
+        """Forward flow by flow, each flow's datagrams in the order they came."""
+        flows: dict[FlowKey, list[int]] = {}
+        for slot, key in enumerate(keys):
+            if key in flows:
+                flows[key].append(slot)
+            else:
+                flows[key] = [slot]
+        order = [slot for slots in flows.values() for slot in slots]
+        sizes = [sizes[slot] for slot in order]
+        self._transport.arrange(order, sizes)
+        first = 0
+        for key, slots in flows.items():
+            last = first + len(slots)
+            self._forward(listener, key, SLOTS + first, sizes[first:last], now_ns, slots[0])
+            first = last
+
+    def _forward_trains(
+        self,
+        listener: Listener,
+        keys: Sequence[FlowKey],
+        sizes: list[int],
+        extras: dict[int, Control],
+        now_ns: int,
+    ) -> None:
+        """Forward a batch with trains in it, slot by slot; note what the listener's queue has lost."""
+        for slot, key in enumerate(keys):
+            train = 0
+            if slot in extras:
+                train, overflow = extras[slot].train_bytes, extras[slot].overflow
+                if overflow is not None:
+                    self._engine.stats.overflow += (overflow - listener.overflow) & 0xFFFF_FFFF
+                    listener.overflow = overflow
+            self._forward(listener, key, slot, segments.split(sizes[slot], train), now_ns, slot)
+
+    def _forward(
+        self, listener: Listener, key: FlowKey, first: int, sizes: list[int], now_ns: int, origin: int
+    ) -> None:
+        """Forward one flow's run; what is left when its session ends opens another one.
+
+        first: the slot of the first datagram; the others follow it, or lie in it, if it is not an arranged one and
+        there are several. origin: the slot whose sender and destination are the flow's.
+        """
+        engine = self._engine
+        done, count = 0, len(sizes)
+        one_slot = count > 1 and first < SLOTS
+        while done < count:
+            session = engine.tables[listener.index].get(key)
+            rest = sizes[done:] if done else sizes
+            if session is None or (now_ns >= session.check_ns and engine.lapse(session, now_ns)):
+                session = self._open(listener, key, origin, rest, now_ns)
+                if session is None:
+                    return
+            passed = engine.pass_out(session, rest, now_ns)
+            if passed == count:
+                self._send_run(session, first, sizes, one_slot=one_slot)
+            else:
+                self._send_parts(session, cut(first, sizes, one_slot=one_slot)[done : done + passed])
+            done += passed
+            if session.closing is not None:
+                done += session.closing is not CloseReason.DGRAMS_REACHED
+                engine.conclude(session, now_ns)
+                self._sockets.close_ended(now_ns)
+
+    def _open(self, listener: Listener, key: FlowKey, slot: int, sizes: list[int], now_ns: int) -> Session | None:
+        """Open a session for an unknown client's run, with its socket; None if it may not have one."""
+        source = self._transport.source(slot, listener.version)
+        destination, control = listener.raw, b""
+        if listener.wildcard:
+            packet = self._transport.control(slot).packet
+            if packet is not None:
+                address = Address(listener.version, int.from_bytes(packet.destination, "big"))
+                destination = sockaddr.encode(address, listener.port)
+                control = ancillary.reply_from(packet)
+        session = self._engine.admit(listener.index, key, source, destination, sizes, now_ns)
+        if session is None or not self._sockets.open(session, sizes, now_ns):
+            return None
+        session.reply_control = control
+        return session
+
+    def _send_run(self, session: Session, first: int, sizes: list[int], *, one_slot: bool) -> None:
+        """Send a whole run the quick way, and what that leaves one by one."""
+        transport = self._transport
+        target, count = self._target(session), len(sizes)
+        if not one_slot:
+            sent = transport.send(session.fd, first, sizes, target, trains=session.trains)
+        elif session.trains:
+            transport.queue(first, 1, sizes[0], target, b"")
+            sent = count * transport.flush(session.fd, 0)
+            transport.forget()
+        else:
+            sent = 0
+        if sent < count:
+            self._send_parts(session, cut(first, sizes, one_slot=one_slot)[sent:])
+
+    def _send_parts(self, session: Session, parts: list[Part]) -> None:
+        """Send datagrams to the server one by one; tell the engine what does not leave."""
+        transport, target = self._transport, self._target(session)
+        if len(parts) > 1 and transport.error in refusals.NO_TRAINS:
+            session.trains = False
+        for part in parts:
+            if transport.send_part(session.fd, part, target, b""):
+                continue
+            if transport.error in refusals.REFUSED:
+                refusals.note_error(self._journal, session, transport.error)
+                if transport.send_part(session.fd, part, target, b""):
+                    continue
+            reason = refusals.note_unsent(self._journal, session, session.target, transport.error)
+            self._engine.unsent_out(session, [part.size], reason)
+
+    def _target(self, session: Session) -> int:
+        """Return where the address to send to lies in shared memory, -1 if the socket is connected."""
+        return -1 if session.connected else self._keeper.target_offset(session.slot)
+
+    def _dump(self, listener: Listener, sizes: list[int]) -> None:
+        for slot, size in enumerate(sizes):
+            payload = bytes(self._transport.arena.payload(slot, min(size, DUMP_BYTES)))
+            source = self._transport.source(slot, listener.version)
+            self._journal.note_large("payload", 0, "out", source, size, payload)

@@ -1,0 +1,77 @@
+"""Gives sessions their server-side sockets and their place in shared memory, and takes both back.
+
+Sessions live in the engine; this is what of them belongs to this machine.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+
+from workers.contract.settings import AclSettings, Address, Settings
+from workers.keeper import Keeper
+from workers.net.plain import PythonAddress, to_python
+from workers.net.transport import Transport
+from workers.net.upstream import Upstreams
+from workers.session.engine import Engine
+from workers.session.session import Session
+from workers.wire import sockaddr
+
+
+class SessionSockets:
+    """One worker's server side. sessions: by the descriptor of their socket."""
+
+    def __init__(
+        self, settings: Settings, engine: Engine, transport: Transport, poll: select.epoll, keeper: Keeper
+    ) -> None:
+        self.sessions: dict[int, Session] = {}
+        self._engine = engine
+        self._keeper = keeper
+        self._upstreams = Upstreams(poll, transport, reuse=settings.fast_path)
+        self._forced = {acl.name: _forced_sources(acl, settings) for acl in settings.acls}
+
+    def open(self, session: Session, sizes: list[int], now_ns: int) -> bool:
+        """Give a new session its socket and put it to work; if that fails, the engine drops its run of datagrams."""
+        target = session.target
+        version = 4 if len(target) == sockaddr.V4_BYTES else 6
+        source = self._forced[session.terms.rule.name].get(version)
+        try:
+            sock = self._upstreams.open(version, source, target if session.connected else None, now_ns)
+        except OSError as error:
+            self._engine.fail(session, str(error.filename), os.strerror(error.errno or 0), sizes)
+            return False
+        session.sock = sock
+        fd = session.fd = sock.fileno()
+        self.sessions[fd] = session
+        session.client_at = self._keeper.greet(session)
+        self._engine.begin(session)
+        return True
+
+    def close_ended(self, now_ns: int) -> None:
+        """Close the sockets of the sessions that have ended."""
+        ended = self._engine.ended
+        for session in ended:
+            del self.sessions[session.fd]
+            version = 4 if len(session.target) == sockaddr.V4_BYTES else 6
+            used = session.deep or version in self._forced[session.terms.rule.name]
+            self._upstreams.close(session.sock, version, now_ns, again=not used)
+            session.sock = None
+            self._keeper.clear(session.slot)
+        ended.clear()
+
+    def drain(self, fd: int) -> None:
+        """Empty a descriptor that no session has: a resting socket."""
+        self._upstreams.drain(fd)
+
+
+def _forced_sources(acl: AclSettings, settings: Settings) -> dict[int, PythonAddress]:
+    """Return the addresses a rule forces on the server side, by IP version; a rule's own stand above the proxy's."""
+    forced = acl.source_address or settings.source_address
+    if forced is None:
+        return {}
+    values = {4: forced.addr4, 6: forced.addr6}
+    return {
+        version: to_python(sockaddr.encode(Address(version, value), 0))
+        for version, value in values.items()
+        if value is not None
+    }
