@@ -105,7 +105,9 @@ def show_item(item: Item, defaults: bool) -> str:
     """Return one item; defaults: with the parts that were not written but have a default."""
     shown = frozenset(item.values if defaults or not item.places else item.places)
     parts, values, shown = _current_form(item, shown)
-    words = [text for part in parts if part.name in shown for text in _part(part, values[part.name])]
+    words = [
+        text for part in parts if part.name in shown and not part.silent for text in _part(part, values[part.name])
+    ]
     return f"{' '.join([item.row.name, *words])};"
 
 
@@ -127,4 +129,4 @@ def _current_form(item: Item, shown: frozenset[str]) -> tuple[tuple[Part, ...], 
     else:
         values["version"], values["to"] = values.pop("proto", None), values.pop("ports", None)
     present = {name: value for name, value in values.items() if value is not None}
-    return item.row.forms[older], present, frozenset(present) - {"address"}
+    return item.row.forms[older], present, frozenset(present) - ({"alias"} - shown)

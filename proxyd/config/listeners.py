@@ -108,10 +108,8 @@ class ListenerCompiler:
         version = item.get("version") or (item.get("proto") if item.form >= len(item.row.forms) else None)
         found = [address for owner in owners for address in _addresses(owner, version)]
         if not found and owners:
-            family = f" IPv{version}" if version else "n"
-            self._findings.error(
-                item.error(f"found no address of '{name}'", f"wanted a{family} address in it", "iface")
-            )
+            family = f"IPv{version} address" if version else "address"
+            self._findings.error(item.error(f"found no address of '{name}'", f"wanted an {family} in it", "iface"))
         device = section.item("dev")
         for address in found:
             yield address, str(device.get("device")) if device is not None else str(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 from proxyd.config.checker import Checker
@@ -42,8 +43,9 @@ def load_text(text: str, name: str) -> Compiled:
 
 def _decode(content: bytes, name: str) -> str:
     """Decode UTF-8, a byte order mark apart. Raises ConfigErrors with the place of the first byte that is none."""
+    content = content.removeprefix(codecs.BOM_UTF8)
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         before = content[: error.start]
         line = before.count(b"\n") + 1

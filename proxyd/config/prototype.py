@@ -47,7 +47,7 @@ class Part:
 
     kind None: the word itself is the element (`key`). named: the name stands before the value. default: the text
     that counts when an optional part is left out. supported False: udp-proxy cannot run it yet; the same for the
-    texts in unsupported, as the kind shows them.
+    texts in unsupported, as the kind shows them. silent: a word that may as well be left out, and is in listings.
     """
 
     name: str
@@ -57,15 +57,16 @@ class Part:
     default: str | None = None
     supported: bool = True
     unsupported: frozenset[str] = frozenset()
+    silent: bool = False
 
     def __str__(self) -> str:
         text = f"{self.name} {self.name}" if self.kind is not None and self.named else self.name
         return f"[{text}]" if self.optional else text
 
 
-def key(name: str, optional: bool = True, supported: bool = True) -> Part:
+def key(name: str, optional: bool = True, supported: bool = True, silent: bool = False) -> Part:
     """Make an element that is just a word."""
-    return Part(name, optional=optional, supported=supported)
+    return Part(name, optional=optional, supported=supported, silent=silent)
 
 
 def value(

@@ -42,7 +42,7 @@ CONDITIONS = (
         (
             (key("none", optional=False),),
             (
-                key("name"),
+                key("name", silent=True),
                 _later(value("users", words.STRINGS_OR_ALL)),
                 named("group", words.STRING_SET),
             ),
@@ -53,7 +53,8 @@ CONDITIONS = (
     Keyword(
         "time",
         "Days of the month, months, days of the week and times of day, ends of times excluded; local time when the"
-        " session begins. What is left out is not checked. Excludes time-period-set.",
+        " session begins. What is left out is not checked; times of day need days of the week before them, * for all."
+        " Excludes time-period-set.",
         (
             (
                 named("day", sets.DAY_SET),

@@ -242,7 +242,13 @@ MONITORING = (
 
 _RANGE = (named("port", numbers.LISTEN_PORT, optional=False), named("to", numbers.LISTEN_PORT))
 _LISTEN_FORMS: tuple[Parts, ...] = (
-    (key("address"), value("addr", hosts.HOST), named("version", IP_VERSION), *_RANGE, named("proto", PROTOCOL)),
+    (
+        key("address", silent=True),
+        value("addr", hosts.HOST),
+        named("version", IP_VERSION),
+        *_RANGE,
+        named("proto", PROTOCOL),
+    ),
     (
         named("iface", words.name_of("interface"), optional=False),
         named("alias", words.STRING_SET, default="{ }"),
@@ -252,7 +258,7 @@ _LISTEN_FORMS: tuple[Parts, ...] = (
     ),
 )
 _LISTEN_OLD_FORMS: tuple[Parts, ...] = (
-    (key("address"), value("sock", hosts.STRICT_SOCK), value("ports", numbers.LISTEN_PORT, optional=True)),
+    (key("address", silent=True), value("sock", hosts.STRICT_SOCK), value("ports", numbers.LISTEN_PORT, optional=True)),
     (
         named("iface", words.name_of("interface"), optional=False),
         Part("proto", IP_VERSION, named=True, optional=True),

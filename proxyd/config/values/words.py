@@ -20,8 +20,9 @@ _BARE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
 
 def nearest(text: str, candidates: Iterable[str]) -> str:
     """Return ` (did you mean 'x'?)` for the candidate that looks most like text, or nothing."""
-    found = difflib.get_close_matches(text.lower()[:64], list(candidates), n=1, cutoff=0.6)
-    return f" (did you mean '{found[0]}'?)" if found else ""
+    by_lower = {candidate.lower(): candidate for candidate in candidates}
+    found = difflib.get_close_matches(text.lower()[:64], by_lower, n=1, cutoff=0.6)
+    return f" (did you mean '{by_lower[found[0]]}'?)" if found else ""
 
 
 def enumeration(name: str, words: Mapping[str, Any], numbers: Mapping[int, Any] | None = None) -> Kind:

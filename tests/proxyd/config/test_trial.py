@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from proxyd.config.expression import parse_expression
+from proxyd.config.trial import Answer, Trial, help_text
+from tests.proxyd.config.samples import config, load
+from workers.contract.settings import Address
+from workers.policy.hostset import NameBook
+
+NOW = datetime(2026, 11, 21, 22, 33)
+BOOK = {"ns.example": frozenset({Address(4, 0xC0000235), Address(6, 5)}), "client.example": frozenset({Address(4, 7)})}
+
+TEXT = config(
+    acls=(
+        "session-acl BAD { from [192.0.2.66]; deny; }"
+        " session-acl NAME { from client.example; accept; plug-to ns.example : 53; timeout in 1; }"
+        " session-acl TO { to [198.51.100.0/24] port 69; accept; session-type one-way; timeout in 1; }"
+        " session-acl SERVER { server [203.0.113.1] port 7; from [192.0.2.8]; accept; plug-to [203.0.113.2];"
+        " timeout in 1; }"
+        " session-acl NIGHT { time * 2200-2400; from [192.0.2.9]; accept; plug-to [::1] : 7; timeout in 1; }"
+    )
+)
+
+
+def ask(expression: str, book: NameBook | None = None, text: str = TEXT) -> Answer:
+    (command,) = parse_expression(expression, NOW)
+    return Trial(load(text), book or {}, book is not None).run(command)
+
+
+def test_a_rule_that_denies_rejects_by_name() -> None:
+    answer = ask("test from [192.0.2.66] to [2.2.2.2] : 53;")
+    assert answer.text == "TEST FROM=[192.0.2.66] TO=[2.2.2.2]:53 TRANSP=NO USER=<NULL> NAME=BAD REJECTED\n"
+    assert not answer.accepted
+
+
+def test_no_rule_rejects_without_a_name_and_names_what_was_not_resolved() -> None:
+    answer = ask("test from [192.0.2.1];")
+    assert answer.text.endswith("NAME=<NULL> REJECTED UNRESOLVED=client.example\n")
+
+
+def test_a_name_matches_an_equal_name_where_nothing_was_resolved() -> None:
+    answer = ask("test from Client.example.;")
+    assert answer.accepted
+    assert "NAME=NAME ACCEPTED PLUG-TO=ns.example:53 TYPE=normal UNRESOLVED=client.example" in answer.text
+
+
+def test_a_resolved_name_matches_its_addresses_and_gives_the_target() -> None:
+    answer = ask("test from [0.0.0.7];", BOOK)
+    assert answer.text.endswith("NAME=NAME ACCEPTED PLUG-TO=[192.0.2.53]:53 TYPE=normal\n")
+    answer = ask("test from [0.0.0.7] to [::9]:53;", BOOK)
+    assert "PLUG-TO=[::5]:53" in answer.text
+
+
+def test_a_target_that_was_looked_up_in_vain_is_named() -> None:
+    answer = ask("test from [0.0.0.7];", {"client.example": BOOK["client.example"]})
+    assert answer.text.endswith("PLUG-TO=ns.example:53 TYPE=normal UNRESOLVED=ns.example\n")
+
+
+def test_a_target_is_missing_only_in_sessions_that_are_not_transparent() -> None:
+    assert ask("test to [198.51.100.1]:69;", {"x": frozenset()}).text.endswith(
+        "NAME=TO ACCEPTED TYPE=one-way TARGET=FAILED UNRESOLVED=client.example\n"
+    )
+    answer = ask("test transparent to [198.51.100.1]:69;", BOOK)
+    assert answer.text == (
+        "TEST FROM=[0.0.0.0] TO=[198.51.100.1]:69 TRANSP=YES USER=<NULL> NAME=TO ACCEPTED TYPE=one-way\n"
+    )
+
+
+def test_a_server_given_counts_instead_of_the_target() -> None:
+    expression = "test from [192.0.2.8] to [127.0.0.1]:5300"
+    assert not ask(f"{expression};", BOOK).accepted
+    answer = ask(f"{expression} server [203.0.113.1]:7;", BOOK)
+    assert "SERVER=[203.0.113.1]:7" in answer.text
+    assert "NAME=SERVER ACCEPTED PLUG-TO=[203.0.113.2]:5300" in answer.text
+
+
+def test_the_time_given_counts_instead_of_now() -> None:
+    assert ask("test from [192.0.2.9];", BOOK).accepted
+    assert not ask("test from [192.0.2.9] time 2159;", BOOK).accepted
+
+
+def test_the_trace_holds_every_condition_evaluated() -> None:
+    trace = ask("test from [192.0.2.9] time 0800;", BOOK).trace
+    assert trace[0] == "session-acl BAD: from [192.0.2.9]: fails"
+    rules = ["BAD", "NAME", "TO", "SERVER", "NIGHT", "NIGHT"]
+    assert [line.partition(":")[0] for line in trace] == [f"session-acl {name}" for name in rules]
+    assert trace[-1] == "session-acl NIGHT: time 11-21 weekday 6 0800: fails"
+
+
+def test_a_missing_destination_is_remarked_where_rules_look_at_it() -> None:
+    assert len(ask("test from [192.0.2.9];").remarks) == 1
+    assert ask("test from [192.0.2.9] to [1.1.1.1]:5;").remarks == ()
+    assert ask("test from [192.0.2.9];", text=config()).remarks == ()
+
+
+USERS = config(
+    file='oob-auth O { method external; file "/o"; }',
+    proxy="auth oob O {}; user-match short;",
+    acls="session-acl U { user name alice group staff; accept; plug-to [::1]:5; timeout in 1; }",
+)
+
+
+@pytest.mark.parametrize(
+    ("obligation", "user", "accepted"),
+    [
+        ("optional", "user alice", True),
+        ("optional", 'user "alice@REALM"', True),
+        ("optional", "user bob", False),
+        ("optional", "user bob group { a, staff }", True),
+        ("optional", "", False),
+        ("mandatory", "", False),
+        ("mandatory", "user alice", True),
+    ],
+)
+def test_users_are_matched_as_the_proxy_matches_them(obligation: str, user: str, accepted: bool) -> None:
+    assert ask(f"test {user};", text=USERS.replace("{}", obligation)).accepted is accepted
+
+
+def test_without_a_user_a_mandatory_proxy_looks_at_no_rule() -> None:
+    text = USERS.replace("{}", "mandatory").replace("user name alice group staff;", "")
+    assert ask("test;", text=text).text.endswith("USER=<NULL> NAME=<NULL> REJECTED\n")
+
+
+def test_values_with_blanks_are_quoted() -> None:
+    assert 'USER="a b" ' in ask('test user "a b";').text
+
+
+def test_listings_are_answers_too() -> None:
+    assert ask("show-acl;").text.startswith("session-acl BAD {\n")
+    assert ask("show-proxy;").text.startswith("udp-proxy DNS {\n")
+    assert "phase 20;" in ask("show-proxy all;").text
+    assert len(ask("show-hash;").text) == 65
+    assert ask("help;").text == help_text()
+    assert "show-proxy [all];" in help_text()
