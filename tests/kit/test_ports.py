@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_no_port_is_handed_out_twice() -> None:
-    ports = [free_port() for _ in range(50)]
-    assert len(set(ports)) == 50
+    ports = [free_port() for _ in range(5)]
+    assert len(set(ports)) == 5
 
 
 def test_a_range_is_free_from_end_to_end() -> None:
