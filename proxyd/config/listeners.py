@@ -23,7 +23,7 @@ Target = tuple[Address, str | None]
 def read_automatic_ports(path: Path = PORT_RANGE_FILE) -> tuple[int, int] | None:
     """Return the ports that the system gives out by itself, None where it does not say. Source: ip(7)."""
     try:
-        first, last = path.read_text(encoding="ascii").split()
+        first, last = path.read_text(encoding="utf-8").split()
         return int(first), int(last)
     except (OSError, ValueError):
         return None
