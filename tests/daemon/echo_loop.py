@@ -30,7 +30,7 @@ def run(context: WorkerContext) -> ExitCode:
             if descriptor == context.wakeup:
                 worker.handle_signals()
             elif descriptor == context.channel.fileno():
-                context.channel.receive()
+                worker.handle_messages()
             else:
                 worker.echo(descriptor)
     return ExitCode.STOPPED
@@ -65,6 +65,11 @@ class EchoWorker:
             else:
                 self.level += {signal.SIGUSR1: 1, signal.SIGUSR2: -1}[signal.Signals(number)]
                 self.log("state", f"worker {self._context.index} has level {self.level}")
+
+    def handle_messages(self) -> None:
+        while (names := self._context.channel.receive()) is not None:
+            known = {name: [value.hex() for _, value in pairs] for name, pairs in names.addresses.items()}
+            self.log("state", f"worker {self._context.index} knows {known}")
 
     def echo(self, descriptor: int) -> None:
         sock = self._sockets[descriptor]

@@ -48,8 +48,10 @@ class Frame:
         self.directory = directory
         self._socket: socket.socket | None = None
 
-    def start(self, *, background: bool = False, uid: int | None = None, ready: bool = True) -> Frame:
-        recipe = Recipe(self.settings, self.run_directory, background, uid)
+    def start(
+        self, *, background: bool = False, uid: int | None = None, ready: bool = True, names: tuple[str, ...] = ()
+    ) -> Frame:
+        recipe = Recipe(self.settings, self.run_directory, background, uid, names)
         path = self.directory / f"recipe-{next(_numbers)}"
         path.write_bytes(pickle.dumps(recipe))
         self.process = subprocess.Popen(

@@ -1,0 +1,68 @@
+"""The resolver child in its frame: what it finds reaches every worker, whoever is replaced."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from tests.daemon.frame import Frame, status_of
+from workers.contract.settings import Address, ResolverSettings
+
+# Never asked: the hosts table has the name.
+SETTINGS = ResolverSettings(servers=((Address(4, 127 << 24 | 1), 9),))
+NAME = "localhost"
+KNOWN = r"knows \{'localhost': \[.*7f000001"
+
+
+def resolver_of(frame: Frame) -> int:
+    (found,) = [pid for pid in frame.children() if b"resolver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return found
+
+
+def test_every_worker_learns_the_names_and_so_does_a_replacement(tmp_path: Path) -> None:
+    with Frame(tmp_path, resolver=SETTINGS).start(names=(NAME,)) as frame:
+        frame.wait_for_log(rf"worker 0 {KNOWN}")
+        frame.wait_for_log(rf"worker 1 {KNOWN}")
+        os.kill(next(iter(frame.clients_by_worker())), signal.SIGKILL)
+        frame.wait_for_log(rf"worker \d {KNOWN}", count=3)
+
+
+def test_the_resolver_is_confined_as_a_worker_is_and_holds_no_listener(tmp_path: Path) -> None:
+    with Frame(tmp_path, resolver=SETTINGS).start(names=(NAME,)) as frame:
+        resolver = resolver_of(frame)
+        status = status_of(resolver)
+        assert status["NoNewPrivs"] == "1"
+        assert [int(status[f"Cap{name}"], 16) for name in ("Prm", "Eff", "Inh", "Amb")] == [0] * 4
+        if os.geteuid() == 0:
+            assert status["Uid"] == " ".join(["65534"] * 4)
+            assert int(status["CapBnd"], 16) == 0
+        files = [str(entry.readlink()) for entry in Path(f"/proc/{resolver}/fd").iterdir()]
+        assert not any("memfd" in name for name in files)
+        assert "memfd" not in Path(f"/proc/{resolver}/maps").read_text()
+
+
+def test_a_killed_resolver_is_replaced_and_takes_no_worker_with_it(tmp_path: Path) -> None:
+    with Frame(tmp_path, resolver=SETTINGS).start(names=(NAME,)) as frame:
+        workers = frame.clients_by_worker().keys()
+        first = resolver_of(frame)
+        os.kill(first, signal.SIGKILL)
+        frame.wait_for_log("Child resolver started", count=2)
+        assert workers <= set(frame.children())
+        frame.process.terminate()
+        assert frame.wait()[0] == 0
+
+
+def test_one_process_resolves_names_before_it_serves(tmp_path: Path) -> None:
+    with Frame(tmp_path, resolver=SETTINGS, single_process=True, workers=1).start(names=(NAME,)) as frame:
+        frame.wait_for_log(rf"worker 0 {KNOWN}")
+
+
+def test_without_names_there_is_no_resolver(tmp_path: Path) -> None:
+    with Frame(tmp_path).start() as frame:
+        assert len(frame.children()) == 2
+
+
+def test_names_are_left_alone_where_the_configuration_says_so(tmp_path: Path) -> None:
+    with Frame(tmp_path, resolve_names=False).start(names=(NAME,)) as frame:
+        assert len(frame.children()) == 2

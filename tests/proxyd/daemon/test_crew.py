@@ -1,0 +1,169 @@
+"""Children as processes, driven step by step: replaced, refused, buried, and believed only so far."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from proxyd.daemon.crew import Crew, describe_exit
+from proxyd.daemon.exits import ExitStatus
+from proxyd.daemon.roster import Child, Role, Roster, State
+from proxyd.daemon.spawn import Spawner, WorkerMain
+from proxyd.logs.relay import Relay
+from proxyd.logs.setup import Logs, open_logs
+from tests.proxyd.daemon.estates import an_estate
+from workers.contract.context import WorkerContext
+from workers.contract.exitcodes import ExitCode
+from workers.contract.messages import Failed, LogBatch, LogRecord
+from workers.contract.slots import Counter
+
+TIMEOUT_S = 10
+
+
+@dataclasses.dataclass
+class Yard:
+    """A crew of one worker, and what the test looks at."""
+
+    crew: Crew
+    roster: Roster
+    logs: Logs
+    epoll: select.epoll
+    log_path: Path
+    shared_sessions: Callable[[], int]
+
+    @property
+    def worker(self) -> Child:
+        return self.roster.children[0]
+
+    def turn_until(self, reached: Callable[[], bool]) -> None:
+        """Do the loop's work until something is reached."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while not reached():
+            assert time.monotonic() < deadline, self.text()
+            self.crew.start_due(time.monotonic_ns())
+            for descriptor, _ in self.epoll.poll(0.01):
+                self.crew.receive(descriptor)
+            self.crew.reap(time.monotonic_ns())
+
+    def text(self) -> str:
+        self.logs.flush()
+        return self.log_path.read_text()
+
+
+@contextmanager
+def a_crew(directory: Path, main: WorkerMain) -> Iterator[Yard]:
+    with an_estate(directory / "log") as estate, select.epoll() as epoll:
+        logs = open_logs(estate.settings, foreground=False, ident="TEST")
+        relay = Relay(logs)
+        roster = Roster([Child(Role.WORKER, 0)], 30, 60 * 10**9)
+        deliver = lambda batch, process: relay.deliver(batch, process, time.monotonic_ns())  # noqa: E731
+        crew = Crew(roster, Spawner(estate, main), estate.shared, logs, deliver, epoll)
+        yard = Yard(crew, roster, logs, epoll, directory / "log", lambda: estate.shared.sessions)
+        try:
+            yield yard
+        finally:
+            crew.stop()
+            crew.signal_all(signal.SIGKILL)
+            yard.turn_until(lambda: not roster.alive)
+            logs.close()
+
+
+def wait_for_stop(context: WorkerContext) -> ExitCode:
+    select.select([context.wakeup], [], [])
+    return ExitCode.STOPPED
+
+
+def says(context: WorkerContext, *messages: object) -> None:
+    for message in messages:
+        context.channel.send(message)  # type: ignore[arg-type]
+
+
+def test_a_worker_is_ready_and_ends_when_it_is_asked_to(tmp_path: Path) -> None:
+    with a_crew(tmp_path, wait_for_stop) as yard:
+        yard.turn_until(lambda: yard.worker.state is State.READY)
+        yard.crew.stop()
+        yard.turn_until(lambda: not yard.roster.alive)
+        assert yard.crew.ending is None
+        assert "ended unexpectedly" not in yard.text()
+
+
+def test_the_last_words_of_a_dead_worker_are_logged(tmp_path: Path) -> None:
+    def main(context: WorkerContext) -> ExitCode:
+        for number in range(3):
+            says(context, LogBatch([LogRecord("state", 0, (f"word {number}",))], 0))
+        return wait_for_stop(context)
+
+    with a_crew(tmp_path, main) as yard:
+        yard.turn_until(lambda: yard.worker.state is State.READY)
+        first = yard.worker.pid
+        os.kill(first, signal.SIGKILL)
+        yard.turn_until(lambda: yard.worker.pid not in (0, first))
+        text = yard.text()
+        assert all(f"[{first}.0]: UDPS-743-K State: word {number}" in text for number in range(3))
+
+
+def test_a_dead_workers_region_is_reset(tmp_path: Path) -> None:
+    def main(context: WorkerContext) -> ExitCode:
+        context.region.words[Counter.SESSIONS] += 5
+        says(context, LogBatch([LogRecord("state", 0, ("counted",))], 0))
+        return wait_for_stop(context)
+
+    with a_crew(tmp_path, main) as yard:
+        yard.turn_until(lambda: "counted" in yard.text())
+        os.kill(yard.worker.pid, signal.SIGKILL)
+        yard.turn_until(lambda: yard.text().count("counted") == 2)
+        assert yard.shared_sessions() == 5
+
+
+def test_a_child_that_is_ready_may_not_say_that_it_failed(tmp_path: Path) -> None:
+    def main(context: WorkerContext) -> ExitCode:
+        says(context, Failed("boot", "a lie"))
+        return wait_for_stop(context)
+
+    with a_crew(tmp_path, main) as yard:
+        yard.turn_until(lambda: "Failed is not permitted to a ready worker" in yard.text())
+        yard.turn_until(lambda: "killed by SIGKILL" in yard.text())
+
+
+def test_a_child_that_closes_its_channel_is_not_left_alone(tmp_path: Path) -> None:
+    def main(context: WorkerContext) -> ExitCode:
+        os.close(context.channel.fileno())
+        return wait_for_stop(context)
+
+    with a_crew(tmp_path, main) as yard:
+        yard.turn_until(lambda: yard.text().count("killed by SIGKILL") >= 1)
+
+
+@pytest.mark.parametrize(
+    ("main", "status"),
+    [(lambda _: ExitCode.BOOT, ExitStatus.SOFTWARE), (lambda _: ExitCode.CONTRACT, ExitStatus.SOFTWARE)],
+    ids=["boot", "contract"],
+)
+def test_a_hopeless_end_ends_the_proxy(tmp_path: Path, main: WorkerMain, status: ExitStatus) -> None:
+    with a_crew(tmp_path, main) as yard:
+        yard.turn_until(lambda: yard.crew.ending is not None)
+        assert yard.crew.ending is not None
+        assert yard.crew.ending.status is status
+        yard.crew.stop()
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (0, "exit status 0 (stopped)"),
+        (1, "exit status 1 (crashed)"),
+        (3, "exit status 3"),
+        (-9, "killed by SIGKILL"),
+        (-40, "killed by signal 40"),
+    ],
+)
+def test_ends_are_told_in_words(code: int, words: str) -> None:
+    assert describe_exit(code) == words

@@ -1,0 +1,79 @@
+"""One process that does everything: signals pass through the parent's part to the loop."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from pathlib import Path
+
+import pytest
+
+from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.single import SingleProcess
+from proxyd.daemon.spawn import WorkerMain
+from proxyd.logs.setup import open_logs
+from tests.proxyd.daemon.estates import an_estate
+from tests.workers.forked import in_child
+from workers.contract.context import WorkerContext
+from workers.contract.exitcodes import ExitCode
+from workers.contract.messages import LogBatch, LogRecord
+from workers.errors import ContractError
+
+
+def run_single(log: Path, main: WorkerMain, *signals: int) -> str:
+    """Run a single process that sends itself signals when it is ready; return how it ended."""
+
+    def announce() -> None:
+        for number in signals:
+            os.kill(os.getpid(), number)
+
+    def act() -> Ending:
+        with an_estate(log) as estate:
+            logs = open_logs(estate.settings, foreground=False, ident="TEST")
+            ending = SingleProcess(estate, logs).run(main, announce)
+            logs.close()
+            return ending
+
+    return in_child(act)
+
+
+def note_signals(context: WorkerContext) -> ExitCode:
+    """Log the numbers of the signals that reach the loop, until SIGTERM."""
+    while True:
+        ready, _, _ = select.select([context.channel.fileno(), context.wakeup], [], [])
+        if context.channel.fileno() in ready:
+            context.channel.receive()
+        if context.wakeup in ready:
+            numbers = list(os.read(context.wakeup, 100))
+            context.channel.send(LogBatch([LogRecord("state", 0, (str(numbers),))], 0))
+            if signal.SIGTERM in numbers:
+                return ExitCode.STOPPED
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_the_loop_hears_a_stop_signal_as_sigterm(tmp_path: Path, stop: signal.Signals) -> None:
+    ending = run_single(tmp_path / "log", note_signals, stop)
+    assert ending == str(Ending(ExitStatus.OK, stop.name))
+    assert f"State: [{int(signal.SIGTERM)}]" in (tmp_path / "log").read_text()
+
+
+def test_each_part_answers_its_own_signals(tmp_path: Path) -> None:
+    sent = (signal.SIGHUP, signal.SIGUSR1, signal.SIGRTMIN + 1, signal.SIGTERM)
+    run_single(tmp_path / "log", note_signals, *sent)
+    text = (tmp_path / "log").read_text()
+    assert "Signal SIGHUP (reload) is not supported yet" in text
+    assert "Log level is 8" in text
+    assert f"State: {[int(number) for number in sent[1:]]}" in text
+
+
+def test_a_loop_that_ends_by_itself_is_a_failure(tmp_path: Path) -> None:
+    ending = run_single(tmp_path / "log", lambda _: ExitCode.CRASHED)
+    assert ending == str(Ending(ExitStatus.SOFTWARE, "the loop ended"))
+
+
+def test_a_loop_that_cannot_go_on_tells_why(tmp_path: Path) -> None:
+    def main(_context: WorkerContext) -> ExitCode:
+        raise ContractError("nonsense")
+
+    assert run_single(tmp_path / "log", main) == str(Ending(ExitStatus.UNAVAILABLE, "nonsense"))

@@ -1,0 +1,83 @@
+"""The order of starting, and that what was opened is undone in the reverse order; more of it is in tests/daemon."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+
+from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.pidfile import Pidfile, default_path
+from proxyd.daemon.startup import Order, run_proxy
+from tests.daemon import echo_loop
+from tests.proxyd.daemon.estates import make_settings
+from tests.workers.forked import in_child
+
+
+def order(directory: Path, **changes: object) -> Order:
+    settings = make_settings(directory / "log", **changes)
+    return Order(settings, echo_loop.run, "0.1", "test.cfg", ("careful",), (), directory)
+
+
+def messages(directory: Path) -> list[str]:
+    return re.findall(r"\.0\]: (\S+)", (directory / "log").read_text())
+
+
+def stop_when_ready() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_run_is_logged_from_its_configuration_to_the_closed_sockets(tmp_path: Path) -> None:
+    assert in_child(lambda: run_proxy(order(tmp_path), stop_when_ready)) == str(Ending(ExitStatus.OK, "SIGTERM"))
+    assert messages(tmp_path) == [
+        "CFGR-100-D",
+        "CASE-200-W",
+        "UDPS-721-K",
+        "UDPS-710-K",
+        "UDPS-700-K",
+        "UDPS-701-K",
+        "UDPS-722-K",
+    ]
+
+
+def test_the_pidfile_is_there_while_it_serves_and_not_after(tmp_path: Path) -> None:
+    path = default_path("TEST", tmp_path)
+    seen = tmp_path / "seen"
+
+    def look() -> None:
+        seen.write_text(path.read_text())
+        stop_when_ready()
+
+    in_child(lambda: run_proxy(order(tmp_path), look))
+    assert int(seen.read_text()) > 0
+    assert not path.exists()
+
+
+def test_nothing_is_left_when_a_later_step_fails(tmp_path: Path) -> None:
+    holder = Pidfile.take(default_path("TEST", tmp_path))
+    wanted = order(tmp_path)
+    said = in_child(lambda: run_proxy(wanted, stop_when_ready))
+    reason = f"pidfile {holder.path}: already running as process {os.getpid()}"
+    assert said == str(Ending(ExitStatus.UNAVAILABLE, reason))
+    assert messages(tmp_path)[-2:] == ["UDPS-520-E", "UDPS-722-K"]
+    holder.remove()
+    # The sockets are free again: the same order runs now.
+    assert in_child(lambda: run_proxy(wanted, stop_when_ready)) == str(Ending(ExitStatus.OK, "SIGTERM"))
+
+
+def test_a_log_that_cannot_be_opened_ends_the_start(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path / "no" / "such" / "log")
+    ending = run_proxy(Order(settings, echo_loop.run, "0.1", run_directory=tmp_path), stop_when_ready)
+    assert ending.status is ExitStatus.UNAVAILABLE
+    assert "No such file or directory" in ending.reason
+
+
+def test_an_unforeseen_error_is_logged_and_raised(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise RuntimeError("unforeseen")
+
+    assert in_child(lambda: run_proxy(order(tmp_path), fail)) == "RuntimeError: unforeseen"
+    text = (tmp_path / "log").read_text()
+    assert "UDPS-513-C Unforeseen error in parent: Traceback" in text
+    assert "UDPS-722-K" in text
