@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import select
+import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +19,7 @@ from tests.kit.process import Process, ProcessError
 
 CLONE_NEWNET = 0x4000_0000
 RUN_WAIT_S = 60.0
+END_WAIT_S = 5.0
 
 Result = TypeVar("Result")
 
@@ -119,13 +124,12 @@ class Namespace(Place):
         return [int(pid) for pid in Place().run(["ip", "netns", "pids", self.name]).stdout.split()]
 
     def close(self) -> None:
-        """Stop what was started inside, kill what detached itself there, and delete the namespace."""
+        """Stop what was started inside, end what detached itself there, and delete the namespace."""
         try:
             super().close()
         finally:
             if self.path.exists():
-                for pid in self.pids():
-                    _kill(pid)
+                end_all(self.pids())
                 Place().run(["ip", "netns", "del", self.name])
 
 
@@ -141,9 +145,28 @@ def enter_namespace(path: Path) -> None:
         os.close(fd)
 
 
-def _kill(pid: int) -> None:
-    """Kill a process that may be gone already."""
-    try:
-        os.kill(pid, 9)
-    except ProcessLookupError:
-        return
+def end_all(pids: Sequence[int]) -> None:
+    """Ask processes to end, so that they can tidy up; kill those that have not after five seconds."""
+    fds = []
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            fds.append(os.pidfd_open(pid))
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        fds = _signal_and_wait(fds, number)
+
+
+def _signal_and_wait(fds: Sequence[int], number: signal.Signals) -> list[int]:
+    """Signal processes by their descriptors, and close those of the ended; return the others after five seconds."""
+    poll = select.poll()
+    running = set(fds)
+    for fd in running:
+        poll.register(fd, select.POLLIN)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(fd, number)
+    deadline = time.monotonic() + END_WAIT_S
+    while running and (left := deadline - time.monotonic()) > 0:
+        for fd, _ in poll.poll(left * 1000):
+            poll.unregister(fd)
+            os.close(fd)
+            running.discard(fd)
+    return list(running)

@@ -48,11 +48,13 @@ def test_an_error_inside_comes_out(lab: Lab) -> None:
 
 
 @requires_namespaces
-def test_what_detached_itself_inside_is_killed_with_the_namespace(tmp_path: Path) -> None:
+@pytest.mark.parametrize("answer", ["sys.exit", "print"], ids=["it ends when asked", "it does not"])
+def test_what_detached_itself_inside_is_ended_with_the_namespace(answer: str) -> None:
     namespace = Namespace(f"pxd-{os.getpid()}-0-detached")
     namespace.make()
     code = (
-        "import os, signal, sys\nif os.fork(): sys.exit()\nos.setsid()\nprint(os.getpid(), flush=True)\nsignal.pause()"
+        f"import os, signal, sys\nsignal.signal(signal.SIGTERM, lambda number, frame: {answer}())\n"
+        "if os.fork(): sys.exit()\nos.setsid()\nprint(os.getpid(), flush=True)\nwhile True: signal.pause()"
     )
     try:
         pid = int(namespace.popen([sys.executable, "-c", code]).wait_for(r"^\d+$"))
