@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -103,6 +104,13 @@ def test_a_short_name_is_looked_for_in_the_search_list(name_server):
     assert ask_at(port, "four", ("none.test..", "sub.example.test", "example.test")).addresses == addresses("192.0.2.4")
     assert ask_at(port, "deep", ("example.test", "sub.example.test")).addresses == addresses("192.0.2.9")
     assert not ask_at(port, "four").addresses
+
+
+@requires_nsd
+def test_a_name_with_fewer_dots_than_ndots_is_first_looked_for_in_the_search_list(name_server):
+    prepared = prepared_for(settings_for(name_server("four.example.test A 192.0.2.99"), search=("example.test",)))
+    assert ask(prepared, "four.example.test").addresses == addresses("192.0.2.4")
+    assert ask(replace(prepared, ndots=3), "four.example.test").addresses == addresses("192.0.2.99")
 
 
 @requires_nsd
