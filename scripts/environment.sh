@@ -26,19 +26,20 @@ find_python() {
 }
 
 # Debian packages by name. Services that come with them are not started. Ordinary users are told what to ask for.
-install_packages() {
-    [ "$(id -u)" = 0 ] || return 1
-    command -v apt-get >/dev/null || return 1
+# In a shell of its own, so that the ban on starting services ends with it whatever happens.
+install_packages() (
+    [ "$(id -u)" = 0 ] || exit 1
+    command -v apt-get >/dev/null || exit 1
     say "installing: $*"
-    local policy=/usr/sbin/policy-rc.d status=0 ours=
+    policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
-        printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy" && ours=yes
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
     fi
     apt-get -qq update </dev/null >&2 || say "package lists could not be renewed, going on with what there is"
-    DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" </dev/null >&2 || status=$?
-    [ -z "$ours" ] || rm -f "$policy"
-    return "$status"
-}
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" </dev/null >&2
+)
 
 # What is missing of PROGRAM:PACKAGE pairs is installed where we may; where not, its tests are skipped with their reason.
 packages() {
