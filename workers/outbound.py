@@ -63,20 +63,20 @@ class Outbound:
     def _forward_singles(self, listener: Listener, keys: Sequence[FlowKey], sizes: list[int], now_ns: int) -> None:
         """Forward datagram by datagram: the usual case of many clients."""
         engine, transport = self._engine, self._transport
-        first, count = 0, len(keys)
-        while first < count:
-            sessions = engine.pass_known_out(listener.index, keys, sizes, first, now_ns)
+        arrivals, slot = zip(keys, sizes, strict=True), 0
+        while True:
+            sessions, stopped = engine.pass_known_out(listener.index, arrivals, now_ns)
             if sessions:
-                socks = [session.sock for session in sessions]
-                for slot, code in transport.send_each(socks, sizes, first):
-                    session = sessions[slot - first]
+                for failed, code in transport.send_each([session.sock for session in sessions], sizes, slot):
+                    session = sessions[failed - slot]
                     if code in refusals.REFUSED:
                         refusals.note_error(self._journal, session, code)
-                    self._send_parts(session, [Part(slot, 0, sizes[slot])])
-                first += len(sessions)
-            if first < count:
-                self._forward(listener, keys[first], first, [sizes[first]], now_ns, first)
-                first += 1
+                    self._send_parts(session, [Part(failed, 0, sizes[failed])])
+                slot += len(sessions)
+            if stopped is None:
+                return
+            self._forward(listener, stopped, slot, [sizes[slot]], now_ns, slot)
+            slot += 1
 
     def _forward_runs(self, listener: Listener, keys: Sequence[FlowKey], sizes: list[int], now_ns: int) -> None:
         """Forward flow by flow, each flow's datagrams in the order they came."""
@@ -160,8 +160,13 @@ class Outbound:
 
     def _send_run(self, session: Session, first: int, sizes: list[int], *, one_slot: bool) -> None:
         """Send a whole run the quick way, and what that leaves one by one."""
-        transport = self._transport
-        target, count = self._target(session), len(sizes)
+        transport, count = self._transport, len(sizes)
+        if count == 1 and session.connected:
+            if transport.send_one(session.sock, first, sizes[0]):
+                return
+            self._send_parts(session, [Part(first, 0, sizes[0])])
+            return
+        target = self._target(session)
         if not one_slot:
             sent = transport.send(session.fd, first, sizes, target, trains=session.trains)
         elif session.trains:

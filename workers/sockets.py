@@ -16,6 +16,7 @@ from workers.net.upstream import Upstreams
 from workers.session.engine import Engine
 from workers.session.session import Session
 from workers.wire import sockaddr
+from workers.wire.sockaddr import V4_BYTES
 
 
 class SessionSockets:
@@ -28,20 +29,21 @@ class SessionSockets:
         self._engine = engine
         self._keeper = keeper
         self._upstreams = Upstreams(poll, transport, reuse=settings.fast_path)
-        self._forced = {acl.name: _forced_sources(acl, settings) for acl in settings.acls}
+        forced = {acl.name: _forced_sources(acl, settings) for acl in settings.acls}
+        self._forced = forced if any(forced.values()) else {}
 
     def open(self, session: Session, sizes: list[int], now_ns: int) -> bool:
         """Give a new session its socket and put it to work; if that fails, the engine drops its run of datagrams."""
         target = session.target
-        version = 4 if len(target) == sockaddr.V4_BYTES else 6
-        source = self._forced[session.terms.rule.name].get(version)
+        version = 4 if len(target) == V4_BYTES else 6
+        source = self._forced[session.terms.rule.name].get(version) if self._forced else None
         try:
-            sock = self._upstreams.open(version, source, target if session.connected else None, now_ns)
+            sock, fd = self._upstreams.open(version, source, target if session.connected else None, now_ns)
         except OSError as error:
             self._engine.fail(session, str(error.filename), os.strerror(error.errno or 0), sizes)
             return False
         session.sock = sock
-        fd = session.fd = sock.fileno()
+        session.fd = fd
         self.sessions[fd] = session
         session.client_at = self._keeper.greet(session)
         self._engine.begin(session)
@@ -51,11 +53,13 @@ class SessionSockets:
         """Close the sockets of the sessions that have ended."""
         ended = self._engine.ended
         for session in ended:
-            del self.sessions[session.fd]
-            version = 4 if len(session.target) == sockaddr.V4_BYTES else 6
-            used = session.deep or version in self._forced[session.terms.rule.name]
-            self._upstreams.close(session.sock, version, now_ns, again=not used)
+            fd, sock = session.fd, session.sock
+            del self.sessions[fd]
             session.sock = None
+            if session.deep or self._forced:
+                self._upstreams.close_for_good(sock)
+            else:
+                self._upstreams.close(sock, fd, 4 if len(session.target) == V4_BYTES else 6, now_ns)
             self._keeper.clear(session.slot)
         ended.clear()
 

@@ -99,6 +99,7 @@ class MmsgTransport:
         self._spare_at = ctypes.c_void_p(self._base + _SPARE)
         self._version = 0
         self._spent = SLOTS
+        self._order: list[int] = []
         self._waiting = 0
 
     def _pointers(self, start: int, count: int = SLOTS) -> list[ctypes.c_void_p]:
@@ -149,6 +150,28 @@ class MmsgTransport:
         self._spent = count
         self._send_sizes[:count] = self._named_sizes[:count]
         return count
+
+    def receive_each(self, fds: list[int]) -> list[int]:
+        """Take what waits in each socket into slots from 0 on; return how many of each, as far as slots go.
+
+        Where there was none, errors may say why, by its number.
+        """
+        at, call, errors = self._connected_at, _recvmmsg, self.errors
+        counts: list[int] = []
+        cursor = 0
+        errors.clear()
+        for fd in fds:
+            count = call(fd, at[cursor], SLOTS - cursor, _MSG_DONTWAIT, None)
+            if count < 0:
+                if (code := ctypes.get_errno()) not in _IDLE:
+                    errors[len(counts)] = code
+                count = 0
+            counts.append(count)
+            cursor += count
+            if cursor == SLOTS:
+                break
+        self._send_sizes[:cursor] = self._connected_sizes[:cursor]
+        return counts
 
     def receive_singles(self, socks: list[socket.SocketType]) -> list[int]:
         """Take one datagram from each socket into slots from 0 on; return the sizes of those that had one, in order.
@@ -212,6 +235,7 @@ class MmsgTransport:
     def arrange(self, order: list[int], sizes: list[int]) -> None:
         """Lay slots side by side: for sending, SLOTS + i then stands for slot order[i], whose size is sizes[i]."""
         count, at = len(order), self._payload_at
+        self._order = order
         self._arranged_at[:count] = memoryview(array("Q", [at[slot] for slot in order]))
         self._arranged_sizes[:count] = memoryview(array("I", sizes))
 
@@ -234,6 +258,17 @@ class MmsgTransport:
             return count
         self.forget()
         return sum(length for _, length in pieces[:left])
+
+    def send_one(self, sock: socket.SocketType, slot: int, size: int) -> bool:
+        """Send one slot on a connected socket."""
+        if slot >= SLOTS:
+            slot = self._order[slot - SLOTS]
+        try:
+            sock.send(self._views[slot][:size])
+        except OSError as error:
+            self.error = error.errno or 0
+            return False
+        return True
 
     def send_each(self, socks: list[socket.SocketType], sizes: list[int], first: int) -> list[tuple[int, int]]:
         """Send slots from first on, each on its own connected socket; return (slot, errno) of those that stayed.

@@ -70,6 +70,24 @@ class PlainTransport:
         """Receive up to SLOTS messages with their senders and control data; 0 when none waits."""
         return self._receive(fd, 0, version)
 
+    def receive_each(self, fds: list[int]) -> list[int]:
+        """Take what waits in each socket into slots from 0 on; return how many of each, as far as slots go.
+
+        Where there was none, errors may say why, by its number.
+        """
+        counts: list[int] = []
+        cursor = 0
+        self.errors.clear()
+        for fd in fds:
+            count = self._receive(fd, cursor, 0)
+            if not count and self.error:
+                self.errors[len(counts)] = self.error
+            counts.append(count)
+            cursor += count
+            if cursor == SLOTS:
+                break
+        return counts
+
     def receive_singles(self, socks: list[socket.SocketType]) -> list[int]:
         """Take one datagram from each socket into slots from 0 on; return the sizes of those that had one, in order.
 
@@ -145,6 +163,16 @@ class PlainTransport:
         left = self.flush(fd, 0)
         self.forget()
         return sum(length for _, length in pieces[:left])
+
+    def send_one(self, sock: socket.SocketType, slot: int, size: int) -> bool:
+        """Send one slot on a connected socket."""
+        slot = self._order[slot]
+        try:
+            sock.send(self._views[slot][:size])
+        except OSError as error:
+            self.error = error.errno or 0
+            return False
+        return True
 
     def send_each(self, socks: list[socket.SocketType], sizes: list[int], first: int) -> list[tuple[int, int]]:
         """Send slots from first on, each on its own connected socket; return (slot, errno) of those that stayed.

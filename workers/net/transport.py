@@ -48,6 +48,13 @@ class Transport(Protocol):
         """Receive up to SLOTS messages with their senders and control data; 0 when none waits."""
         ...
 
+    def receive_each(self, fds: list[int]) -> list[int]:
+        """Take what waits in each socket into slots from 0 on; return how many of each, as far as slots go.
+
+        Where there was none, errors may say why, by its number.
+        """
+        ...
+
     def receive_singles(self, socks: list[socket.SocketType]) -> list[int]:
         """Take one datagram from each socket into slots from 0 on; return the sizes of those that had one, in order.
 
@@ -88,6 +95,10 @@ class Transport(Protocol):
 
         trains: equal sizes may leave as one message.
         """
+        ...
+
+    def send_one(self, sock: socket.SocketType, slot: int, size: int) -> bool:
+        """Send one slot on a connected socket."""
         ...
 
     def send_each(self, socks: list[socket.SocketType], sizes: list[int], first: int) -> list[tuple[int, int]]:

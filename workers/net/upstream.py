@@ -36,16 +36,21 @@ class Upstreams:
         self._poll = poll
         self._transport = transport
         self._reuse = reuse
-        self._resting: dict[int, deque[tuple[socket.SocketType, int]]] = {4: deque(), 6: deque()}
+        self._resting: dict[int, deque[tuple[socket.SocketType, int, int]]] = {4: deque(), 6: deque()}
 
-    def open(self, version: int, source: PythonAddress | None, target: bytes | None, now_ns: int) -> socket.SocketType:
-        """Return a registered socket, bound to source if given, connected to target if given.
+    def open(
+        self, version: int, source: PythonAddress | None, target: bytes | None, now_ns: int
+    ) -> tuple[socket.SocketType, int]:
+        """Return a registered socket and its descriptor, bound to source if given, connected to target if given.
 
         Raises OSError with the failing step in filename: `socket`, `bind` or `connect`.
         """
-        sock = self._rested(version, now_ns) if source is None and self._reuse else None
-        if sock is None:
-            sock = self._make(version)
+        resting = self._resting[version]
+        if source is None and resting and now_ns - resting[0][2] >= REST_NS:
+            sock, fd, _ = resting.popleft()
+            mmsg.drain(fd)
+        else:
+            sock, fd = self._make(version)
         step = "bind"
         try:
             if source is not None:
@@ -56,36 +61,33 @@ class Upstreams:
         except OSError as error:
             self._discard(sock)
             raise OSError(error.errno, error.strerror, step) from error
-        return sock
+        return sock, fd
 
-    def close(self, sock: socket.SocketType, version: int, now_ns: int, *, again: bool) -> None:
-        """Close a session's socket, or let it rest if it may serve again."""
+    def close(self, sock: socket.SocketType, fd: int, version: int, now_ns: int) -> None:
+        """Let a session's socket rest, to serve again; or close it, if there are enough."""
         resting = self._resting[version]
-        if again and self._reuse and len(resting) < RESTING_SOCKETS and mmsg.disconnect(sock.fileno()):
-            resting.append((sock, now_ns))
+        if self._reuse and len(resting) < RESTING_SOCKETS and mmsg.disconnect(fd):
+            resting.append((sock, fd, now_ns))
         else:
             self._discard(sock)
+
+    def close_for_good(self, sock: socket.SocketType) -> None:
+        """Close a session's socket that cannot serve another one: it was bound, or delivers trains."""
+        self._discard(sock)
 
     def drain(self, fd: int) -> None:
         """Empty a resting socket that epoll reported."""
         mmsg.drain(fd)
 
-    def _rested(self, version: int, now_ns: int) -> socket.SocketType | None:
-        resting = self._resting[version]
-        if not resting or now_ns - resting[0][1] < REST_NS:
-            return None
-        sock = resting.popleft()[0]
-        mmsg.drain(sock.fileno())
-        return sock
-
-    def _make(self, version: int) -> socket.SocketType:
+    def _make(self, version: int) -> tuple[socket.SocketType, int]:
         try:
             sock = socket.SocketType(_FAMILIES[version], _TYPE)
         except OSError as error:
             raise OSError(error.errno, error.strerror, "socket") from error
         self._transport.adopt(sock)
-        self._poll.register(sock.fileno(), select.EPOLLIN)
-        return sock
+        fd = sock.fileno()
+        self._poll.register(fd, select.EPOLLIN)
+        return sock, fd
 
     def _discard(self, sock: socket.SocketType) -> None:
         self._transport.release(sock.fileno())

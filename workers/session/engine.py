@@ -11,14 +11,14 @@ Source: udp-proxy(8); K-17 to K-34, K-48, K-63 to K-87 of its requirements.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Protocol
 
 from workers.contract.slots import CLOSE_WORDS, CloseReason, DropReason
 from workers.deadlines import NEVER, Deadlines
 from workers.errors import EngineMisuse
 from workers.session.admission import Admission, Grant
-from workers.session.session import FlowKey, Session
+from workers.session.session import Flow, FlowKey, Session
 from workers.stats import Stats
 
 SECOND_NS = 1_000_000_000
@@ -111,11 +111,10 @@ class Engine:
         if not self._permits.take():
             self._table_full(source, sizes, now_ns)
             return None
-        session = Session(listener, key, terms, now_ns)
-        session.client, session.destination, session.target = source, destination, grant.target
-        session.track = self._track = self._track % LAST_TRACK + 1
-        session.slot = self._free_slots.pop() if self._free_slots else self._new_slot()
-        return session
+        self._track = self._track % LAST_TRACK + 1
+        slot = self._free_slots.pop() if self._free_slots else self._new_slot()
+        flow = Flow(listener, key, source, destination, grant.target)
+        return Session(flow, terms, now_ns, slot, self._track)
 
     def begin(self, session: Session) -> None:
         """Put a session with its socket in the table; from now on it has deadlines."""
@@ -139,34 +138,38 @@ class Engine:
     # --- traffic -----------------------------------------------------------------------------------------------------
 
     def pass_known_out(
-        self, listener: int, keys: Sequence[FlowKey], sizes: list[int], first: int, now_ns: int
-    ) -> list[Session]:
-        """Pass single datagrams, from number first on, as long as nothing but counting is needed.
+        self, listener: int, arrivals: Iterator[tuple[FlowKey, int]], now_ns: int
+    ) -> tuple[list[Session], FlowKey | None]:
+        """Pass single datagrams as long as nothing but counting is needed.
 
-        keys, sizes: of each datagram. Returns the sessions of those that pass: all connected, none closing. The one
-        that ends the list needs more: `admit`, `lapse` or `pass_out`.
+        arrivals: key and size of each datagram; read as far as the answer goes. Returns the sessions of those that
+        pass, all connected and none closing, and the key of the one behind them that needs more (`admit`, `lapse` or
+        `pass_out`), None if there is none.
         """
         get, stats = self.tables[listener].get, self.stats
         sessions: list[Session] = []
-        total = 0
-        for key, size in zip(keys[first:], sizes[first:], strict=True) if first else zip(keys, sizes, strict=True):
+        total, stopped = 0, None
+        for key, size in arrivals:
             session = get(key)
             if session is None or now_ns >= session.check_ns or not session.connected:
+                stopped = key
                 break
             left = session.dgrams_out_left - 1
             bytes_left = session.bytes_out_left - size
             if left <= 0 or bytes_left < 0:
+                stopped = key
                 break
             session.dgrams_out_left = left
             session.bytes_out_left = bytes_left
             session.last_out_ns = now_ns
             sessions.append(session)
             total += size
-        count = len(sessions)
-        stats.received_out += count
-        stats.forwarded_out += count
-        stats.bytes_out += total
-        return sessions
+        if sessions:
+            count = len(sessions)
+            stats.received_out += count
+            stats.forwarded_out += count
+            stats.bytes_out += total
+        return sessions, stopped
 
     def pass_out(self, session: Session, sizes: list[int], now_ns: int) -> int:
         """Return how many leading datagrams of a client's run pass.

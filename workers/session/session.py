@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from workers.contract.settings import AclSettings, Limits
 from workers.contract.slots import CloseReason
@@ -75,10 +75,23 @@ def _without_in(limits: Limits) -> Limits:
     )
 
 
+class Flow(NamedTuple):
+    """Whose session it is: the listener's number, the flow's key, and raw socket addresses.
+
+    destination: where the client wrote; target: where its datagrams go.
+    """
+
+    listener: int
+    key: FlowKey
+    client: bytes
+    destination: bytes
+    target: bytes
+
+
 class Session:
     """A client's session. Instants are monotonic nanoseconds; what is `left` counts down from the rule's budgets.
 
-    track: its number in the log. client, destination, target: raw socket addresses; destination: where it wrote.
+    slot, track: its number in shared memory, and in the log. client, destination, target: as in Flow.
     check_ns: no deadline can have passed before; whoever comes later asks (`deadline`).
     closing: why it ends as soon as what was passed is sent; None while it goes on.
     The caller's own: sock and fd, the server side; client_at, where the client's address lies in shared memory;
@@ -116,9 +129,11 @@ class Session:
         "wasted_out",
     )
 
-    def __init__(self, listener: int, key: FlowKey, terms: Terms, now_ns: int) -> None:
-        self.listener = listener
-        self.key = key
+    fd: int
+    client_at: int
+
+    def __init__(self, flow: Flow, terms: Terms, now_ns: int, slot: int, track: int) -> None:
+        self.listener, self.key, self.client, self.destination, self.target = flow
         self.terms = terms
         self.connected = terms.connected
         self.opened_ns = self.last_in_ns = self.last_out_ns = now_ns
@@ -127,10 +142,11 @@ class Session:
         self.dgrams_in_left = terms.dgrams_in
         self.bytes_out_left = terms.bytes_out
         self.bytes_in_left = terms.bytes_in
-        self.wasted_out = self.wasted_in = self.tick = self.track = 0
+        self.slot = slot
+        self.track = track
+        self.wasted_out = self.wasted_in = self.tick = 0
         self.closing: CloseReason | None = None
-        self.client = self.destination = self.target = self.reply_control = b""
-        self.slot = self.fd = self.client_at = -1
+        self.reply_control = b""
         self.sock: Any = None
         self.trains = True
         self.deep = False
