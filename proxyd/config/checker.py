@@ -80,12 +80,11 @@ class Checker:
     ) -> None:
         """Report a second occurrence of what may stand once, or a second section of the same name."""
         name = _section_name(statement) if row.is_section and row.naming is not Naming.NEVER else None
-        repeatable = row.repeatable
-        identity = (row.name, name if repeatable else None)
+        identity = (row.name, name)
         place = self._at(statement.keyword.place)
         if identity not in first:
             first[identity] = place
-        elif not repeatable:
+        elif not row.repeatable:
             where = f"wanted it once; the first is on line {first[identity].line}"
             self._report(statement.keyword.place, path, f"found a second '{row.name}'", where)
         elif name is not None:

@@ -185,7 +185,7 @@ def parse(text: str, name: str, is_item: Callable[[str], bool]) -> tuple[Stateme
         found = f"braces nested more than {MAX_DEPTH} deep"
         raise ConfigErrors([ConfigError(position, "", found, "wanted fewer levels")]) from None
     except UnexpectedInput as error:
-        raise ConfigErrors([_explain(error, text, name)]) from None
+        raise ConfigErrors([_explain(error, text, name, is_item)]) from None
     return tuple(part for statement in statements for part in _split(statement, is_item))
 
 
@@ -216,10 +216,14 @@ def _hollow_end(statement: Statement, is_item: Callable[[str], bool]) -> int | N
     return None
 
 
-def _explain(error: UnexpectedInput, text: str, name: str) -> ConfigError:
-    path = _section_path(error)
+def _explain(error: UnexpectedInput, text: str, name: str, is_item: Callable[[str], bool]) -> ConfigError:
+    heads = _open_braces(error)[:MAX_DEPTH]
+    in_set = bool(heads) and is_item(heads[-1].lower())
+    path = " / ".join(heads[:-1] if in_set else heads)
     if isinstance(error, UnexpectedToken):
-        return _explain_token(error, path, text, name)
+        # Members without a comma look like the beginning of an item: only the table knows that they are none.
+        hint = f"wanted ',' between members, or '}}' and ';' to end '{heads[-1]}'" if in_set else ""
+        return _explain_token(error, path, text, name, hint)
     position = Position(name, error.line, error.column)
     char = error.char if isinstance(error, UnexpectedCharacters) else ""
     if char in _BROKEN:
@@ -228,7 +232,7 @@ def _explain(error: UnexpectedInput, text: str, name: str) -> ConfigError:
     return ConfigError(position, path, f"found the character {char!r}", "which begins nothing here")
 
 
-def _explain_token(error: UnexpectedToken, path: str, text: str, name: str) -> ConfigError:
+def _explain_token(error: UnexpectedToken, path: str, text: str, name: str, hint: str) -> ConfigError:
     token = error.token
     if token.type == "$END":
         lines = text.split("\n")
@@ -239,18 +243,23 @@ def _explain_token(error: UnexpectedToken, path: str, text: str, name: str) -> C
         shown = str(token) if len(token) <= MAX_SHOWN_CHARS else f"{token[:MAX_SHOWN_CHARS]}..."
         found = f"found '{' '.join(shown.split())}'"
     accepted = set(error.accepts or error.expected or ())
+    is_statement = "SEMICOLON" in accepted or {"RBRACE", "WORD"} <= accepted
+    return ConfigError(position, path, found, hint if hint and is_statement else _wanted(accepted))
+
+
+def _wanted(accepted: set[str]) -> str:
     for terminals, wanted in _WANTED:
         if terminals <= accepted:
-            return ConfigError(position, path, found, wanted)
+            return wanted
     words = sorted({_TERMINALS.get(terminal, terminal) for terminal in accepted})
-    return ConfigError(position, path, found, f"wanted {' or '.join(words)}" if words else "")
+    return f"wanted {' or '.join(words)}" if words else ""
 
 
-def _section_path(error: UnexpectedInput) -> str:
-    """Name the sections that were open where the reading ended: what lies on the parser's stack before each '{'."""
+def _open_braces(error: UnexpectedInput) -> list[str]:
+    """Name the statements whose braces were open where the reading ended: what lies on the stack before each '{'."""
     interactive = getattr(error, "interactive_parser", None)
     if interactive is None:
-        return ""
+        return []
     names: list[str] = []
     head: Token | None = None
     words: list[Member] = []
@@ -263,4 +272,4 @@ def _section_path(error: UnexpectedInput) -> str:
             head = None
         elif isinstance(entry, list) and head is not None:
             words = entry
-    return " / ".join(names[:MAX_DEPTH])
+    return names

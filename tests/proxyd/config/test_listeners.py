@@ -86,7 +86,14 @@ def test_a_host_name_is_valid_but_not_bound_yet() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ports", "warned"), [("20000 to 40000", True), ("40000 to 40001", True), ("40000", False), ("1 to 100", False)]
+    ("ports", "warned"),
+    [
+        ("20000 to 40000", True),
+        ("40000 to 40001", True),
+        ("40000", False),
+        ("1 to 100", False),
+        ("61000 to 61001", False),
+    ],
 )
 def test_ranges_that_meet_the_systems_automatic_ports_are_warned_of(ports: str, warned: bool) -> None:
     tree = load(config(listen=f"non-transparent [127.0.0.1] port {ports};")).tree
