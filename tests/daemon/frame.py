@@ -87,11 +87,7 @@ class Frame:
 
     def wait_for_log(self, pattern: str, count: int = 1) -> list[str]:
         """Wait until the log holds pattern so often; return what was found."""
-        deadline = time.monotonic() + TIMEOUT_S
-        while len(found := re.findall(pattern, self.log())) < count:
-            assert time.monotonic() < deadline, f"{pattern} not in\n{self.log()}"
-            select.select([], [], [], 0.01)
-        return found
+        return wait_for_text(self.log_path, pattern, count)
 
     # --- traffic -----------------------------------------------------------------------------------------------------
 
@@ -130,6 +126,15 @@ class Frame:
         self.process.communicate()
         if self.pidfile.exists() and self.pidfile.read_text().strip():
             end_process(self.pid)
+
+
+def wait_for_text(path: Path, pattern: str, count: int = 1) -> list[str]:
+    """Wait until a file that grows holds pattern so often; return what was found."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while len(found := re.findall(pattern, path.read_text() if path.exists() else "")) < count:
+        assert time.monotonic() < deadline, f"{pattern} not in {path}"
+        select.select([], [], [], 0.01)
+    return found
 
 
 def children_of(pid: int) -> list[int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.frame import Frame, wait_for_end
+from tests.daemon.frame import Frame, wait_for_end, wait_for_text
 
 
 def test_a_killed_worker_is_replaced_and_its_queued_datagrams_are_served(tmp_path: Path) -> None:
@@ -17,6 +17,7 @@ def test_a_killed_worker_is_replaced_and_its_queued_datagrams_are_served(tmp_pat
         clients = frame.clients_by_worker()
         victim, client = next(iter(clients.items()))
         os.kill(victim, signal.SIGSTOP)
+        wait_for_text(Path(f"/proc/{victim}/status"), r"State:\s+T")
         for number in range(10):
             client.send(b"queued %d" % number)
         os.kill(victim, signal.SIGKILL)

@@ -80,7 +80,7 @@ def test_a_child_has_its_own_descriptors_and_no_others(tmp_path: Path) -> None:
     with (tmp_path / "parents").open("w"):
 
         def serve(wakeup: int) -> ExitCode:
-            targets = [open_file(descriptor) for descriptor in range(64)]
+            targets = [open_file(descriptor) for descriptor in range(4096)]
             assert targets[:3] == ["/dev/null"] * 3
             assert str(tmp_path / "parents") not in targets
             # The channel, and the pipe of the signals with both its ends.

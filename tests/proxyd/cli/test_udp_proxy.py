@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from proxyd import VERSION_TAG
-from tests.daemon.frame import TIMEOUT_S, end_process, own_address, wait_for_end
+from tests.daemon.frame import TIMEOUT_S, end_process, own_address, wait_for_end, wait_for_text
 from tests.kit.requirement import requires_root
 
 ROOT = Path(__file__).parents[3]
@@ -141,10 +141,13 @@ def test_the_level_of_the_command_line_holds_until_the_configuration_is_read(ups
     path = upstream.write("nodaemon;", level=3)
     command = [sys.executable, "-m", "proxyd.cli.udp_proxy", "-d", "9", "-f", str(path)]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            wait_for_text(upstream.log, "UDPS-700-K")
+            assert upstream.exchange() == b"question answered"
+        finally:
+            process.terminate()
         assert process.stderr is not None
-        assert "CFGR-100-D Configuration" in process.stderr.readline()
-        assert upstream.exchange() == b"question answered"
-        process.terminate()
-        rest = process.stderr.read()
+        said = process.stderr.read()
     assert process.returncode == 0
-    assert not [line for line in (rest + upstream.log.read_text()).splitlines() if "-D " in line or "-F " in line]
+    assert "CFGR-100-D Configuration" in said
+    assert "-D " not in upstream.log.read_text()

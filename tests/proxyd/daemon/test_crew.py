@@ -99,12 +99,12 @@ def test_the_last_words_of_a_dead_worker_are_logged(tmp_path: Path) -> None:
     def main(context: WorkerContext) -> ExitCode:
         for number in range(3):
             says(context, LogBatch([LogRecord("state", 0, (f"word {number}",))], 0))
-        return wait_for_stop(context)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return ExitCode.STOPPED
 
     with a_crew(tmp_path, main) as yard:
-        yard.turn_until(lambda: yard.worker.state is State.READY)
+        yard.crew.start_due(0)
         first = yard.worker.pid
-        os.kill(first, signal.SIGKILL)
         yard.turn_until(lambda: yard.worker.pid not in (0, first))
         text = yard.text()
         assert all(f"[{first}.0]: UDPS-743-K State: word {number}" in text for number in range(3))
