@@ -61,6 +61,11 @@ FORBIDDEN_WORDS = {
 WORD_HOMES = {"packet": ("workers.net", "workers.forwarder", "workers.outbound")}
 """Where such a word means something else: the kernel's packet information."""
 
+FLAT_RECORDS: dict[str, str] = {
+    "workers.session.session": "one object a session, read for every datagram: a nested one costs 100 bytes and 40 ns",
+}
+"""Modules whose class has more attributes than the house allows, and why."""
+
 WITHOUT_MIRROR: dict[str, str] = {
     "proxyd.errors": "data only; each error's text is tested where it is raised",
     "workers.errors": "data only; each error is tested where it is raised",
@@ -134,7 +139,12 @@ def test_no_handler_swallows_our_own_mistakes(module: Module) -> None:
 
 @every(MODULES)
 def test_nothing_is_larger_than_the_hard_stops(module: Module) -> None:
-    holds(module, source.oversized)
+    findings = [
+        f"{module.path}: {finding}"
+        for finding in source.oversized(module.tree)
+        if not (module.name in FLAT_RECORDS and finding.endswith(f"attributes, more than {source.MAX_ATTRIBUTES}"))
+    ]
+    assert not findings, "\n".join(findings)
 
 
 @every(MODULES)

@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import time
+from dataclasses import dataclass
 
 from workers.contract.context import WorkerContext
 from workers.contract.exitcodes import ExitCode
@@ -58,46 +59,59 @@ def civil_time() -> CivilTime:
     return CivilTime(now.tm_mon, now.tm_mday, (now.tm_wday + 1) % 7, now.tm_hour * 60 + now.tm_min)
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a worker is made of, each part made once."""
+
+    journal: Journal
+    stats: Stats
+    permits: Permits
+    engine: Engine
+    keeper: Keeper
+    sockets: SessionSockets
+    inbound: Inbound
+    outbound: Outbound
+    listeners: dict[int, Listener]
+
+
+def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
+    """Make a worker's parts, and register its listeners."""
+    settings, region = context.settings, context.region
+    journal, stats = Journal(context.channel, context.level, now_ns), Stats()
+    permits = Permits(context.permits, region.words)
+    engine = Engine(Admission(settings.acls, civil_time), len(context.listeners), permits, journal, stats)
+    transport: Transport = (MmsgTransport if settings.fast_path else PlainTransport)(Arena(), region.memory)
+    rules = {acl.name: index for index, acl in enumerate(settings.acls)}
+    keeper = Keeper(region, rules, settings.generation)
+    sockets = SessionSockets(settings, engine, transport, poll, keeper)
+    listeners = [Listener.of(index, sock, settings.listeners[index]) for index, sock in enumerate(context.listeners)]
+    for sock in context.listeners:
+        transport.adopt(sock)
+        poll.register(sock.fileno(), select.EPOLLIN)
+    inbound = Inbound(engine, transport, sockets, journal, listeners)
+    outbound = Outbound(engine, transport, sockets, journal, keeper)
+    by_fd = {listener.fd: listener for listener in listeners}
+    return Parts(journal, stats, permits, engine, keeper, sockets, inbound, outbound, by_fd)
+
+
 class Worker:
-    """The parts of one worker, and what is due when."""
+    """A worker's turns, and what is due when."""
 
     def __init__(self, context: WorkerContext) -> None:
-        settings, now_ns = context.settings, time.monotonic_ns()
+        now_ns = time.monotonic_ns()
         self._context = context
         self._poll = select.epoll()
-        self._journal = Journal(context.channel, context.level, now_ns)
-        self._stats = Stats()
-        self._publisher = Publisher(context.region.words)
-        self._permits = Permits(context.permits, context.region.words)
-        self._engine = Engine(
-            Admission(settings.acls, civil_time), len(context.listeners), self._permits, self._journal, self._stats
-        )
-        transport = self._transport()
-        rules = {acl.name: index for index, acl in enumerate(settings.acls)}
-        self._keeper = Keeper(context.region, rules, settings.generation)
-        self._sockets = SessionSockets(settings, self._engine, transport, self._poll, self._keeper)
-        listeners = [
-            Listener.of(index, sock, settings.listeners[index]) for index, sock in enumerate(context.listeners)
-        ]
-        self._inbound = Inbound(self._engine, transport, self._sockets, self._journal, listeners)
-        self._outbound = Outbound(self._engine, transport, self._sockets, self._journal, self._keeper)
-        self._listeners = {listener.fd: listener for listener in listeners}
-        for sock in context.listeners:
-            transport.adopt(sock)
-            self._poll.register(sock.fileno(), select.EPOLLIN)
+        self._parts = assemble(context, self._poll, now_ns)
         for fd in (context.wakeup, context.channel.fileno()):
             if fd >= 0:
                 self._poll.register(fd, select.EPOLLIN)
-        self._title = WorkerTitle(context.index, settings.name)
+        self._publisher = Publisher(context.region.words)
+        self._title = WorkerTitle(context.index, context.settings.name)
         self._changed = True
         self._publish_ns = now_ns
         self._sweep: list[Session] = []
         self._sweep_ns = now_ns
         self._stopping = False
-
-    def _transport(self) -> Transport:
-        arena, shared = Arena(), self._context.region.memory
-        return MmsgTransport(arena, shared) if self._context.settings.fast_path else PlainTransport(arena, shared)
 
     def serve(self) -> ExitCode:
         """Turn until stopped."""
@@ -111,15 +125,15 @@ class Worker:
                 self._changed = True
                 self._turn(events, now_ns)
             wait = self._tend(now_ns)
-        self._engine.end_all(CloseReason.SHUTDOWN, clock())
-        self._sockets.close_ended(clock())
-        self._permits.settle()
+        self._parts.engine.end_all(CloseReason.SHUTDOWN, clock())
+        self._parts.sockets.close_ended(clock())
+        self._parts.permits.settle()
         self._publish(clock())
-        self._journal.flush()
+        self._parts.journal.flush()
         return ExitCode.STOPPED
 
     def _turn(self, events: list[tuple[int, int]], now_ns: int) -> None:
-        find = self._sockets.sessions.get
+        find = self._parts.sockets.sessions.get
         ready: list[Session] = []
         others: list[int] = []
         for fd, _ in events:
@@ -129,14 +143,14 @@ class Worker:
             else:
                 others.append(fd)
         if ready:
-            self._inbound.handle(ready, now_ns)
+            self._parts.inbound.handle(ready, now_ns)
         for fd in others:
-            listener = self._listeners.get(fd)
+            listener = self._parts.listeners.get(fd)
             if listener is not None:
-                self._outbound.handle(listener, now_ns)
+                self._parts.outbound.handle(listener, now_ns)
             else:
                 self._handle_other(fd)
-        self._permits.settle()
+        self._parts.permits.settle()
 
     def _handle_other(self, fd: int) -> None:
         if fd == self._context.wakeup:
@@ -144,19 +158,19 @@ class Worker:
         elif fd == self._context.channel.fileno():
             self._handle_messages()
         else:
-            self._sockets.drain(fd)
+            self._parts.sockets.drain(fd)
 
     # --- what is due -------------------------------------------------------------------------------------------------
 
     def _tend(self, now_ns: int) -> float:
         """Do what is due; return how many seconds to wait for datagrams, -1 for as long as it takes."""
-        engine = self._engine
+        engine = self._parts.engine
         if engine.next_deadline_ns() <= now_ns:
             engine.expire(now_ns)
-            self._sockets.close_ended(now_ns)
-            self._permits.settle()
+            self._parts.sockets.close_ended(now_ns)
+            self._parts.permits.settle()
             self._changed = True
-        due_ns = min(engine.next_deadline_ns(), self._journal.tend(now_ns))
+        due_ns = min(engine.next_deadline_ns(), self._parts.journal.tend(now_ns))
         if self._changed:
             if now_ns >= self._publish_ns:
                 self._publish_ns = now_ns + PUBLISH_NS
@@ -169,21 +183,21 @@ class Worker:
 
     def _publish(self, now_ns: int) -> None:
         """Write the counters and the title, and begin a sweep over the slots when one is due."""
-        words, sessions = self._context.region.words, self._engine.sessions
+        words, sessions = self._context.region.words, self._parts.engine.sessions
         words[Counter.SESSIONS] = sessions
-        words[Counter.LOG_LEVEL] = self._journal.level
+        words[Counter.LOG_LEVEL] = self._parts.journal.level
         words[Counter.TURNS] += 1
-        self._publisher.publish(self._stats)
+        self._publisher.publish(self._parts.stats)
         self._changed = not self._title.update(sessions, now_ns)
         if now_ns >= self._sweep_ns:
             self._sweep_ns = now_ns + SWEEP_NS
-            self._sweep = [session for table in self._engine.tables for session in table.values()]
-            self._keeper.begin_sweep(now_ns)
+            self._sweep = [session for table in self._parts.engine.tables for session in table.values()]
+            self._parts.keeper.begin_sweep(now_ns)
         elif sessions:
             self._changed = True
 
     def _sweep_some(self, now_ns: int) -> None:
-        self._keeper.sweep(self._sweep[-SWEEP_SESSIONS:], now_ns)
+        self._parts.keeper.sweep(self._sweep[-SWEEP_SESSIONS:], now_ns)
         del self._sweep[-SWEEP_SESSIONS:]
 
     # --- parent and signals ------------------------------------------------------------------------------------------
@@ -193,20 +207,20 @@ class Worker:
             if number == signal.SIGTERM:
                 self._stopping = True
             elif number in _STEPS:
-                level = self._journal.level + _STEPS[number]
-                self._journal.set_level(min(HIGHEST_LEVEL, max(LOWEST_LEVEL, level)))
-                self._journal.note("level", 0, self._journal.level)
+                level = self._parts.journal.level + _STEPS[number]
+                self._parts.journal.set_level(min(HIGHEST_LEVEL, max(LOWEST_LEVEL, level)))
+                self._parts.journal.note("level", 0, self._parts.journal.level)
                 self._changed = True
             elif number == signal.SIGRTMIN + 1:
-                self._journal.note("state", 0, self._state())
+                self._parts.journal.note("state", 0, self._state())
 
     def _state(self) -> str:
-        stats = self._stats
+        stats = self._parts.stats
         return (
-            f"worker {self._context.index}, {self._engine.sessions} sessions, {stats.sessions_opened} opened; "
+            f"worker {self._context.index}, {self._parts.engine.sessions} sessions, {stats.sessions_opened} opened; "
             f"out {stats.received_out} received, {stats.forwarded_out} forwarded, {sum(stats.drops_out)} dropped; "
             f"in {stats.received_in} received, {stats.forwarded_in} forwarded, {sum(stats.drops_in)} dropped; "
-            f"{self._journal.shed} log records shed"
+            f"{self._parts.journal.shed} log records shed"
         )
 
     def _handle_messages(self) -> None:
@@ -215,7 +229,7 @@ class Worker:
             if message is None:
                 return
             if isinstance(message, Names):
-                self._engine.admission.learn_names(
+                self._parts.engine.admission.learn_names(
                     {
                         name: frozenset(Address(version, int.from_bytes(raw, "big")) for version, raw in addresses)
                         for name, addresses in message.addresses.items()

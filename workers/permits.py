@@ -40,6 +40,7 @@ class Permits:
     def settle(self) -> None:
         """Put what was given back into the common pool: once a turn."""
         if self._spare:
-            os.eventfd_write(self._pool, self._spare)
-            self._words[Counter.PERMITS] -= self._spare
-            self._spare = 0
+            # In this order: a worker killed in between leaves a permit too few in the world, never one too many.
+            spare, self._spare = self._spare, 0
+            self._words[Counter.PERMITS] -= spare
+            os.eventfd_write(self._pool, spare)

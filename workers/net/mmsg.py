@@ -16,11 +16,24 @@ import mmap
 import socket
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from workers.net import ancillary
 from workers.net.ancillary import Control
-from workers.net.arena import CONTROL_BYTES, HEADERS, NAME_BYTES, PAYLOAD_BYTES, SLOTS, Arena
+from workers.net.arena import CONTROL_BYTES, NAME_BYTES, PAYLOAD_BYTES, SLOTS, Arena
+from workers.net.headers import (
+    ANSWER,
+    ANSWER_CONTROL,
+    ANSWER_CONTROLS,
+    FULL_CONTROLS,
+    FULL_NAMES,
+    IOV_SEND,
+    IOVEC,
+    MMSGHDR,
+    SPARE,
+    WORD,
+    Headers,
+)
 from workers.net.segments import runs
 from workers.net.singles import send_singles, take_singles
 from workers.net.transport import FlowKey, Part
@@ -33,23 +46,6 @@ _connect = _libc.connect
 _recv = _libc.recv
 
 _MSG_DONTWAIT = 0x40
-_MMSGHDR = 64
-_IOVEC = 16
-_ANSWER_CONTROL = 96
-_NAMED = HEADERS
-_CONNECTED = _NAMED + SLOTS * _MMSGHDR
-_SINGLE = _CONNECTED + SLOTS * _MMSGHDR
-_ANSWER = _SINGLE + 2 * SLOTS * _MMSGHDR
-_REPLY = _ANSWER + SLOTS * _MMSGHDR
-_IOV_RECEIVE = _REPLY + SLOTS * _MMSGHDR
-_IOV_SEND = _IOV_RECEIVE + SLOTS * _IOVEC
-_IOV_ARRANGED = _IOV_SEND + SLOTS * _IOVEC
-_ANSWER_CONTROLS = _IOV_ARRANGED + SLOTS * _IOVEC
-_SPARE = _ANSWER_CONTROLS + SLOTS * _ANSWER_CONTROL
-_END = _SPARE + _MMSGHDR + _IOVEC + 64
-_Q = 8
-"""Bytes of the words that headers are written in: name, namelen, iov, iovlen, control, controllen, flags, length."""
-
 _USUAL = frozenset((0, 32, 40))
 """Lengths of control data that is empty, or packet information of IPv4 or IPv6 alone."""
 _ONLY_PACKET4 = {32}
@@ -65,70 +61,26 @@ def _address_of(memory: mmap.mmap) -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
 
-class MmsgTransport:
-    """See workers.net.transport.Transport. shared: the worker's region, where clients' and targets' addresses lie."""
+def _pointers(base: int, offsets: Iterable[int]) -> list[ctypes.c_void_p]:
+    return [ctypes.c_void_p(base + offset) for offset in offsets]
 
-    def __init__(self, arena: Arena, shared: mmap.mmap) -> None:
+
+class _Receiver:
+    """The receiving half; see workers.net.transport.Transport."""
+
+    def __init__(self, arena: Arena, headers: Headers) -> None:
         self.arena = arena
         self.error = 0
         self.errors: dict[int, int] = {}
         self._views = [arena.payload(slot, PAYLOAD_BYTES) for slot in range(SLOTS)]
         self._memory = arena.bytes
-        self._base = _address_of(arena.memory)
-        self._shared = _address_of(shared)
-        self._q = arena.bytes[: _END & ~7].cast("Q")
-        self._lay_out()
-        views = arena.bytes
-        self._named_sizes = views[_NAMED:_CONNECTED].cast("I")[14::16]
-        self._connected_sizes = views[_CONNECTED:_SINGLE].cast("I")[14::16]
-        self._send_sizes = views[_IOV_SEND:_IOV_ARRANGED].cast("I")[2::4]
-        arranged = views[_IOV_ARRANGED:_ANSWER_CONTROLS]
-        self._arranged_at, self._arranged_sizes = arranged.cast("Q")[::2], arranged.cast("I")[2::4]
-        self._payload_at = [self._base + arena.payload_offset(slot) for slot in range(SLOTS)]
-        self._name_lengths = views[_NAMED:_CONNECTED].cast("I")[2::16]
-        self._control_lengths = views[_NAMED:_CONNECTED].cast("Q")[5::8]
-        self._packet4_q = views[arena.control_offset(0) :][: SLOTS * CONTROL_BYTES].cast("Q")[3:]
-        self._full_names = memoryview(b"".join(V6_BYTES.to_bytes(4, "little") for _ in range(SLOTS))).cast("I")
-        self._full_controls = memoryview(b"".join(CONTROL_BYTES.to_bytes(8, "little") for _ in range(SLOTS))).cast("Q")
-        self._named_at = self._pointers(_NAMED)
-        self._connected_at = self._pointers(_CONNECTED)
-        self._single_at = self._pointers(_SINGLE, 2 * SLOTS)
-        self._answer_at = self._pointers(_ANSWER)
-        self._reply_at = self._pointers(_REPLY)
-        self._reply_names = views[_REPLY:_IOV_RECEIVE].cast("Q")[::8]
-        self._spare_at = ctypes.c_void_p(self._base + _SPARE)
+        self._headers = headers
+        self._named_at = _pointers(headers.base, headers.named)
+        self._connected_at = _pointers(headers.base, headers.connected)
+        self._control_lengths = headers.control_lengths
+        self._send_sizes = headers.send_sizes
         self._version = 0
         self._spent = SLOTS
-        self._order: list[int] = []
-        self._waiting = 0
-
-    def _pointers(self, start: int, count: int = SLOTS) -> list[ctypes.c_void_p]:
-        return [ctypes.c_void_p(self._base + start + index * _MMSGHDR) for index in range(count)]
-
-    def _lay_out(self) -> None:
-        """Write every pointer and length that never changes. IPv4 addresses are given with room for IPv6: no harm."""
-        base, arena, q = self._base, self.arena, self._q
-        for slot in range(SLOTS):
-            payload = base + arena.payload_offset(slot)
-            receive, send = _IOV_RECEIVE + slot * _IOVEC, _IOV_SEND + slot * _IOVEC
-            q[receive // _Q], q[receive // _Q + 1] = payload, PAYLOAD_BYTES
-            q[send // _Q], q[send // _Q + 1] = payload, 0
-            name, control = base + arena.name_offset(slot), base + arena.control_offset(slot)
-            self._header(_NAMED + slot * _MMSGHDR, (name, V6_BYTES, base + receive, 1, control, CONTROL_BYTES))
-            self._header(_CONNECTED + slot * _MMSGHDR, (0, 0, base + receive, 1, 0, 0))
-            self._header(_ANSWER + slot * _MMSGHDR, (0, V6_BYTES, 0, 1, 0, 0))
-            self._header(_REPLY + slot * _MMSGHDR, (0, V6_BYTES, base + send, 1, 0, 0))
-        for slot in range(2 * SLOTS):
-            send = _IOV_SEND + slot * _IOVEC
-            q[send // _Q + 1] = 0
-            self._header(_SINGLE + slot * _MMSGHDR, (0, 0, base + send, 1, 0, 0))
-
-    def _header(self, offset: int, words: tuple[int, int, int, int, int, int]) -> None:
-        self._q[offset // _Q : offset // _Q + 6] = memoryview(
-            b"".join(word.to_bytes(8, "little") for word in words)
-        ).cast("Q")
-
-    # --- receiving ---------------------------------------------------------------------------------------------------
 
     def adopt(self, sock: socket.SocketType) -> None:
         """Nothing to do: descriptors are enough here."""
@@ -139,16 +91,16 @@ class MmsgTransport:
     def receive(self, fd: int, version: int) -> int:
         """Receive up to SLOTS messages with their senders and control data; 0 when none waits."""
         if version != self._version:
-            self._name_lengths[:] = self._full_names
+            self._headers.name_lengths[:] = FULL_NAMES
             self._version = version
         spent = self._spent
-        self._control_lengths[:spent] = self._full_controls[:spent]
+        self._control_lengths[:spent] = FULL_CONTROLS[:spent]
         count: int = _recvmmsg(fd, self._named_at[0], SLOTS, _MSG_DONTWAIT, None)
         if count <= 0:
             self._spent = 0
             return self._failed(count)
         self._spent = count
-        self._send_sizes[:count] = self._named_sizes[:count]
+        self._send_sizes[:count] = self._headers.named_sizes[:count]
         return count
 
     def receive_each(self, fds: list[int]) -> list[int]:
@@ -170,7 +122,7 @@ class MmsgTransport:
             cursor += count
             if cursor == SLOTS:
                 break
-        self._send_sizes[:cursor] = self._connected_sizes[:cursor]
+        self._send_sizes[:cursor] = self._headers.connected_sizes[:cursor]
         return counts
 
     def receive_singles(self, socks: list[socket.SocketType]) -> list[int]:
@@ -196,7 +148,7 @@ class MmsgTransport:
     def flow_keys(self, count: int, version: int) -> Sequence[FlowKey]:
         """Return a key for each of the first slots' senders and the destinations they wrote to."""
         if version == 4 and set(self._control_lengths[:count].tolist()) == _ONLY_PACKET4:
-            destinations = self._packet4_q[: count * CONTROL_BYTES // _Q : CONTROL_BYTES // _Q].tolist()
+            destinations = self._headers.packets4[: count * CONTROL_BYTES // WORD : CONTROL_BYTES // WORD].tolist()
             names = self.arena.names_q[: count * 4 : 4].tolist()
             return [name << 32 | word & 0xFFFF_FFFF for name, word in zip(names, destinations, strict=True)]
         found: list[FlowKey] = []
@@ -230,14 +182,30 @@ class MmsgTransport:
             return {}
         return {slot: self.control(slot) for slot, length in enumerate(lengths, first) if length not in _USUAL}
 
-    # --- sending -----------------------------------------------------------------------------------------------------
+
+class MmsgTransport(_Receiver):
+    """See workers.net.transport.Transport. shared: the worker's region, where clients' and targets' addresses lie."""
+
+    def __init__(self, arena: Arena, shared: mmap.mmap) -> None:
+        headers = Headers(arena, _address_of(arena.memory))
+        super().__init__(arena, headers)
+        self._base = headers.base
+        self._shared = _address_of(shared)
+        self._q = headers.words
+        self._single_at = _pointers(headers.base, headers.single)
+        self._answer_at = _pointers(headers.base, headers.answer)
+        self._reply_at = _pointers(headers.base, headers.reply)
+        self._spare_at = ctypes.c_void_p(headers.base + SPARE)
+        self._payload_at = [headers.base + arena.payload_offset(slot) for slot in range(SLOTS)]
+        self._order: list[int] = []
+        self._waiting = 0
 
     def arrange(self, order: list[int], sizes: list[int]) -> None:
         """Lay slots side by side: for sending, SLOTS + i then stands for slot order[i], whose size is sizes[i]."""
         count, at = len(order), self._payload_at
         self._order = order
-        self._arranged_at[:count] = memoryview(array("Q", [at[slot] for slot in order]))
-        self._arranged_sizes[:count] = memoryview(array("I", sizes))
+        self._headers.arranged_at[:count] = memoryview(array("Q", [at[slot] for slot in order]))
+        self._headers.arranged_sizes[:count] = memoryview(array("I", sizes))
 
     def send(self, fd: int, first: int, sizes: list[int], target: int, *, trains: bool) -> int:
         """Send slots from first on, of these sizes, on a server-side socket; return how many left.
@@ -280,7 +248,7 @@ class MmsgTransport:
     def reply(self, fd: int, first: int, clients: list[int]) -> int:
         """Send the slots from first on, each to its own client, on one socket; return how many left."""
         count = len(clients)
-        self._reply_names[first : first + count] = memoryview(array("Q", [self._shared + at for at in clients]))
+        self._headers.reply_names[first : first + count] = memoryview(array("Q", [self._shared + at for at in clients]))
         sent: int = _sendmmsg(fd, self._reply_at[first], count, 0)
         if sent == count:
             return count
@@ -290,14 +258,14 @@ class MmsgTransport:
     def send_part(self, fd: int, part: Part, peer: int, control: bytes) -> bool:
         """Send one datagram out of a slot; the slow way, for what is left over."""
         slot, start, size = part
-        iov = _SPARE + _MMSGHDR
-        self._q[iov // _Q] = self._q[(_IOV_SEND + slot * _IOVEC) // _Q] + start
-        self._q[iov // _Q + 1] = size
-        area = iov + _IOVEC
+        iov = SPARE + MMSGHDR
+        self._q[iov // WORD] = self._q[(IOV_SEND + slot * IOVEC) // WORD] + start
+        self._q[iov // WORD + 1] = size
+        area = iov + IOVEC
         self._memory[area : area + len(control)] = control
         name = self._shared + peer if peer >= 0 else 0
         pointer = self._base + area if control else 0
-        self._header(_SPARE, (name, V6_BYTES, self._base + iov, 1, pointer, len(control)))
+        self._headers.write(SPARE, (name, V6_BYTES, self._base + iov, 1, pointer, len(control)))
         if _sendmmsg(fd, self._spare_at, 1, 0) == 1:
             return True
         self.error = ctypes.get_errno()
@@ -306,9 +274,9 @@ class MmsgTransport:
     def queue(self, first: int, count: int, segment: int, client: int, control: bytes) -> int:
         """Line up one message: count slots from first on as one train; return how many messages wait."""
         q, index = self._q, self._waiting
-        header = (_ANSWER + index * _MMSGHDR) // _Q
+        header = (ANSWER + index * MMSGHDR) // WORD
         q[header] = self._shared + client if client >= 0 else 0
-        q[header + 2] = self._base + _IOV_SEND + first * _IOVEC
+        q[header + 2] = self._base + IOV_SEND + first * IOVEC
         q[header + 3] = count
         if segment or control:
             self._attach(header, index, segment, control)
@@ -319,7 +287,7 @@ class MmsgTransport:
 
     def _attach(self, header: int, index: int, segment: int, control: bytes) -> None:
         """Give a lined-up message its control data: where it leaves from, and how it is cut."""
-        start = _ANSWER_CONTROLS + index * _ANSWER_CONTROL
+        start = ANSWER_CONTROLS + index * ANSWER_CONTROL
         if segment:
             _SEGMENT[_SEGMENT_AT : _SEGMENT_AT + 2] = segment.to_bytes(2, "little")
             control = control + _SEGMENT

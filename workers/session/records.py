@@ -1,0 +1,115 @@
+"""What the engine writes to the log: one method an occasion, with the fields the catalogue wants. Sans-I/O."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from workers.contract.slots import CLOSE_WORDS, CloseReason, DropReason
+from workers.session.admission import Grant
+from workers.session.session import Session
+
+SECOND_NS = 1_000_000_000
+REJECTIONS_A_SECOND = 1024
+"""Rejected clients that get a record in the stats log, at most; the ACL record of each stays."""
+
+_ABORTED = {
+    CloseReason.DGRAMS_OUT,
+    CloseReason.DGRAMS_IN,
+    CloseReason.BYTES_OUT,
+    CloseReason.BYTES_IN,
+    CloseReason.ONE_WAY_REPLY,
+}
+
+
+class Journal(Protocol):
+    """Where events go (workers.journal)."""
+
+    def takes(self, event: str) -> bool:
+        """Tell whether an event is written now: put must follow; otherwise it is not wanted, or shed and counted."""
+        ...
+
+    def put(self, event: str, track: int, *fields: str | int | bytes | None) -> None:
+        """Log an event that takes has allowed."""
+        ...
+
+    def note(self, event: str, track: int, *fields: str | int | bytes | None) -> None:
+        """Log one event of the catalogue, if it is taken."""
+        ...
+
+
+class Records:
+    """One worker's session records. journal: where they go."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._table_full_ns = -SECOND_NS
+        self._rejected: set[bytes] = set()
+        self._rejected_ns = -SECOND_NS
+
+    def searched(self, source: bytes, destination: bytes, grant: Grant) -> None:
+        """An ACL search: which rule decided, and how."""
+        if self._journal.takes("acl"):
+            rule = grant.rule
+            verdict = "REJECTED" if rule is None or not rule.accept else "ACCEPTED"
+            self._journal.put("acl", 0, source, destination, 0, None, None if rule is None else rule.name, verdict)
+
+    def refused(self, source: bytes, destination: bytes, grant: Grant, size: int, now_ns: int) -> None:
+        """A client that may not have a session; size: payload bytes it sent. In the stats log at most once a second."""
+        name = None if grant.rule is None else grant.rule.name
+        if grant.refusal is DropReason.NO_PLUG_TO:
+            self._journal.note("no-plug-to", 0, source, name)
+        elif grant.refusal is DropReason.NO_TARGET:
+            self._journal.note("session-failed", 0, source, destination, "target", "its name has no address")
+        if now_ns - self._rejected_ns >= SECOND_NS:
+            self._rejected.clear()
+            self._rejected_ns = now_ns
+        if source not in self._rejected and len(self._rejected) < REJECTIONS_A_SECOND:
+            self._rejected.add(source)
+            denied = grant.refusal is DropReason.REJECTED
+            status, result = ("REJECTED", "OK") if denied else ("ACCEPTED", "FAILED")
+            self._journal.note("rejected", 0, source, destination, None, status, result, name, 0, size, 0, 0, 0)
+
+    def table_full(self, source: bytes, sessions: int, now_ns: int) -> None:
+        """A client that found no free session; a warning a second at most. sessions: those of this worker."""
+        if now_ns - self._table_full_ns >= SECOND_NS:
+            self._table_full_ns = now_ns
+            self._journal.note("table-full", 0, sessions, source)
+
+    def started(self, session: Session) -> None:
+        """A session that begins."""
+        if self._journal.takes("session-start"):
+            kind = session.terms.rule.kind.value
+            self._journal.put("session-start", session.track, session.client, session.target, 0, None, kind)
+
+    def failed(self, session: Session, step: str, reason: str) -> None:
+        """A session that could not have its socket."""
+        self._journal.note("session-failed", session.track, session.client, session.target, step, reason)
+
+    def wrong_source(self, session: Session, source: bytes) -> None:
+        """A datagram from somebody who is not the session's server."""
+        self._journal.note("wrong-source", session.track, source, session.target)
+
+    def ended(self, session: Session, reason: CloseReason, now_ns: int) -> None:
+        """A session that is over, with all its counts."""
+        if not self._journal.takes("session-end"):
+            return
+        failed = reason is CloseReason.FAILURE
+        result = "FAILED" if failed else "ABORTED" if reason in _ABORTED else "OK"
+        self._journal.put(
+            "session-end",
+            session.track,
+            session.client,
+            session.target,
+            0,
+            None,
+            CLOSE_WORDS[reason],
+            "FAILED" if failed else "ACCEPTED",
+            "ACCEPTED",
+            result,
+            session.terms.rule.name,
+            session.bytes_in,
+            session.bytes_out + session.wasted_out,
+            session.bytes_in + session.wasted_in,
+            session.bytes_out,
+            now_ns - session.opened_ns,
+        )

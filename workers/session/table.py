@@ -1,0 +1,109 @@
+"""The sessions of one worker: who is there, and until when. Sans-I/O: the clock is an argument.
+
+Ending a session takes it out of its table, gives its permit and its slot back, and leaves it in `ended`, for the caller
+to close what belongs to it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from workers.contract.slots import CloseReason
+from workers.deadlines import NEVER, Deadlines
+from workers.errors import EngineMisuse
+from workers.session.records import Records
+from workers.session.session import FlowKey, Session
+from workers.stats import Stats
+
+
+class Permits(Protocol):
+    """The proxy's free sessions, shared by all workers."""
+
+    def take(self) -> bool:
+        """Take one; False if none is left."""
+        ...
+
+    def give(self) -> None:
+        """Give one back."""
+        ...
+
+
+class SessionTable:
+    """All sessions of one worker.
+
+    tables: for each listener, its sessions by flow key. ended: sessions that are over, whose sockets the caller closes.
+    """
+
+    def __init__(self, listeners: int, permits: Permits, records: Records, stats: Stats) -> None:
+        self.tables: tuple[dict[FlowKey, Session], ...] = tuple({} for _ in range(listeners))
+        self.ended: list[Session] = []
+        self.stats = stats
+        self._permits = permits
+        self._records = records
+        self._deadlines: Deadlines[Session] = Deadlines()
+        self._free_slots: list[int] = []
+        self._top_slot = 0
+
+    @property
+    def sessions(self) -> int:
+        """Return how many sessions are open."""
+        return sum(map(len, self.tables))
+
+    def begin(self, session: Session) -> None:
+        """Put a session with its socket in the table; from now on it has deadlines."""
+        self.tables[session.listener][session.key] = session
+        if session.check_ns < NEVER:
+            session.tick = self._deadlines.set(session, session.check_ns)
+        self.stats.sessions_opened += 1
+        self._records.started(session)
+
+    def lapse(self, session: Session, now_ns: int) -> bool:
+        """End a session whose time is up; otherwise find out when to ask again. Cheap to call after check_ns only."""
+        deadline_ns, reason = session.deadline()
+        if now_ns < deadline_ns:
+            session.check_ns = deadline_ns
+            return False
+        self.end(session, reason, now_ns)
+        return True
+
+    def conclude(self, session: Session, now_ns: int) -> None:
+        """End a session that is closing, now that what it passed is sent."""
+        if session.closing is not None:
+            self.end(session, session.closing, now_ns)
+
+    def end(self, session: Session, reason: CloseReason, now_ns: int) -> None:
+        """End a session: out of the table, its permit given back, its end logged; then the caller's to close."""
+        if self.tables[session.listener].pop(session.key, None) is not session:
+            raise EngineMisuse("a session ended twice")
+        session.closing = reason
+        self._deadlines.cancel(session, session.tick)
+        self.stats.closes[reason] += 1
+        self._records.ended(session, reason, now_ns)
+        self._release(session)
+        self.ended.append(session)
+
+    def expire(self, now_ns: int) -> None:
+        """End every session whose time is up."""
+        for session in self._deadlines.due(now_ns):
+            if not self.lapse(session, now_ns):
+                session.tick = self._deadlines.set(session, session.check_ns)
+
+    def next_deadline_ns(self) -> int:
+        """Return when `expire` should be called next."""
+        return self._deadlines.next_ns()
+
+    def end_all(self, reason: CloseReason, now_ns: int) -> None:
+        """End every session."""
+        for table in self.tables:
+            for session in list(table.values()):
+                self.end(session, reason, now_ns)
+
+    def _take_slot(self) -> int:
+        if self._free_slots:
+            return self._free_slots.pop()
+        self._top_slot += 1
+        return self._top_slot - 1
+
+    def _release(self, session: Session) -> None:
+        self._permits.give()
+        self._free_slots.append(session.slot)
