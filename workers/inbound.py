@@ -172,6 +172,9 @@ class Inbound:
 
     def _conclude(self, sessions: list[Session], now_ns: int) -> None:
         """End the sessions that were only waiting for their answers to leave."""
+        if self._engine.ended:
+            # Those whose time was up have ended already: without a socket they are told from those that are to end.
+            self._sockets.close_ended(now_ns)
         for session in sessions:
             if session.closing is not None and session.sock is not None:
                 self._engine.conclude(session, now_ns)

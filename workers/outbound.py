@@ -127,7 +127,11 @@ class Outbound:
         while done < count:
             session = engine.tables[listener.index].get(key)
             rest = sizes[done:] if done else sizes
-            if session is None or (now_ns >= session.check_ns and engine.lapse(session, now_ns)):
+            if session is not None and now_ns >= session.check_ns and engine.lapse(session, now_ns):
+                # At once: its slot is free for the next one, and nothing may be read from its socket any more.
+                self._sockets.close_ended(now_ns)
+                session = None
+            if session is None:
                 session = self._open(listener, key, origin, rest, now_ns)
                 if session is None:
                     return
@@ -153,7 +157,7 @@ class Outbound:
                 destination = sockaddr.encode(address, listener.port)
                 control = ancillary.reply_from(packet)
         session = self._engine.admit(listener.index, key, source, destination, sizes, now_ns)
-        if session is None or not self._sockets.open(session, sizes, now_ns):
+        if session is None or not self._sockets.open(session, sizes):
             return None
         session.reply_control = control
         return session
