@@ -43,6 +43,8 @@ SWEEP_NS = 1_000_000_000
 SWEEP_SESSIONS = 256
 """Slots written in one turn at most: a tenth of a millisecond."""
 MAX_EVENTS = 512
+HOLD_S = 0.001
+"""How long at most permits that ended sessions gave back are kept from the other workers."""
 GC_THRESHOLD = 50_000
 """Nothing here makes cycles: look for them once in that many new objects, not in every 700."""
 _STEPS = {int(signal.SIGUSR1): 1, int(signal.SIGUSR2): -1}
@@ -117,13 +119,21 @@ class Worker:
         """Turn until stopped."""
         gc.set_threshold(GC_THRESHOLD)
         poll, clock = self._poll.poll, time.monotonic_ns
+        permits, sockets = self._parts.permits, self._parts.sockets
         wait = self._tend(clock())
         while not self._stopping:
+            if permits.holding:
+                wait = HOLD_S if wait < 0 else min(wait, HOLD_S)
             events = poll(wait, MAX_EVENTS)
             now_ns = clock()
             if events:
                 self._changed = True
                 self._turn(events, now_ns)
+                permits.age()
+            else:
+                permits.settle()
+            if len(events) < MAX_EVENTS:
+                sockets.heard_all(now_ns)
             wait = self._tend(now_ns)
         self._parts.engine.end_all(CloseReason.SHUTDOWN, clock())
         self._parts.sockets.close_ended(clock())
@@ -150,7 +160,6 @@ class Worker:
                 self._parts.outbound.handle(listener, now_ns)
             else:
                 self._handle_other(fd)
-        self._parts.permits.settle()
 
     def _handle_other(self, fd: int) -> None:
         if fd == self._context.wakeup:

@@ -1,8 +1,9 @@
 """The right to have one more session, shared by all workers without a lock: an eventfd that counts free sessions.
 
-A worker takes one at a time, so none is held in vain: N + 1 sessions never exist at once, and a session is refused
-only when N exist. What ended sessions gave back serves new ones within the same turn of the loop and goes back to the
-common pool at its end. How many the worker holds stands in shared memory, for the parent to give back if it dies.
+A worker takes one at a time: N + 1 sessions never exist at once. What ended sessions gave back serves new ones of the
+same worker first, and goes back to the common pool a turn of the loop later, within a millisecond: so long, at most,
+another worker refuses a session though fewer than N exist. How many the worker holds stands in shared memory, for the
+parent to give back if it dies.
 Source: eventfd(2), EFD_SEMAPHORE.
 """
 
@@ -19,7 +20,12 @@ class Permits:
     def __init__(self, pool: int, words: memoryview) -> None:
         self._pool = pool
         self._words = words
-        self._spare = 0
+        self._spare = self._aging = 0
+
+    @property
+    def holding(self) -> bool:
+        """Whether settle has something to put back."""
+        return self._spare > 0
 
     def take(self) -> bool:
         """Take one; False if none is left in the whole proxy."""
@@ -37,10 +43,19 @@ class Permits:
         """Give one back; the others see it after settle."""
         self._spare += 1
 
+    def age(self) -> None:
+        """Put back what was given before the last call and has not been taken since: once a turn."""
+        self._put(min(self._aging, self._spare))
+        self._aging = self._spare
+
     def settle(self) -> None:
-        """Put what was given back into the common pool: once a turn."""
-        if self._spare:
+        """Put everything that was given back into the common pool."""
+        self._put(self._spare)
+        self._aging = 0
+
+    def _put(self, spare: int) -> None:
+        if spare:
             # In this order: a worker killed in between leaves a permit too few in the world, never one too many.
-            spare, self._spare = self._spare, 0
+            self._spare -= spare
             self._words[Counter.PERMITS] -= spare
             os.eventfd_write(self._pool, spare)

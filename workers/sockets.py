@@ -32,13 +32,13 @@ class SessionSockets:
         forced = {acl.name: _forced_sources(acl, settings) for acl in settings.acls}
         self._forced = forced if any(forced.values()) else {}
 
-    def open(self, session: Session, sizes: list[int], now_ns: int) -> bool:
+    def open(self, session: Session, sizes: list[int]) -> bool:
         """Give a new session its socket and put it to work; if that fails, the engine drops its run of datagrams."""
         target = session.target
         version = 4 if len(target) == V4_BYTES else 6
         source = self._forced[session.terms.rule.name].get(version) if self._forced else None
         try:
-            sock, fd = self._upstreams.open(version, source, target if session.connected else None, now_ns)
+            sock, fd = self._upstreams.open(version, source, target if session.connected else None)
         except OSError as error:
             self._engine.fail(session, str(error.filename), os.strerror(error.errno or 0), sizes)
             return False
@@ -62,6 +62,10 @@ class SessionSockets:
                 self._upstreams.close(sock, fd, 4 if len(session.target) == V4_BYTES else 6, now_ns)
             self._keeper.clear(session.slot)
         ended.clear()
+
+    def heard_all(self, now_ns: int) -> None:
+        """Say that every socket that had something at this instant has been read or drained."""
+        self._upstreams.heard_all(now_ns)
 
     def drain(self, fd: int) -> None:
         """Empty a descriptor that no session has: a resting socket."""

@@ -2,7 +2,8 @@
 
 A closed session's socket loses its port at once (disconnecting unbinds it), so late answers are dropped by the system.
 The descriptor rests before it serves another session, because a datagram may still be on its way into it on another
-processor; then it is drained. That saves making, registering and closing a socket: a third of a session's cost.
+processor, and until everything that had arrived by then has been read: epoll still reports it, and the loop drains it.
+That saves making, registering and closing a socket: a third of a session's cost.
 Source: udp(7), connect(2).
 """
 
@@ -36,19 +37,17 @@ class Upstreams:
         self._poll = poll
         self._transport = transport
         self._reuse = reuse
+        self._heard_ns = 0
         self._resting: dict[int, deque[tuple[socket.SocketType, int, int]]] = {4: deque(), 6: deque()}
 
-    def open(
-        self, version: int, source: PythonAddress | None, target: bytes | None, now_ns: int
-    ) -> tuple[socket.SocketType, int]:
+    def open(self, version: int, source: PythonAddress | None, target: bytes | None) -> tuple[socket.SocketType, int]:
         """Return a registered socket and its descriptor, bound to source if given, connected to target if given.
 
         Raises OSError with the failing step in filename: `socket`, `bind` or `connect`.
         """
         resting = self._resting[version]
-        if source is None and resting and now_ns - resting[0][2] >= REST_NS:
+        if source is None and resting and resting[0][2] <= self._heard_ns - REST_NS:
             sock, fd, _ = resting.popleft()
-            mmsg.drain(fd)
         else:
             sock, fd = self._make(version)
         step = "bind"
@@ -74,6 +73,10 @@ class Upstreams:
     def close_for_good(self, sock: socket.SocketType) -> None:
         """Close a session's socket that cannot serve another one: it was bound, or delivers trains."""
         self._discard(sock)
+
+    def heard_all(self, now_ns: int) -> None:
+        """Say that every socket that had something at this instant has been read or drained."""
+        self._heard_ns = now_ns
 
     def drain(self, fd: int) -> None:
         """Empty a resting socket that epoll reported."""

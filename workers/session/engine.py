@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from workers.contract.slots import CloseReason, DropReason
 from workers.session.admission import Admission
 from workers.session.records import Journal, Records
-from workers.session.session import Flow, FlowKey, Session
+from workers.session.session import FlowKey, Session
 from workers.session.table import Permits, SessionTable
 from workers.stats import Stats
 
@@ -51,8 +51,13 @@ class Engine(SessionTable):
             self._records.table_full(source, self.sessions, now_ns)
             return None
         self._track = self._track % LAST_TRACK + 1
-        flow = Flow(listener, key, source, destination, grant.target)
-        return Session(flow, grant.terms, now_ns, self._take_slot(), self._track)
+        session = Session(grant.terms, now_ns, self._take_slot(), self._track)
+        session.listener = listener
+        session.key = key
+        session.client = source
+        session.destination = destination
+        session.target = grant.target
+        return session
 
     def fail(self, session: Session, step: str, reason: str, sizes: list[int]) -> None:
         """Give up a session whose socket could not be made, and drop the run that wanted it."""

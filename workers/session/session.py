@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from workers.contract.settings import AclSettings, Limits
 from workers.contract.slots import CloseReason
@@ -75,23 +75,11 @@ def _without_in(limits: Limits) -> Limits:
     )
 
 
-class Flow(NamedTuple):
-    """Whose session it is: the listener's number, the flow's key, and raw socket addresses.
-
-    destination: where the client wrote; target: where its datagrams go.
-    """
-
-    listener: int
-    key: FlowKey
-    client: bytes
-    destination: bytes
-    target: bytes
-
-
 class Session:
     """A client's session. Instants are monotonic nanoseconds; what is `left` counts down from the rule's budgets.
 
-    slot, track: its number in shared memory, and in the log. client, destination, target: as in Flow.
+    Whoever makes it says whose it is: listener, key, and the raw socket addresses client, destination (where it wrote)
+    and target (where its datagrams go). slot, track: its number in shared memory, and in the log.
     check_ns: no deadline can have passed before; whoever comes later asks (`deadline`).
     closing: why it ends as soon as what was passed is sent; None while it goes on.
     The caller's own: sock and fd, the server side; client_at, where the client's address lies in shared memory;
@@ -132,8 +120,13 @@ class Session:
     fd: int
     client_at: int
 
-    def __init__(self, flow: Flow, terms: Terms, now_ns: int, slot: int, track: int) -> None:
-        self.listener, self.key, self.client, self.destination, self.target = flow
+    listener: int
+    key: FlowKey
+    client: bytes
+    destination: bytes
+    target: bytes
+
+    def __init__(self, terms: Terms, now_ns: int, slot: int, track: int) -> None:
         self.terms = terms
         self.connected = terms.connected
         self.opened_ns = self.last_in_ns = self.last_out_ns = now_ns
