@@ -93,8 +93,9 @@ def needs(settings: Settings, changes_user: bool) -> list[Need]:
     if any(listener.transparent for listener in settings.listeners):
         found.append(Need(Capability.CAP_NET_ADMIN, "a transparent listener"))
     if changes_user:
-        found.append(Need(Capability.CAP_SETUID, "app-user"))
-        found.append(Need(Capability.CAP_SETGID, "app-user"))
+        # CAP_KILL: the children are somebody else by the time they are to be ended.
+        capabilities = (Capability.CAP_SETUID, Capability.CAP_SETGID, Capability.CAP_KILL)
+        found += [Need(capability, "app-user") for capability in capabilities]
     if settings.chroot_dir is not None:
         found.append(Need(Capability.CAP_SYS_CHROOT, "chroot-dir"))
     return found

@@ -32,6 +32,16 @@ def test_a_confined_process_is_the_user_and_nobody_else() -> None:
 
 
 @requires_root
+def test_supplementary_groups_are_given_up() -> None:
+    def act() -> object:
+        os.setgroups([4, 8])
+        privilege.confine(Confinement(NOBODY, NOBODY))
+        return os.getgroups()
+
+    assert in_child(act) == "[]"
+
+
+@requires_root
 def test_a_confined_process_has_its_root_and_cannot_leave_it(tmp_path: Path) -> None:
     (tmp_path / "inside").touch()
     tmp_path.chmod(0o755)

@@ -36,7 +36,7 @@ def test_an_ordinary_configuration_needs_nothing() -> None:
     [
         (settings(53), False, ["CAP_NET_BIND_SERVICE"]),
         (settings(5300, transparent=True), False, ["CAP_NET_ADMIN"]),
-        (settings(5300), True, ["CAP_SETUID", "CAP_SETGID"]),
+        (settings(5300), True, ["CAP_SETUID", "CAP_SETGID", "CAP_KILL"]),
         (settings(5300, chroot_dir="/var/empty"), False, ["CAP_SYS_CHROOT"]),
     ],
 )

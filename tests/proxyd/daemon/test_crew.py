@@ -105,7 +105,9 @@ def test_the_last_words_of_a_dead_worker_are_logged(tmp_path: Path) -> None:
     with a_crew(tmp_path, main) as yard:
         yard.crew.start_due(0)
         first = yard.worker.pid
-        yard.turn_until(lambda: yard.worker.pid not in (0, first))
+        # Its death is noticed before its channel is.
+        os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+        yard.crew.reap(time.monotonic_ns())
         text = yard.text()
         assert all(f"[{first}.0]: UDPS-743-K State: word {number}" in text for number in range(3))
 

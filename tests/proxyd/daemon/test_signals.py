@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Iterator
 
@@ -34,3 +35,11 @@ def test_a_closed_pipe_gives_the_signals_back() -> None:
     assert {signal.getsignal(number) for number in HANDLED}.isdisjoint({signal.SIG_DFL, *before.values()})
     pipe.close()
     assert {number: signal.getsignal(number) for number in HANDLED} == before
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_a_wake_makes_it_readable_and_is_no_signal(pipe: SignalPipe) -> None:
+    pipe.wake()
+    assert select.select([pipe], [], [], 0)[0]
+    assert pipe.read() == []
+    assert not select.select([pipe], [], [], 0)[0]

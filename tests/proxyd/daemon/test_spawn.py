@@ -96,6 +96,21 @@ def test_the_parents_signals_are_open_again_after_a_fork(tmp_path: Path) -> None
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
+def test_a_signal_sent_right_after_the_fork_reaches_the_childs_work(tmp_path: Path) -> None:
+    def main(context: WorkerContext) -> ExitCode:
+        select.select([context.wakeup], [], [])
+        return ExitCode.STOPPED
+
+    with an_estate(tmp_path / "log") as estate:
+        for _ in range(10):
+            process, channel = Spawner(estate, main).fork(Child(Role.WORKER, 0), 6)
+            os.kill(process, signal.SIGTERM)
+            channel_said = listen(channel)
+            channel.close()
+            assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == ExitCode.STOPPED
+            assert channel_said == [Ready()]
+
+
 def test_names_are_resolved_once_for_a_single_process(tmp_path: Path) -> None:
     with an_estate(tmp_path / "log") as estate:
         object.__setattr__(estate, "names", ("localhost",))
