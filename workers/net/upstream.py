@@ -85,11 +85,11 @@ class Upstreams:
     def _make(self, version: int) -> tuple[socket.SocketType, int]:
         try:
             sock = socket.SocketType(_FAMILIES[version], _TYPE)
+            fd = sock.fileno()
+            self._poll.register(fd, select.EPOLLIN)
         except OSError as error:
             raise OSError(error.errno, error.strerror, "socket") from error
         self._transport.adopt(sock)
-        fd = sock.fileno()
-        self._poll.register(fd, select.EPOLLIN)
         return sock, fd
 
     def _discard(self, sock: socket.SocketType) -> None:

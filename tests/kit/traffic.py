@@ -1,0 +1,119 @@
+"""UDP sockets and configurations for tests of the datapath: loopback only, every wait with an end."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import itertools
+import os
+import select
+import socket
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+
+import pytest
+
+from proxyd.daemon.sockets import bind_listeners
+from tests.kit.lab import PREFIX
+from tests.kit.place import Namespace, Place
+from workers.contract.settings import AclSettings, Address, Limits, ListenerSettings, SessionKind, Settings, Sock
+
+UDP_SEGMENT, UDP_GRO = 103, 104
+WAIT_S = 20.0
+"""How long a test waits for what must come, on however busy a machine."""
+LARGEST4, LARGEST6 = 65_507, 65_527
+"""The longest payload of a datagram, by IP version."""
+BUFFER_BYTES = 8 * 1024 * 1024
+SO_RCVBUFFORCE = 33
+
+Peer = tuple[str, int]
+
+both_paths = pytest.mark.parametrize("fast_path", [True, False], ids=["fast", "plain"])
+"""Mark a test that runs over the fast path, and over its plain twin."""
+
+
+_numbers = itertools.count()
+
+
+@contextlib.contextmanager
+def network_of_its_own(*commands: str) -> Iterator[Namespace]:
+    """Make a network namespace with nothing but its loopback, and carry out `ip` commands in it."""
+    # Named as the lab's are, so that what a killed test run leaves behind is swept away with them.
+    namespace = Namespace(f"{PREFIX}-{os.getpid()}-{next(_numbers)}-alone")
+    try:
+        namespace.make()
+        namespace.configure(commands)
+        yield namespace
+    finally:
+        namespace.close()
+
+
+def address(text: str) -> Address:
+    """Return a numeric address as the settings hold it."""
+    parsed = ipaddress.ip_address(text)
+    return Address(parsed.version, int(parsed))
+
+
+def forward_to(
+    target: Peer, kind: SessionKind = SessionKind.NORMAL, limits: Limits | None = None, name: str = "ALL"
+) -> AclSettings:
+    """Return a rule that takes everybody to one target."""
+    plug = Sock(address(target[0]), target[1])
+    return AclSettings(name, accept=True, plug_to=plug, kind=kind, limits=limits or Limits())
+
+
+def listen(
+    rules: Sequence[AclSettings], hosts: Sequence[str] = ("127.0.0.1",), *, place: Place | None = None, **others: object
+) -> tuple[Settings, tuple[socket.socket, ...]]:
+    """Bind a socket on each host, on a free port, as the parent does; return settings that say so, and the sockets."""
+    wanted = [ListenerSettings(address(host), 0) for host in hosts]
+    (sockets,) = (place or Place()).call(lambda: bind_listeners(wanted, 1))
+    bound = tuple(
+        ListenerSettings(listener.address, sock.getsockname()[1])
+        for listener, sock in zip(wanted, sockets, strict=True)
+    )
+    values = {"max_sessions": 100, **others}
+    return Settings("TEST", bound, workers=1, acls=tuple(rules), **values), sockets
+
+
+def udp(host: str = "127.0.0.1", port: int = 0, place: Place | None = None) -> socket.socket:
+    """Return a bound socket that waits WAIT_S for what it shall receive, with room for a burst."""
+    sock = (place or Place()).socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    for option in (socket.SO_RCVBUF, SO_RCVBUFFORCE):
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, option, BUFFER_BYTES)
+        except PermissionError:
+            break
+    sock.settimeout(WAIT_S)
+    sock.bind((host, port))
+    return sock
+
+
+def send_train(sock: socket.socket, payloads: Sequence[bytes], target: Peer) -> None:
+    """Send datagrams as one train: all as long as the first, only the last may be shorter."""
+    size = struct.pack("=H", len(payloads[0]))
+    sock.sendmsg([b"".join(payloads)], [(socket.IPPROTO_UDP, UDP_SEGMENT, size)], 0, target)
+
+
+def receive(sock: socket.socket, count: int) -> list[bytes]:
+    """Return the next count datagrams. Raises TimeoutError when they do not come."""
+    return [sock.recv(65_536) for _ in range(count)]
+
+
+def waiting(sock: socket.socket) -> list[bytes]:
+    """Return what has arrived already, without waiting."""
+    found: list[bytes] = []
+    while select.select([sock], [], [], 0)[0]:
+        found.append(sock.recv(65_536))
+    return found
+
+
+def numbered(count: int, size: int = 8, mark: int = 0) -> list[bytes]:
+    """Return payloads of size bytes each (at least 8) that tell a flow's mark and their own number."""
+    return [struct.pack("!II", mark, number).ljust(size, b".") for number in range(count)]
+
+
+def close_all(sockets: Iterable[socket.socket]) -> None:
+    """Close sockets."""
+    for sock in sockets:
+        sock.close()

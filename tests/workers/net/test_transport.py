@@ -1,0 +1,427 @@
+"""What both transports promise, call by call, over real sockets."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+
+import pytest
+
+from tests.kit.requirement import requires_namespaces
+from tests.kit.traffic import LARGEST4, LARGEST6, UDP_GRO, network_of_its_own, receive, send_train, udp, waiting
+from tests.workers.net.rig import Rig, each_transport, partition, raw_of
+from workers.net import ancillary
+from workers.net.ancillary import PacketInfo
+from workers.net.arena import SLOTS
+from workers.net.transport import Part
+
+pytestmark = each_transport
+LETTERS = [bytes([letter]) * 10 for letter in range(65, 91)]
+FORBIDDEN = ("255.255.255.255", 9)
+"""Nobody may send to broadcast without asking for it: a send that fails at once, whatever the network is like."""
+
+
+def refusing() -> tuple[str, int]:
+    """Return an address nobody listens on."""
+    with udp() as sock:
+        return sock.getsockname()
+
+
+def connected(rig: Rig, target: tuple[str, int]) -> socket.socket:
+    sock = udp()
+    sock.connect(target)
+    rig.adopt(sock)
+    return sock
+
+
+# --- receiving -------------------------------------------------------------------------------------------------------
+
+
+def test_where_nothing_waits_nothing_is_received_and_nothing_is_wrong(kind):
+    rig = Rig(kind)
+    with udp() as sock:
+        fd = rig.adopt(sock)
+        assert rig.transport.receive(fd, 4) == 0
+        assert rig.transport.error == 0
+        assert rig.transport.receive_each([fd]) == [0]
+        assert rig.transport.errors == {}
+        assert rig.transport.receive_singles([sock]) == []
+        assert rig.transport.errors == {0: 0}
+
+
+@pytest.mark.parametrize(("host", "version", "largest"), [("127.0.0.1", 4, LARGEST4), ("::1", 6, LARGEST6)])
+def test_datagrams_of_every_size_arrive_whole_in_order_and_with_their_senders(kind, host, version, largest):
+    rig = Rig(kind)
+    payloads = [b"", b"x", bytes(1400), b"\xff" * largest, b"", b"last"]
+    with udp(host) as sock, udp(host) as one, udp(host) as other:
+        rig.adopt(sock)
+        for number, payload in enumerate(payloads):
+            (one, other)[number % 2].sendto(payload, sock.getsockname())
+        heard = rig.hear(sock, version)
+        assert [message.payload for message in heard] == payloads
+        assert [message.source for message in heard] == [raw_of(one), raw_of(other)] * 3
+        assert partition(rig.transport.keys(len(heard), version)) == [0, 1] * 3
+
+
+def test_a_burst_longer_than_the_slots_is_received_in_turns(kind):
+    rig = Rig(kind)
+    payloads = [struct.pack("=I", number) for number in range(SLOTS + 6)]
+    with udp() as sock, udp() as peer:
+        rig.adopt(sock)
+        for payload in payloads:
+            peer.sendto(payload, sock.getsockname())
+        first, second = rig.hear(sock), rig.hear(sock)
+    assert (len(first), len(second)) == (SLOTS, 6)
+    assert [message.payload for message in first + second] == payloads
+
+
+def test_one_arena_serves_both_versions_in_turn(kind):
+    rig = Rig(kind)
+    with udp() as four, udp("::1") as six, udp() as peer4, udp("::1") as peer6:
+        rig.adopt(four)
+        rig.adopt(six)
+        for _ in range(2):
+            for sock, peer, version in ((four, peer4, 4), (six, peer6, 6)):
+                peer.sendto(b"x", sock.getsockname())
+                (message,) = rig.hear(sock, version)
+                assert message.source == raw_of(peer)
+
+
+def test_control_data_is_that_of_the_datagram_and_never_an_earlier_ones(kind):
+    rig = Rig(kind)
+    with udp("0.0.0.0") as told, udp() as untold, udp() as peer:
+        told.setsockopt(socket.IPPROTO_IP, ancillary.IP_PKTINFO, 1)
+        rig.adopt(told)
+        rig.adopt(untold)
+        for _ in range(2):
+            peer.sendto(b"x", ("127.0.0.9", told.getsockname()[1]))
+            (message,) = rig.hear(told)
+            assert message.control.packet == PacketInfo(1, bytes([127, 0, 0, 9]), bytes([127, 0, 0, 9]))
+            peer.sendto(b"x", untold.getsockname())
+            (message,) = rig.hear(untold)
+            assert message.control == ancillary.Control()
+
+
+@pytest.mark.parametrize(
+    ("version", "option", "hosts"),
+    [
+        (4, (socket.IPPROTO_IP, ancillary.IP_PKTINFO), ("0.0.0.0", "127.0.0.1", "127.0.0.2")),
+        (6, (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO), ("::", "::1", "::1")),
+    ],
+)
+def test_a_flow_is_a_sender_and_the_address_it_wrote_to(kind, version, option, hosts):
+    rig = Rig(kind)
+    anywhere, first, second = hosts
+    with udp(anywhere) as sock, udp(first) as one, udp(first) as other:
+        sock.setsockopt(*option, 1)
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+        rig.adopt(sock)
+        port = sock.getsockname()[1]
+        for peer, host in ((one, first), (one, second), (other, first), (one, first)):
+            peer.sendto(b"x", (host, port))
+        usual = partition(rig.transport.flow_keys(len(rig.hear(sock, version)), version))
+        keys = rig.transport.flow_keys(4, version)
+        # A train in the batch makes control data longer: the keys must not change with it.
+        send_train(one, [b"xx", b"x"], (first, port))
+        one.sendto(b"x", (second, port))
+        rig.hear(sock, version)
+        assert list(rig.transport.flow_keys(2, version)) == [keys[0], keys[1]]
+    assert usual == ([0, 1, 2, 0] if version == 4 else [0, 0, 2, 0])
+
+
+def test_a_train_comes_as_one_message_that_says_its_size(kind):
+    rig = Rig(kind)
+    with udp() as sock, udp() as peer:
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+        rig.adopt(sock)
+        peer.sendto(b"single", sock.getsockname())
+        send_train(peer, [b"a" * 100, b"b" * 100, b"c" * 30], sock.getsockname())
+        heard = rig.hear(sock)
+        extras = rig.transport.extras(0, len(heard))
+    assert [message.payload for message in heard] == [b"single", b"a" * 100 + b"b" * 100 + b"c" * 30]
+    assert {slot: extra.train_bytes for slot, extra in extras.items()} == {1: 100}
+
+
+def test_a_queue_that_overflowed_says_how_much_it_lost(kind):
+    rig = Rig(kind)
+    with udp() as sock, udp() as peer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        sock.setsockopt(socket.SOL_SOCKET, ancillary.SO_RXQ_OVFL, 1)
+        rig.adopt(sock)
+        for _ in range(20):
+            peer.sendto(bytes(500), sock.getsockname())
+        survivors = len(rig.hear(sock))
+        assert rig.transport.extras(0, survivors) == {}
+        peer.sendto(b"x", sock.getsockname())
+        rig.hear(sock)
+        assert rig.transport.extras(0, 1)[0].overflow == 20 - survivors > 0
+
+
+def test_what_a_socket_reports_is_told_once_and_hides_no_datagram(kind):
+    rig = Rig(kind)
+    with udp() as server:
+        target = server.getsockname()
+        sock = connected(rig, target)
+    sock.send(b"refused")
+    with sock, udp(port=target[1]) as server:
+        server.sendto(b"answer", sock.getsockname())
+        assert rig.transport.receive(sock.fileno(), 4) == 0
+        assert rig.transport.error == errno.ECONNREFUSED
+        assert rig.transport.receive(sock.fileno(), 4) == 1
+        assert rig.transport.receive(sock.fileno(), 4) == 0
+        assert rig.transport.error == 0
+
+
+def test_several_sockets_are_emptied_side_by_side(kind):
+    rig = Rig(kind)
+    with udp() as server:
+        target = server.getsockname()
+        socks = [connected(rig, target) for _ in range(4)]
+        for index, count in enumerate((2, 0, 3, 1)):
+            for number in range(count):
+                server.sendto(f"{index}{number}".encode(), socks[index].getsockname())
+    socks[1].send(b"refused")
+    assert rig.transport.receive_each([sock.fileno() for sock in socks]) == [2, 0, 3, 1]
+    assert rig.transport.errors == {1: errno.ECONNREFUSED}
+    payloads = [bytes(rig.arena.payload(slot, size)) for slot, size in enumerate(rig.transport.sizes(0, 6))]
+    assert payloads == [b"00", b"01", b"20", b"21", b"22", b"30"]
+
+
+def test_sockets_for_which_there_are_no_slots_left_wait(kind):
+    rig = Rig(kind)
+    with udp() as server:
+        socks = [connected(rig, server.getsockname()) for _ in range(3)]
+        for sock, count in zip(socks, (SLOTS - 1, 5, 1), strict=True):
+            for _ in range(count):
+                server.sendto(b"x", sock.getsockname())
+        fds = [sock.fileno() for sock in socks]
+        assert rig.transport.receive_each(fds) == [SLOTS - 1, 1]
+        assert rig.transport.receive_each(fds[1:]) == [4, 1]
+
+
+def test_one_datagram_of_each_socket_is_taken(kind):
+    rig = Rig(kind)
+    with udp() as server:
+        target = server.getsockname()
+        socks = [connected(rig, target) for _ in range(4)]
+        for sock, payload in ((socks[0], b"one"), (socks[0], b"two"), (socks[3], b"")):
+            server.sendto(payload, sock.getsockname())
+    socks[1].send(b"refused")
+    assert rig.transport.receive_singles(socks) == [3, 0]
+    assert rig.transport.errors == {1: errno.ECONNREFUSED, 2: 0}
+    assert bytes(rig.arena.payload(0, 3)) == b"one"
+    assert rig.transport.sizes(0, 2) == [3, 0]
+    assert rig.transport.receive_singles(socks) == [3]
+    assert rig.transport.errors == {1: 0, 2: 0, 3: 0}
+
+
+# --- sending ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("trains", [True, False])
+@pytest.mark.parametrize("to_target", [True, False], ids=["to a target", "connected"])
+def test_a_run_leaves_as_it_is(kind, trains, to_target):
+    rig = Rig(kind)
+    payloads = [b"a" * 100, b"b" * 100, b"c" * 40, b"", b"d" * 100, b"e" * 9_000, b"f" * 9_000]
+    with udp() as server:
+        sock = connected(rig, server.getsockname()) if not to_target else udp()
+        fd = rig.adopt(sock)
+        rig.load([b"before", *payloads])
+        target = rig.address(server.getsockname()) if to_target else -1
+        sizes = rig.transport.sizes(1, len(payloads))
+        assert rig.transport.send(fd, 1, sizes, target, trains=trains) == len(payloads)
+        assert receive(server, len(payloads)) == payloads
+        assert waiting(server) == []
+
+
+def test_arranged_slots_leave_in_their_new_order(kind):
+    rig = Rig(kind)
+    with udp() as server:
+        sock = connected(rig, server.getsockname())
+        rig.load(LETTERS[:6])
+        order = [3, 0, 5, 1]
+        rig.transport.arrange(order, [10] * 4)
+        assert rig.transport.send(sock.fileno(), SLOTS, [10, 10], -1, trains=False) == 2
+        assert rig.transport.send(sock.fileno(), SLOTS + 2, [10, 10], -1, trains=True) == 2
+        assert rig.transport.send_one(sock, SLOTS + 1, 10)
+        assert rig.transport.send_part(sock.fileno(), Part(SLOTS + 2, 4, 3), -1, b"")
+        assert receive(server, 6) == [*(LETTERS[slot] for slot in order), LETTERS[0], LETTERS[5][4:7]]
+
+
+@pytest.mark.parametrize("trains", [True, False])
+def test_a_run_stops_at_the_first_that_does_not_leave(kind, trains):
+    rig = Rig(kind)
+    with udp("::1") as server:
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        sock.setsockopt(socket.IPPROTO_IPV6, 23, 2)  # IPV6_MTU_DISCOVER: never in fragments, and 65,507 needs them
+        sock.connect(server.getsockname())
+        fd = rig.adopt(sock)
+        rig.load([b"a", b"b" * LARGEST4, b"c"])
+        sizes = rig.transport.sizes(0, 3)
+        assert rig.transport.send(fd, 0, sizes, -1, trains=trains) == 1
+        assert rig.transport.send(fd, 1, sizes[1:], -1, trains=trains) == 0
+        assert rig.transport.error == errno.EMSGSIZE
+        assert rig.transport.send(fd, 2, sizes[2:], -1, trains=trains) == 1
+        assert receive(server, 2) == [b"a", b"c"]
+
+
+def test_a_socket_that_takes_no_more_keeps_what_it_took(kind):
+    rig = Rig(kind)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs:
+        fd = rig.adopt(ours)
+        # A UDP socket's datagrams leave its buffer at once on loopback; a unix socket's stay until they are read.
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        payloads = [bytes([number]) for number in range(SLOTS)]
+        rig.load(payloads)
+        sizes = [1] * SLOTS
+        sent = rig.transport.send(fd, 0, sizes, -1, trains=False)
+        assert 0 < sent < SLOTS
+        assert not rig.transport.send_one(ours, sent, 1)
+        assert rig.transport.error == errno.EAGAIN
+        assert not rig.transport.send_part(fd, Part(sent, 0, 1), -1, b"")
+        assert rig.transport.error == errno.EAGAIN
+        assert rig.transport.send_each([ours], sizes, sent) == [(sent, errno.EAGAIN)]
+        assert [theirs.recv(10) for _ in range(sent)] == payloads[:sent]
+        assert rig.transport.send(fd, sent, [1], -1, trains=False) == 1
+        assert theirs.recv(10) == payloads[sent]
+
+
+def test_a_refused_peer_is_told_of_once_and_the_next_datagram_leaves(kind):
+    rig = Rig(kind)
+    target = refusing()
+    sock = connected(rig, target)
+    rig.load([b"lost", b"next", b"more"])
+    assert rig.transport.send_one(sock, 0, 4)
+    with udp(port=target[1]) as server:
+        assert not rig.transport.send_one(sock, 1, 4)
+        assert rig.transport.error == errno.ECONNREFUSED
+        assert rig.transport.send_one(sock, 1, 4)
+        assert receive(server, 1) == [b"next"]
+
+
+def test_each_slot_leaves_on_its_own_socket_and_failures_are_told_by_slot(kind):
+    rig = Rig(kind)
+    target = refusing()
+    with udp() as server:
+        socks = [connected(rig, server.getsockname()), connected(rig, target), connected(rig, server.getsockname())]
+        socks[1].send(b"refused")
+        rig.load(LETTERS[:5])
+        sizes = rig.transport.sizes(0, 5)
+        assert rig.transport.send_each(socks, sizes, 2) == [(3, errno.ECONNREFUSED)]
+        assert receive(server, 2) == [LETTERS[2], LETTERS[4]]
+
+
+def test_slots_are_answers_to_a_client_each(kind):
+    rig = Rig(kind)
+    with udp() as listener, udp() as one, udp() as other:
+        fd = rig.adopt(listener)
+        rig.load([*LETTERS[:4], b""])
+        at = [rig.address(client.getsockname()) for client in (one, other)]
+        assert rig.transport.reply(fd, 1, [at[0], at[1], at[0], at[1]]) == 4
+        assert receive(one, 2) == [LETTERS[1], LETTERS[3]]
+        assert receive(other, 2) == [LETTERS[2], b""]
+
+
+def test_answers_stop_at_the_first_that_does_not_leave(kind):
+    rig = Rig(kind)
+    with udp() as listener, udp() as client:
+        fd = rig.adopt(listener)
+        rig.load(LETTERS[:3])
+        good, bad = rig.address(client.getsockname()), rig.address(FORBIDDEN)
+        assert rig.transport.reply(fd, 0, [good, bad, good]) == 1
+        assert rig.transport.reply(fd, 1, [bad, good]) == 0
+        assert rig.transport.error == errno.EACCES
+        assert rig.transport.reply(fd, 2, [good]) == 1
+        assert receive(client, 2) == [LETTERS[0], LETTERS[2]]
+
+
+def test_messages_lined_up_leave_with_their_trains_and_their_source_addresses(kind):
+    rig = Rig(kind)
+    source = ancillary.reply_from(PacketInfo(1, bytes([127, 0, 0, 5]), bytes(4)))
+    with udp("0.0.0.0") as listener, udp() as one, udp() as other:
+        fd = rig.adopt(listener)
+        rig.load([b"a" * 100, b"b" * 100, b"c" * 10, b"d" * 100, b"efg"])
+        at = [rig.address(client.getsockname()) for client in (one, other)]
+        assert rig.transport.queue(0, 3, 100, at[0], source) == 1
+        assert rig.transport.queue(3, 1, 0, at[1], b"") == 2
+        assert rig.transport.queue(4, 1, 1, at[1], source) == 3
+        assert rig.transport.flush(fd, 0) == 3
+        found = [one.recvfrom(200) for _ in range(3)] + [other.recvfrom(200) for _ in range(4)]
+    assert [payload for payload, _ in found] == [b"a" * 100, b"b" * 100, b"c" * 10, b"d" * 100, b"e", b"f", b"g"]
+    ours, default = ("127.0.0.5", found[0][1][1]), ("127.0.0.1", found[0][1][1])
+    assert [peer for _, peer in found] == [ours, ours, ours, default, ours, ours, ours]
+
+
+def test_the_line_goes_on_behind_a_message_that_does_not_leave(kind):
+    rig = Rig(kind)
+    with udp() as listener, udp() as client:
+        fd = rig.adopt(listener)
+        rig.load(LETTERS[:5])
+        good, bad = rig.address(client.getsockname()), rig.address(FORBIDDEN)
+        for slot, to in enumerate((good, bad, bad, good)):
+            rig.transport.queue(slot, 1, 0, to, b"")
+        assert rig.transport.flush(fd, 0) == 1
+        assert rig.transport.flush(fd, 1) == 0
+        assert rig.transport.error == errno.EACCES
+        assert rig.transport.flush(fd, 3) == 1
+        assert rig.transport.queue(4, 1, 0, good, b"") == 1, "what left is no longer in the line"
+        assert rig.transport.flush(fd, 0) == 1
+        assert receive(client, 3) == [LETTERS[0], LETTERS[3], LETTERS[4]]
+
+
+def test_a_forgotten_line_does_not_leave(kind):
+    rig = Rig(kind)
+    with udp() as listener, udp() as client:
+        fd = rig.adopt(listener)
+        rig.load(LETTERS[:2])
+        to = rig.address(client.getsockname())
+        rig.transport.queue(0, 1, 0, to, b"")
+        rig.transport.forget()
+        assert rig.transport.queue(1, 1, 0, to, b"") == 1
+        rig.transport.flush(fd, 0)
+        assert receive(client, 1) == [LETTERS[1]]
+        assert waiting(client) == []
+
+
+def test_a_train_is_followed_by_messages_without_control_data(kind):
+    rig = Rig(kind)
+    with udp() as listener, udp() as client:
+        fd = rig.adopt(listener)
+        rig.load([b"a" * 10, b"b" * 10, b"c" * 10])
+        to = rig.address(client.getsockname())
+        for size, count in ((10, 3), (0, 1)):
+            rig.transport.queue(0, count, size, to, b"")
+            assert rig.transport.flush(fd, 0) == 1
+        assert receive(client, 4) == [b"a" * 10, b"b" * 10, b"c" * 10, b"a" * 10]
+
+
+@pytest.mark.parametrize("control", [b"", ancillary.reply_from(PacketInfo(1, bytes([127, 0, 0, 6]), bytes(4)))])
+def test_a_part_of_a_slot_leaves_alone(kind, control):
+    rig = Rig(kind)
+    with udp("0.0.0.0") as listener, udp() as client:
+        fd = rig.adopt(listener)
+        rig.load([b"before", b"0123456789", b""])
+        to = rig.address(client.getsockname())
+        for part in (Part(1, 0, 10), Part(1, 4, 3), Part(1, 9, 1), Part(1, 10, 0), Part(2, 0, 0)):
+            assert rig.transport.send_part(fd, part, to, control)
+        assert not rig.transport.send_part(fd, Part(0, 0, 1), rig.address(FORBIDDEN), b"")
+        assert rig.transport.error == errno.EACCES
+        found = [client.recvfrom(100) for _ in range(5)]
+    assert [payload for payload, _ in found] == [b"0123456789", b"456", b"9", b"", b""]
+    assert {peer[0] for _, peer in found} == {"127.0.0.6" if control else "127.0.0.1"}
+
+
+@requires_namespaces
+def test_a_train_of_datagrams_longer_than_the_path_carries_is_refused_whole_and_leaves_one_by_one(kind):
+    rig = Rig(kind)
+    payloads = [b"a" * 1380, b"b" * 1380]
+    with network_of_its_own("link set lo mtu 1400") as place, udp(place=place) as server, udp(place=place) as sock:
+        sock.connect(server.getsockname())
+        fd = rig.adopt(sock)
+        rig.load(payloads)
+        assert rig.transport.send(fd, 0, [1380, 1380], -1, trains=True) == 0
+        assert rig.transport.error in (errno.EINVAL, errno.EMSGSIZE)
+        assert rig.transport.send(fd, 0, [1380, 1380], -1, trains=False) == 2
+        assert receive(server, 2) == payloads

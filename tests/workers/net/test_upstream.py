@@ -1,0 +1,205 @@
+"""Server-side sockets: opened, rested, used again."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.kit.requirement import requires_namespaces
+from tests.kit.traffic import address, network_of_its_own, udp, waiting
+from tests.workers.forked import in_child
+from tests.workers.net.rig import Rig, each_transport, raw_of
+from workers.net.mmsg import MmsgTransport
+from workers.net.plain import PlainTransport
+from workers.net.upstream import REST_NS, RESTING_SOCKETS, Upstreams, target_address
+from workers.wire import sockaddr
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+class Shore:
+    """Upstreams with their epoll, and a server to reach."""
+
+    def __init__(self, kind=MmsgTransport, host: str = "127.0.0.1", reuse: bool = True) -> None:
+        self.poll = select.epoll()
+        self.rig = Rig(kind)
+        self.version = 6 if ":" in host else 4
+        self.server = udp(host)
+        self.upstreams = Upstreams(self.poll, self.rig.transport, reuse=reuse)
+
+    def open(self) -> tuple[socket.SocketType, int]:
+        return self.upstreams.open(self.version, None, raw_of(self.server))
+
+    def rest(self, now_ns: int = 0) -> int:
+        """Open a socket and close it at an instant; return its descriptor."""
+        sock, fd = self.open()
+        self.upstreams.close(sock, fd, self.version, now_ns)
+        return fd
+
+
+@each_transport
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_socket_is_connected_known_and_watched(kind, host):
+    shore = Shore(kind, host)
+    sock, fd = shore.open()
+    assert sock.getpeername() == shore.server.getsockname()
+    assert not sock.getblocking()
+    assert not os.get_inheritable(fd)
+    shore.server.sendto(b"x", sock.getsockname())
+    assert shore.poll.poll(10) == [(fd, select.EPOLLIN)]
+    assert shore.rig.transport.receive_each([fd]) == [1]
+
+
+def test_an_unconnected_socket_hears_everybody():
+    shore = Shore()
+    sock, fd = shore.upstreams.open(4, None, None)
+    sock.sendto(b"x", shore.server.getsockname())
+    _, where = shore.server.recvfrom(10)
+    with udp() as other:
+        other.sendto(b"y", ("127.0.0.1", where[1]))
+    assert shore.poll.poll(10) == [(fd, select.EPOLLIN)]
+
+
+def test_a_forced_source_is_where_datagrams_leave_from():
+    shore = Shore()
+    sock, _ = shore.upstreams.open(4, ("127.0.0.7", 0), raw_of(shore.server))
+    assert sock.getsockname()[0] == "127.0.0.7"
+
+
+def test_a_socket_is_used_again_only_when_it_has_rested_and_all_before_was_heard():
+    shore = Shore()
+    fd = shore.rest(1_000)
+    assert shore.open()[1] != fd, "nothing has been heard yet"
+    shore.upstreams.heard_all(1_000 + REST_NS - 1)
+    assert shore.open()[1] != fd, "it has not rested"
+    shore.upstreams.heard_all(1_000 + REST_NS)
+    sock, again = shore.open()
+    assert again == fd
+    sock.send(b"new")
+    assert shore.server.recvfrom(10) == (b"new", sock.getsockname())
+    assert shore.open()[1] != fd
+
+
+def test_a_socket_used_again_is_watched_still():
+    shore = Shore()
+    fd = shore.rest()
+    shore.upstreams.heard_all(REST_NS)
+    sock, _ = shore.open()
+    shore.server.sendto(b"x", sock.getsockname())
+    assert shore.poll.poll(10) == [(fd, select.EPOLLIN)]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_late_answer_reaches_no_resting_socket(host):
+    shore = Shore(host=host)
+    sock, fd = shore.open()
+    late = sock.getsockname()
+    shore.upstreams.close(sock, fd, shore.version, 0)
+    shore.server.sendto(b"late", late)
+    assert shore.poll.poll(0) == []
+    shore.upstreams.heard_all(REST_NS)
+    again, _ = shore.open()
+    assert waiting(again) == []
+
+
+def test_what_waited_when_a_session_ended_is_drained_before_its_socket_serves_again():
+    shore = Shore()
+    sock, fd = shore.open()
+    shore.server.sendto(b"answer", sock.getsockname())
+    shore.upstreams.close(sock, fd, 4, 0)
+    assert shore.poll.poll(10) == [(fd, select.EPOLLIN)]
+    shore.upstreams.drain(fd)
+    assert shore.poll.poll(0) == []
+    shore.upstreams.heard_all(REST_NS)
+    again, _ = shore.open()
+    assert again is sock
+    assert waiting(again) == []
+
+
+def test_no_more_than_so_many_rest():
+    shore = Shore()
+    opened = [shore.open() for _ in range(RESTING_SOCKETS + 2)]
+    for sock, fd in opened:
+        shore.upstreams.close(sock, fd, 4, 0)
+    assert [sock.fileno() for sock, _ in opened[-2:]] == [-1, -1]
+    assert all(sock.fileno() == fd for sock, fd in opened[:-2])
+
+
+def test_each_version_rests_by_itself():
+    shore, other = Shore(), udp("::1")
+    shore.rest()
+    shore.upstreams.heard_all(REST_NS)
+    sock, _ = shore.upstreams.open(6, None, raw_of(other))
+    assert sock.family == socket.AF_INET6
+
+
+def test_a_socket_with_a_source_of_its_own_is_not_a_rested_one():
+    shore = Shore()
+    fd = shore.rest()
+    shore.upstreams.heard_all(REST_NS)
+    assert shore.upstreams.open(4, ("127.0.0.7", 0), raw_of(shore.server))[1] != fd
+
+
+@each_transport
+def test_without_reuse_a_socket_is_closed_at_once(kind):
+    shore = Shore(kind, reuse=False)
+    sock, fd = shore.open()
+    shore.upstreams.close(sock, fd, 4, 0)
+    assert sock.fileno() == -1
+    sock, fd = shore.open()
+    shore.upstreams.close_for_good(sock)
+    assert sock.fileno() == -1
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "step", "code"),
+    [
+        (("192.0.2.250", 0), ("127.0.0.1", 9), "bind", errno.EADDRNOTAVAIL),
+        (None, ("255.255.255.255", 9), "connect", errno.EACCES),
+    ],
+)
+def test_what_cannot_be_had_says_at_which_step_and_leaves_nothing_open(source, target, step, code):
+    shore = Shore()
+    before = open_descriptors()
+    with pytest.raises(OSError, match=r"denied|assign") as failure:
+        shore.upstreams.open(4, source, sockaddr.encode(address(target[0]), target[1]))
+    assert (failure.value.filename, failure.value.errno) == (step, code)
+    assert open_descriptors() == before
+
+
+@requires_namespaces
+def test_when_ports_have_run_out_connecting_fails_and_a_port_given_back_serves_again():
+    with network_of_its_own() as place:
+        shore = place.call(lambda: Shore(reuse=False))
+        place.call(lambda: Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("20000 20001"))
+        opened = [place.call(shore.open) for _ in range(2)]
+        with pytest.raises(BlockingIOError) as failure:
+            place.call(shore.open)
+        assert failure.value.filename == "connect"
+        sock, fd = opened[0]
+        shore.upstreams.close(sock, fd, 4, 0)
+        assert place.call(shore.open)
+
+
+def test_a_socket_that_cannot_be_watched_is_not_had():
+    def open_unwatched() -> str | None:
+        shore = Shore(PlainTransport)
+        os.close(shore.poll.fileno())
+        with pytest.raises(OSError, match=r"descriptor|argument") as failure:
+            shore.open()
+        return failure.value.filename
+
+    assert in_child(open_unwatched) == "socket"
+
+
+def test_an_address_is_read_once():
+    raw = sockaddr.encode(address("127.0.0.1"), 53)
+    assert target_address(raw) == ("127.0.0.1", 53)
+    assert target_address(raw) is target_address(raw)
