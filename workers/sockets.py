@@ -68,8 +68,9 @@ class SessionSockets:
         self._upstreams.heard_all(now_ns)
 
     def drain(self, fd: int) -> None:
-        """Empty a descriptor that no session has: a resting socket."""
-        self._upstreams.drain(fd)
+        """Empty a resting socket, unless a session has been given its descriptor since it was reported."""
+        if fd not in self.sessions:
+            self._upstreams.drain(fd)
 
 
 def _forced_sources(acl: AclSettings, settings: Settings) -> dict[int, PythonAddress]:

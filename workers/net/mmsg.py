@@ -50,6 +50,7 @@ _USUAL = frozenset((0, 32, 40))
 """Lengths of control data that is empty, or packet information of IPv4 or IPv6 alone."""
 _ONLY_PACKET4 = {32}
 _IDLE = {errno.EAGAIN, errno.EINTR}
+_DRAINED = _IDLE | {errno.EBADF}
 _UNSPECIFIED = ctypes.create_string_buffer(V4_BYTES)
 _NOTHING = ctypes.c_void_p(0)
 _SEGMENT = bytearray(ancillary.segment(0))
@@ -317,6 +318,5 @@ def disconnect(fd: int) -> bool:
 
 def drain(fd: int) -> None:
     """Throw away what still waits in a socket, and its pending errors."""
-    while True:
-        if _recv(fd, _NOTHING, 0, _MSG_DONTWAIT) < 0 and ctypes.get_errno() in _IDLE:
-            return
+    while _recv(fd, _NOTHING, 0, _MSG_DONTWAIT) >= 0 or ctypes.get_errno() not in _DRAINED:
+        pass

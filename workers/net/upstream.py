@@ -9,6 +9,7 @@ Source: udp(7), connect(2).
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 from collections import deque
@@ -21,6 +22,7 @@ from workers.net.transport import Transport
 RESTING_SOCKETS = 1024
 """Kept at most, of each IP version."""
 REST_NS = 20_000_000
+_NO_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE))
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _TYPE = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 
@@ -88,9 +90,19 @@ class Upstreams:
             fd = sock.fileno()
             self._poll.register(fd, select.EPOLLIN)
         except OSError as error:
+            if error.errno in _NO_DESCRIPTORS and self._give_one_up():
+                return self._make(version)
             raise OSError(error.errno, error.strerror, "socket") from error
         self._transport.adopt(sock)
         return sock, fd
+
+    def _give_one_up(self) -> bool:
+        """Close a resting socket, so that its descriptor can serve at once; False if none rests."""
+        for resting in self._resting.values():
+            if resting:
+                self._discard(resting.popleft()[0])
+                return True
+        return False
 
     def _discard(self, sock: socket.SocketType) -> None:
         self._transport.release(sock.fileno())

@@ -54,6 +54,10 @@ def test_what_is_no_udp_socket_is_not_disconnected():
         assert not disconnect(readable.fileno())
 
 
+def test_a_descriptor_that_is_gone_is_drained_already():
+    drain(-1)
+
+
 def test_draining_throws_away_datagrams_of_every_size_and_errors():
     with udp() as server:
         target = server.getsockname()

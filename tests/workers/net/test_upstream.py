@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import resource
 import select
 import socket
 from pathlib import Path
@@ -145,6 +147,23 @@ def test_a_socket_with_a_source_of_its_own_is_not_a_rested_one():
     fd = shore.rest()
     shore.upstreams.heard_all(REST_NS)
     assert shore.upstreams.open(4, ("127.0.0.7", 0), raw_of(shore.server))[1] != fd
+
+
+@pytest.mark.parametrize("resting", [4, 6])
+def test_where_descriptors_have_run_out_a_resting_socket_is_given_up(resting):
+    def open_with_none_left() -> list[object]:
+        shore, other = Shore(host={4: "127.0.0.1", 6: "::1"}[resting]), Shore()
+        fd = shore.rest()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (fd + 1, fd + 1))
+        with contextlib.suppress(OSError):
+            while True:
+                os.dup(fd)
+        _, given = shore.upstreams.open(4, None, raw_of(other.server))
+        with pytest.raises(OSError, match="Too many open files") as failure:
+            shore.upstreams.open(4, None, raw_of(other.server))
+        return [given == fd, failure.value.filename]
+
+    assert in_child(open_with_none_left) == "[True, 'socket']"
 
 
 @each_transport
