@@ -1,0 +1,108 @@
+"""One worker's parts without its loop: real sockets, but the test says when a turn comes and what the time is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+from collections.abc import Iterator, Sequence
+
+from tests.kit.traffic import WAIT_S, Peer, close_all, listen
+from workers.contract.channel import LocalChannel
+from workers.contract.context import WorkerContext
+from workers.contract.messages import FromChild, LogBatch, LogRecord
+from workers.contract.settings import AclSettings, Settings
+from workers.contract.slots import CloseReason, DropReason, Region
+from workers.loop import MAX_EVENTS, assemble
+from workers.session.session import Session
+
+
+class Datapath:
+    """Everything between a worker's listeners, which stay the caller's, and its servers.
+
+    parts: the worker's own. to: the listeners' addresses. records: what was logged so far.
+    """
+
+    def __init__(self, settings: Settings, listeners: Sequence[socket.socket], level: int = 9) -> None:
+        self.to: list[Peer] = [sock.getsockname()[:2] for sock in listeners]
+        self.records: list[LogRecord] = []
+        self._poll = select.epoll()
+        self._permits = os.eventfd(settings.max_sessions, os.EFD_SEMAPHORE | os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.region = Region.create("test", settings.max_sessions)
+        channel = LocalChannel(self._deliver)
+        context = WorkerContext(0, settings, tuple(listeners), channel, self.region, self._permits, -1, level)
+        self.parts = assemble(context, self._poll, 0)
+
+    def _deliver(self, message: FromChild) -> None:
+        if isinstance(message, LogBatch):
+            self.records += message.records
+
+    def turn(self, now_ns: int = 0, within_s: float = WAIT_S) -> int:
+        """Wait until something can be read, and handle all that can be; return how many sockets that were."""
+        events = self._poll.poll(within_s, MAX_EVENTS)
+        parts = self.parts
+        ready = [parts.sockets.sessions[fd] for fd, _ in events if fd in parts.sockets.sessions]
+        others = [fd for fd, _ in events if fd not in parts.sockets.sessions]
+        if ready:
+            parts.inbound.handle(ready, now_ns)
+        for fd in others:
+            if fd in parts.listeners:
+                parts.outbound.handle(parts.listeners[fd], now_ns)
+            else:
+                parts.sockets.drain(fd)
+        parts.permits.settle()
+        parts.sockets.heard_all(now_ns)
+        parts.journal.flush()
+        return len(events)
+
+    def settle(self, now_ns: int = 0) -> None:
+        """Take turns until nothing can be read any more."""
+        while self.turn(now_ns, 0):
+            pass
+
+    @property
+    def sessions(self) -> list[Session]:
+        """The sessions that are open, all listeners'."""
+        return [session for table in self.parts.engine.tables for session in table.values()]
+
+    @property
+    def drops_out(self) -> dict[DropReason, int]:
+        """The reasons for which clients' datagrams were dropped, with their counts."""
+        return {DropReason(number): count for number, count in enumerate(self.parts.stats.drops_out) if count}
+
+    @property
+    def drops_in(self) -> dict[DropReason, int]:
+        """The reasons for which servers' datagrams were dropped, with their counts."""
+        return {DropReason(number): count for number, count in enumerate(self.parts.stats.drops_in) if count}
+
+    @property
+    def closes(self) -> dict[CloseReason, int]:
+        """The reasons for which sessions ended, with their counts."""
+        return {CloseReason(number): count for number, count in enumerate(self.parts.stats.closes) if count}
+
+    def logged(self, event: str) -> list[LogRecord]:
+        """Return what was logged under one name."""
+        return [record for record in self.records if record.event == event]
+
+    def close(self) -> None:
+        """End every session, close what was made here. Raises AssertionError if a datagram is not accounted for."""
+        self.parts.engine.end_all(CloseReason.SHUTDOWN, 0)
+        self.parts.sockets.close_ended(0)
+        self._poll.close()
+        os.close(self._permits)
+        if not self.parts.stats.balanced:
+            raise AssertionError(f"received is not forwarded + dropped: {self.parts.stats.published()}")
+
+
+@contextlib.contextmanager
+def datapath(
+    *rules: AclSettings, hosts: Sequence[str] = ("127.0.0.1",), level: int = 9, **others: object
+) -> Iterator[Datapath]:
+    """Assemble a datapath with these rules and a listener on each host; held to account when the block ends."""
+    settings, sockets = listen(rules, hosts, **others)
+    try:
+        with contextlib.closing(Datapath(settings, sockets, level)) as path:
+            yield path
+    finally:
+        close_all(sockets)

@@ -1,0 +1,37 @@
+"""The datapath without its loop."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.kit.datapath import datapath
+from tests.kit.traffic import forward_to, udp
+from workers.contract.settings import Limits
+from workers.contract.slots import CloseReason, DropReason
+
+
+def test_a_turn_forwards_and_what_happened_can_be_read():
+    limits = Limits(max_dgrams_out=2, max_dgrams_in=0)
+    with udp() as server, udp() as client, datapath(forward_to(server.getsockname(), limits=limits)) as path:
+        client.sendto(b"x", path.to[0])
+        assert path.turn() == 1
+        _, upstream = server.recvfrom(10)
+        (session,) = path.sessions
+        assert session.sock.getsockname() == upstream
+        server.sendto(b"y", upstream)
+        path.settle(5)
+        assert path.sessions == []
+        assert path.drops_in == {DropReason.LIMIT: 1}
+        assert path.drops_out == {}
+        assert path.closes == {CloseReason.DGRAMS_IN: 1}
+        assert [record.fields[2:] for record in path.logged("payload")] == [(1, b"x"), (1, b"y")]
+
+
+def test_a_turn_without_anything_to_read_ends_in_time():
+    with datapath(forward_to(("127.0.0.1", 9))) as path:
+        assert path.turn(within_s=0) == 0
+
+
+def test_what_is_not_accounted_for_fails_its_test():
+    with pytest.raises(AssertionError, match="received is not forwarded"), datapath() as path:
+        path.parts.stats.received_out += 1

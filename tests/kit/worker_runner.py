@@ -1,0 +1,192 @@
+"""A real worker in a process of its own, as the parent starts one: real loop, real clock, real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from tests.kit.place import Namespace, Place, enter_namespace
+from tests.kit.traffic import WAIT_S, Peer, close_all, listen
+from workers.boot import BootPlan, run_child
+from workers.contract.channel import ChannelClosedError, ChildEnd, open_channel
+from workers.contract.context import Confinement, WorkerContext
+from workers.contract.exitcodes import ExitCode
+from workers.contract.messages import FromChild, LogBatch, LogRecord, Ready
+from workers.contract.settings import AclSettings, Settings
+from workers.contract.slots import CloseReason, Counter, DropReason, Region
+from workers.loop import run
+
+CONFINEMENT = Confinement(65534, 65534) if os.geteuid() == 0 else Confinement()
+
+
+class RunningWorker:
+    """A worker that serves; stop it and all its datagrams are accounted for, or stop says which are not.
+
+    descriptors: how many sockets it may have open for its sessions. The listeners stay the caller's.
+    pid: its process. to: the addresses of its listeners. records: what it has logged, as far as read.
+    permits_left: once it has stopped, how many sessions could be opened.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        listeners: Sequence[socket.socket],
+        place: Place | None = None,
+        level: int = 7,
+        descriptors: int | None = None,
+    ) -> None:
+        self.to: list[Peer] = [sock.getsockname()[:2] for sock in listeners]
+        self.permits_left = 0
+        self.records: list[LogRecord] = []
+        self._said: list[FromChild] = []
+        self._region = Region.create("test", settings.max_sessions)
+        self._permits = os.eventfd(settings.max_sessions, os.EFD_SEMAPHORE | os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._channel, theirs = open_channel()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        self.pid = os.fork()
+        if self.pid == 0:
+            if isinstance(place, Namespace):
+                enter_namespace(place.path)
+            self._serve(settings, listeners, theirs, level, descriptors)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+        self._process = os.pidfd_open(self.pid)
+        self._code: int | None = None
+        self._read(lambda: Ready() in self._said)
+
+    def _serve(
+        self,
+        settings: Settings,
+        listeners: Sequence[socket.socket],
+        channel: ChildEnd,
+        level: int,
+        descriptors: int | None,
+    ) -> None:
+        def serve(wakeup: int) -> ExitCode:
+            if descriptors is not None:
+                leave_descriptors(descriptors + 1)  # the worker's epoll takes one
+            return run(
+                WorkerContext(0, settings, tuple(listeners), channel, self._region, self._permits, wakeup, level)
+            )
+
+        own = {self._region.fd, self._permits, channel.fileno(), *(sock.fileno() for sock in listeners)}
+        run_child(BootPlan("worker 0", settings.name, channel, frozenset(own), CONFINEMENT), serve)
+
+    # --- what it says ------------------------------------------------------------------------------------------------
+
+    def wait_for(self, event: str, count: int = 1, within_s: float = WAIT_S) -> list[LogRecord]:
+        """Wait until it has logged an event so many times in all; return those records."""
+        self._read(lambda: len(self.logged(event)) >= count, within_s)
+        return self.logged(event)
+
+    def logged(self, event: str) -> list[LogRecord]:
+        """Return what of one name has been read already."""
+        return [record for record in self.records if record.event == event]
+
+    def _read(self, enough: Callable[[], bool], within_s: float = WAIT_S) -> None:
+        deadline = time.monotonic() + within_s
+        while not enough():
+            self._drain()
+            if not enough() and not select.select([self._channel], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise TimeoutError(f"not said by the worker; it said {self.records[-5:]}")
+
+    def _drain(self) -> None:
+        while (message := self._channel.receive()) is not None:
+            self._said.append(message)
+            if isinstance(message, LogBatch):
+                self.records += message.records
+
+    # --- what it counts ----------------------------------------------------------------------------------------------
+
+    def count(self, counter: int) -> int:
+        """Return one of its counters, as published: exact once it has stopped."""
+        return self._region.words[counter]
+
+    @property
+    def drops_out(self) -> dict[DropReason, int]:
+        """The reasons for which clients' datagrams were dropped, with their counts."""
+        return {reason: count for reason in DropReason if (count := self.count(Counter.DROPS_OUT + reason))}
+
+    @property
+    def drops_in(self) -> dict[DropReason, int]:
+        """The reasons for which servers' datagrams were dropped, with their counts."""
+        return {reason: count for reason in DropReason if (count := self.count(Counter.DROPS_IN + reason))}
+
+    @property
+    def closes(self) -> dict[CloseReason, int]:
+        """The reasons for which sessions ended, with their counts."""
+        return {reason: count for reason in CloseReason if (count := self.count(Counter.CLOSES + reason))}
+
+    # --- its end -----------------------------------------------------------------------------------------------------
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, number)
+
+    def stop(self) -> None:
+        """End it, and hold it to account: it ended as told, and received = forwarded + dropped in each direction."""
+        if self._code is not None:
+            return
+        self.signal(signal.SIGTERM)
+        if not select.select([self._process], [], [], WAIT_S)[0]:
+            self.signal(signal.SIGKILL)
+        self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        with contextlib.suppress(ChannelClosedError):
+            self._drain()
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.permits_left += os.eventfd_read(self._permits)
+        for descriptor in (self._process, self._permits):
+            os.close(descriptor)
+        self._channel.close()
+        if self._code != ExitCode.STOPPED:
+            raise AssertionError(f"the worker ended with {self._code}: {self.logged('traceback')}")
+        received = self.count(Counter.RECEIVED_OUT), self.count(Counter.RECEIVED_IN)
+        settled = (
+            self.count(Counter.FORWARDED_OUT) + sum(self.drops_out.values()),
+            self.count(Counter.FORWARDED_IN) + sum(self.drops_in.values()),
+        )
+        if received != settled:
+            raise AssertionError(f"received {received}, forwarded and dropped {settled} (out, in)")
+
+    def __enter__(self) -> RunningWorker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def leave_descriptors(count: int) -> None:
+    """Let this process open only so many descriptors more."""
+    listed = list(Path("/proc/self/fd").iterdir())
+    used = {int(entry.name) for entry in listed if entry.exists()}  # the listing's own is gone by now
+    free = [number for number in range(max(used) + count + 2) if number not in used]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[count], resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+
+@contextlib.contextmanager
+def serving(
+    *rules: AclSettings,
+    hosts: Sequence[str] = ("127.0.0.1",),
+    place: Place | None = None,
+    level: int = 7,
+    descriptors: int | None = None,
+    **others: object,
+) -> Iterator[RunningWorker]:
+    """Run a worker with these rules and a listener on each host; held to account when the block ends."""
+    settings, sockets = listen(rules, hosts, place=place, **others)
+    try:
+        with RunningWorker(settings, sockets, place, level, descriptors) as worker:
+            yield worker
+    finally:
+        close_all(sockets)
