@@ -151,11 +151,14 @@ class Inbound:
             return
         fd, sent, total = self._fds[self._line], 0, len(pending)
         while True:
-            sent += transport.flush(fd, sent)
+            left = transport.flush(fd, sent)
+            sent += left
             if sent >= total:
                 break
+            if left:
+                continue  # Only a call that sent nothing says why.
             message = pending[sent]
-            if len(message.sizes) > 1:
+            if len(message.sizes) > 1 and transport.error in refusals.NO_TRAINS:
                 message.session.trains = False
             self._send_parts(message.session, message.parts())
             sent += 1

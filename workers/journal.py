@@ -25,7 +25,11 @@ Field: TypeAlias = str | int | bytes | None
 
 
 class Journal:
-    """One worker's end of the log. written, shed: records since it began."""
+    """One worker's end of the log. written, shed: records since it began.
+
+    taking: whether there is budget left. A caller with an event of every level need not ask takes where there is none,
+    if it counts the event in skipped.
+    """
 
     def __init__(self, channel: ChannelLike, level: int, now_ns: int) -> None:
         self._channel = channel
@@ -35,6 +39,8 @@ class Journal:
         self._records: list[LogRecord] = []
         self._since_ns = NEVER
         self._unreported = 0
+        self.taking = True
+        self.skipped = 0
         self.written = 0
         self.shed = 0
         self.level = 0
@@ -52,6 +58,7 @@ class Journal:
         if self._budget > 0:
             self._budget -= 1
             return True
+        self.taking = False
         self.shed += 1
         self._unreported += 1
         return False
@@ -77,6 +84,8 @@ class Journal:
         if now_ns - self._refilled_ns >= SECOND_NS:
             self._budget = min(BURST_RECORDS, self._budget + RECORDS_A_SECOND)
             self._refilled_ns = now_ns
+            self.taking = True
+        self._count_skipped()
         if not self._records and not self._unreported:
             return NEVER
         if self._since_ns == NEVER:
@@ -86,8 +95,14 @@ class Journal:
         self.flush()
         return NEVER
 
+    def _count_skipped(self) -> None:
+        self.shed += self.skipped
+        self._unreported += self.skipped
+        self.skipped = 0
+
     def flush(self) -> None:
         """Send everything now; what the channel does not take is shed."""
+        self._count_skipped()
         while self._records or self._unreported:
             records = self._records[:BATCH_RECORDS]
             del self._records[:BATCH_RECORDS]

@@ -64,6 +64,14 @@ class Outbound:
         """Forward datagram by datagram: the usual case of many clients."""
         engine, transport = self._engine, self._transport
         arrivals, slot = zip(keys, sizes, strict=True), 0
+        find = engine.tables[listener.index].get
+        if None in map(find, keys):
+            for slot, key in enumerate(keys):
+                if find(key) is None:
+                    self._forward_first(listener, key, slot, sizes[slot], now_ns)
+                else:
+                    self._forward(listener, key, slot, [sizes[slot]], now_ns, slot)
+            return
         while True:
             sessions, stopped = engine.pass_known_out(listener.index, arrivals, now_ns)
             if sessions:
@@ -77,6 +85,19 @@ class Outbound:
                 return
             self._forward(listener, stopped, slot, [sizes[slot]], now_ns, slot)
             slot += 1
+
+    def _forward_first(self, listener: Listener, key: FlowKey, slot: int, size: int, now_ns: int) -> None:
+        """Open an unknown client's session, and forward the datagram that wants it."""
+        session = self._open(listener, key, slot, [size], now_ns)
+        if session is None:
+            return
+        if self._engine.first_out(session, size, now_ns) and not (
+            session.connected and self._transport.send_one(session.sock, slot, size)
+        ):
+            self._send_parts(session, [Part(slot, 0, size)])
+        if session.closing is not None:
+            self._engine.conclude(session, now_ns)
+            self._sockets.close_ended(now_ns)
 
     def _forward_runs(self, listener: Listener, keys: Sequence[FlowKey], sizes: list[int], now_ns: int) -> None:
         """Forward flow by flow, each flow's datagrams in the order they came."""
@@ -166,9 +187,8 @@ class Outbound:
         """Send a whole run the quick way, and what that leaves one by one."""
         transport, count = self._transport, len(sizes)
         if count == 1 and session.connected:
-            if transport.send_one(session.sock, first, sizes[0]):
-                return
-            self._send_parts(session, [Part(first, 0, sizes[0])])
+            if not transport.send_one(session.sock, first, sizes[0]):
+                self._send_rest(session, [Part(first, 0, sizes[0])])
             return
         target = self._target(session)
         if not one_slot:
@@ -178,15 +198,23 @@ class Outbound:
             sent = count * transport.flush(session.fd, 0)
             transport.forget()
         else:
-            sent = 0
+            self._send_parts(session, cut(first, sizes, one_slot=True))
+            return
         if sent < count:
-            self._send_parts(session, cut(first, sizes, one_slot=one_slot)[sent:])
+            self._send_rest(session, cut(first, sizes, one_slot=one_slot)[sent:])
+
+    def _send_rest(self, session: Session, parts: list[Part]) -> None:
+        """Send one by one what the quick way has just left, after a look at why."""
+        code = self._transport.error
+        if code in refusals.REFUSED:
+            refusals.note_error(self._journal, session, code)
+        elif len(parts) > 1 and code in refusals.NO_TRAINS:
+            session.trains = False
+        self._send_parts(session, parts)
 
     def _send_parts(self, session: Session, parts: list[Part]) -> None:
         """Send datagrams to the server one by one; tell the engine what does not leave."""
         transport, target = self._transport, self._target(session)
-        if len(parts) > 1 and transport.error in refusals.NO_TRAINS:
-            session.trains = False
         for part in parts:
             if transport.send_part(session.fd, part, target, b""):
                 continue

@@ -217,7 +217,7 @@ class MmsgTransport(_Receiver):
         if target < 0 and (count == 1 or not trains):
             sent: int = _sendmmsg(fd, self._single_at[first], count, 0)
             if sent < count:
-                self.error = ctypes.get_errno()
+                self.error = ctypes.get_errno() if sent < 0 else 0
             return max(sent, 0)
         pieces = runs(sizes) if trains else [(index, 1) for index in range(count)]
         for start, length in pieces:

@@ -41,7 +41,10 @@ class Engine(SessionTable):
         calls `begin`, or `fail`.
         """
         grant = self.admission.decide(listener, source, destination)
-        self._records.searched(source, destination, grant)
+        if self._journal.taking:
+            self._records.searched(source, destination, grant)
+        else:
+            self._journal.skipped += 1
         if grant.terms is None or grant.refusal is not None:
             self._drop_out(DropReason.REJECTED if grant.refusal is None else grant.refusal, sizes)
             self._records.refused(source, destination, grant, sum(sizes), now_ns)
@@ -66,6 +69,19 @@ class Engine(SessionTable):
         self._records.failed(session, step, reason)
         self._records.ended(session, CloseReason.FAILURE, session.opened_ns)
         self._release(session)
+
+    def first_out(self, session: Session, size: int, now_ns: int) -> bool:
+        """Tell whether the datagram that opened a session passes: it does, unless it exceeds the byte limit at once."""
+        bytes_left = session.bytes_out_left - size
+        if bytes_left < 0:
+            return self.pass_out(session, [size], now_ns) == 1
+        session.bytes_out_left = bytes_left
+        session.dgrams_out_left -= 1
+        stats = self.stats
+        stats.received_out += 1
+        stats.forwarded_out += 1
+        stats.bytes_out += size
+        return True
 
     # --- traffic -----------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,13 @@ _ABORTED = {
 
 
 class Journal(Protocol):
-    """Where events go (workers.journal)."""
+    """Where events go (workers.journal).
+
+    taking: whether records of sessions are written at present; where they are not, they are counted in skipped.
+    """
+
+    taking: bool
+    skipped: int
 
     def takes(self, event: str) -> bool:
         """Tell whether an event is written now: put must follow; otherwise it is not wanted, or shed and counted."""
@@ -41,25 +47,25 @@ class Records:
     """One worker's session records. journal: where they go."""
 
     def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+        self.journal = journal
         self._table_full_ns = -SECOND_NS
         self._rejected: set[bytes] = set()
         self._rejected_ns = -SECOND_NS
 
     def searched(self, source: bytes, destination: bytes, grant: Grant) -> None:
         """An ACL search: which rule decided, and how."""
-        if self._journal.takes("acl"):
+        if self.journal.takes("acl"):
             rule = grant.rule
             verdict = "REJECTED" if rule is None or not rule.accept else "ACCEPTED"
-            self._journal.put("acl", 0, source, destination, 0, None, None if rule is None else rule.name, verdict)
+            self.journal.put("acl", 0, source, destination, 0, None, None if rule is None else rule.name, verdict)
 
     def refused(self, source: bytes, destination: bytes, grant: Grant, size: int, now_ns: int) -> None:
         """A client that may not have a session; size: payload bytes it sent. In the stats log at most once a second."""
         name = None if grant.rule is None else grant.rule.name
         if grant.refusal is DropReason.NO_PLUG_TO:
-            self._journal.note("no-plug-to", 0, source, name)
+            self.journal.note("no-plug-to", 0, source, name)
         elif grant.refusal is DropReason.NO_TARGET:
-            self._journal.note("session-failed", 0, source, destination, "target", "its name has no address")
+            self.journal.note("session-failed", 0, source, destination, "target", "its name has no address")
         if now_ns - self._rejected_ns >= SECOND_NS:
             self._rejected.clear()
             self._rejected_ns = now_ns
@@ -67,35 +73,35 @@ class Records:
             self._rejected.add(source)
             denied = grant.refusal is DropReason.REJECTED
             status, result = ("REJECTED", "OK") if denied else ("ACCEPTED", "FAILED")
-            self._journal.note("rejected", 0, source, destination, None, status, result, name, 0, size, 0, 0, 0)
+            self.journal.note("rejected", 0, source, destination, None, status, result, name, 0, size, 0, 0, 0)
 
     def table_full(self, source: bytes, sessions: int, now_ns: int) -> None:
         """A client that found no free session; a warning a second at most. sessions: those of this worker."""
         if now_ns - self._table_full_ns >= SECOND_NS:
             self._table_full_ns = now_ns
-            self._journal.note("table-full", 0, sessions, source)
+            self.journal.note("table-full", 0, sessions, source)
 
     def started(self, session: Session) -> None:
         """A session that begins."""
-        if self._journal.takes("session-start"):
+        if self.journal.takes("session-start"):
             kind = session.terms.rule.kind.value
-            self._journal.put("session-start", session.track, session.client, session.target, 0, None, kind)
+            self.journal.put("session-start", session.track, session.client, session.target, 0, None, kind)
 
     def failed(self, session: Session, step: str, reason: str) -> None:
         """A session that could not have its socket."""
-        self._journal.note("session-failed", session.track, session.client, session.target, step, reason)
+        self.journal.note("session-failed", session.track, session.client, session.target, step, reason)
 
     def wrong_source(self, session: Session, source: bytes) -> None:
         """A datagram from somebody who is not the session's server."""
-        self._journal.note("wrong-source", session.track, source, session.target)
+        self.journal.note("wrong-source", session.track, source, session.target)
 
     def ended(self, session: Session, reason: CloseReason, now_ns: int) -> None:
         """A session that is over, with all its counts."""
-        if not self._journal.takes("session-end"):
+        if not self.journal.takes("session-end"):
             return
         failed = reason is CloseReason.FAILURE
         result = "FAILED" if failed else "ABORTED" if reason in _ABORTED else "OK"
-        self._journal.put(
+        self.journal.put(
             "session-end",
             session.track,
             session.client,

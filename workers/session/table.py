@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from workers.contract.slots import CloseReason
-from workers.deadlines import NEVER, Deadlines
+from workers.deadlines import NEVER, TICK_NS, Deadlines
 from workers.errors import EngineMisuse
 from workers.session.records import Records
 from workers.session.session import FlowKey, Session
@@ -40,7 +40,9 @@ class SessionTable:
         self.stats = stats
         self._permits = permits
         self._records = records
+        self._journal = records.journal
         self._deadlines: Deadlines[Session] = Deadlines()
+        self._fresh: list[Session] = []
         self._free_slots: list[int] = []
         self._top_slot = 0
 
@@ -52,10 +54,12 @@ class SessionTable:
     def begin(self, session: Session) -> None:
         """Put a session with its socket in the table; from now on it has deadlines."""
         self.tables[session.listener][session.key] = session
-        if session.check_ns < NEVER:
-            session.tick = self._deadlines.set(session, session.check_ns)
+        self._fresh.append(session)
         self.stats.sessions_opened += 1
-        self._records.started(session)
+        if self._journal.taking:
+            self._records.started(session)
+        else:
+            self._journal.skipped += 1
 
     def lapse(self, session: Session, now_ns: int) -> bool:
         """End a session whose time is up; otherwise find out when to ask again. Cheap to call after check_ns only."""
@@ -76,21 +80,35 @@ class SessionTable:
         if self.tables[session.listener].pop(session.key, None) is not session:
             raise EngineMisuse("a session ended twice")
         session.closing = reason
-        self._deadlines.cancel(session, session.tick)
+        if session.tick:
+            self._deadlines.cancel(session, session.tick)
         self.stats.closes[reason] += 1
-        self._records.ended(session, reason, now_ns)
-        self._release(session)
+        if self._journal.taking:
+            self._records.ended(session, reason, now_ns)
+        else:
+            self._journal.skipped += 1
+        self._permits.give()
+        self._free_slots.append(session.slot)
         self.ended.append(session)
 
     def expire(self, now_ns: int) -> None:
         """End every session whose time is up."""
+        self._place_fresh()
         for session in self._deadlines.due(now_ns):
             if not self.lapse(session, now_ns):
                 session.tick = self._deadlines.set(session, session.check_ns)
 
     def next_deadline_ns(self) -> int:
         """Return when `expire` should be called next."""
-        return self._deadlines.next_ns()
+        next_ns = self._deadlines.next_ns()
+        return min(next_ns, self._fresh[0].opened_ns + TICK_NS) if self._fresh else next_ns
+
+    def _place_fresh(self) -> None:
+        """Give new sessions their deadlines, unless they have ended already: many never need one."""
+        for session in self._fresh:
+            if session.check_ns < NEVER and self.tables[session.listener].get(session.key) is session:
+                session.tick = self._deadlines.set(session, session.check_ns)
+        self._fresh.clear()
 
     def end_all(self, reason: CloseReason, now_ns: int) -> None:
         """End every session."""
