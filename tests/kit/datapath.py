@@ -24,7 +24,7 @@ class Datapath:
     parts: the worker's own. to: the listeners' addresses. records: what was logged so far.
     """
 
-    def __init__(self, settings: Settings, listeners: Sequence[socket.socket], level: int = 9) -> None:
+    def __init__(self, settings: Settings, listeners: Sequence[socket.socket], level: int = 7) -> None:
         self.to: list[Peer] = [sock.getsockname()[:2] for sock in listeners]
         self.records: list[LogRecord] = []
         self._poll = select.epoll()
@@ -97,7 +97,7 @@ class Datapath:
 
 @contextlib.contextmanager
 def datapath(
-    *rules: AclSettings, hosts: Sequence[str] = ("127.0.0.1",), level: int = 9, **others: object
+    *rules: AclSettings, hosts: Sequence[str] = ("127.0.0.1",), level: int = 7, **others: object
 ) -> Iterator[Datapath]:
     """Assemble a datapath with these rules and a listener on each host; held to account when the block ends."""
     settings, sockets = listen(rules, hosts, **others)

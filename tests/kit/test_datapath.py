@@ -12,7 +12,7 @@ from workers.contract.slots import CloseReason, DropReason
 
 def test_a_turn_forwards_and_what_happened_can_be_read():
     limits = Limits(max_dgrams_out=2, max_dgrams_in=0)
-    with udp() as server, udp() as client, datapath(forward_to(server.getsockname(), limits=limits)) as path:
+    with udp() as server, udp() as client, datapath(forward_to(server.getsockname(), limits=limits), level=9) as path:
         client.sendto(b"x", path.to[0])
         assert path.turn() == 1
         _, upstream = server.recvfrom(10)

@@ -1,0 +1,138 @@
+"""What belongs to a session of this machine's: its socket, and its place in shared memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.kit.datapath import Datapath, datapath
+from tests.kit.requirement import requires_namespaces
+from tests.kit.traffic import address, both_paths, forward_to, network_of_its_own, udp, waiting
+from workers.contract.settings import AclSettings, Limits, SessionKind, SourceAddress
+from workers.contract.slots import DropReason
+from workers.net.upstream import REST_NS
+
+pytestmark = both_paths
+ONE_EACH = Limits(max_dgrams_out=1, max_dgrams_in=1)
+
+
+def from_address(rule: AclSettings, host: str) -> AclSettings:
+    """Return the rule with its server side bound to an address."""
+    fields = {name: getattr(rule, name) for name in AclSettings.__dataclass_fields__}
+    return AclSettings(**{**fields, "source_address": SourceAddress(addr4=address(host).value)})
+
+
+def question(path: Datapath, server, client, payload: bytes = b"question") -> tuple[str, int]:
+    """Take a client's datagram to the server; return where it came from."""
+    client.sendto(payload, path.to[0])
+    path.settle()
+    received, upstream = server.recvfrom(65_536)
+    assert received == payload
+    return upstream
+
+
+def test_a_session_is_found_by_its_socket_while_it_lasts(fast_path):
+    with (
+        udp() as server,
+        udp() as client,
+        datapath(forward_to(server.getsockname(), limits=ONE_EACH), fast_path=fast_path) as path,
+    ):
+        upstream = question(path, server, client)
+        (session,) = path.sessions
+        assert path.parts.sockets.sessions == {session.fd: session}
+        server.sendto(b"answer", upstream)
+        path.turn()
+        assert path.parts.sockets.sessions == {}
+        assert session.sock is None
+
+
+@pytest.mark.parametrize("forced_by", ["rule", "proxy", "rule over proxy"])
+def test_the_server_sees_the_source_address_that_is_configured(fast_path, forced_by):
+    with udp() as server, udp() as client:
+        rule = forward_to(server.getsockname(), limits=ONE_EACH)
+        if forced_by != "proxy":
+            rule = from_address(rule, "127.0.0.9")
+        host = "127.0.0.8" if forced_by == "rule over proxy" else "127.0.0.9"
+        everywhere = None if forced_by == "rule" else SourceAddress(addr4=address(host).value)
+        with datapath(rule, fast_path=fast_path, source_address=everywhere) as path:
+            upstream = question(path, server, client)
+            assert upstream[0] == "127.0.0.9"
+            (session,) = path.sessions
+            sock = session.sock
+            server.sendto(b"answer", upstream)
+            path.turn()
+            assert sock.fileno() == -1, "a bound socket serves nobody else"
+            assert client.recv(100) == b"answer"
+
+
+def test_a_source_address_that_is_not_ours_costs_the_datagram_and_is_named(fast_path):
+    with udp() as server, udp() as client:
+        rule = from_address(forward_to(server.getsockname()), "192.0.2.250")
+        with datapath(rule, fast_path=fast_path, max_sessions=1) as path:
+            for _ in range(3):
+                client.sendto(b"x", path.to[0])
+                path.turn()
+            assert path.drops_out == {DropReason.SETUP: 3}
+            assert [record.fields[2] for record in path.logged("session-failed")] == ["bind"] * 3
+            assert path.sessions == []
+
+
+@requires_namespaces
+def test_a_target_without_a_route_costs_the_datagram_and_is_named(fast_path):
+    with (
+        network_of_its_own() as place,
+        udp(place=place) as client,
+        datapath(forward_to(("192.0.2.1", 9)), place=place, fast_path=fast_path) as path,
+    ):
+        client.sendto(b"x", path.to[0])
+        place.call(path.turn)
+        assert path.drops_out == {DropReason.SETUP: 1}
+        assert [record.fields[2] for record in path.logged("session-failed")] == ["connect"]
+
+
+@pytest.mark.parametrize("kind", [SessionKind.NORMAL, SessionKind.ONE_WAY])
+def test_an_ended_sessions_socket_serves_the_next_one_after_a_rest_and_hears_nothing_of_the_old(fast_path, kind):
+    with udp() as server, udp() as client, udp() as other:
+        limits = Limits(both_ns=1_000)
+        with datapath(forward_to(server.getsockname(), kind, limits=limits), fast_path=fast_path) as path:
+            upstream = question(path, server, client)
+            (session,) = path.sessions
+            fd = session.fd
+            path.parts.engine.expire(1 << 30)
+            path.parts.sockets.close_ended(1 << 30)
+            server.sendto(b"late", ("127.0.0.1", upstream[1]))
+            path.settle((1 << 30) + REST_NS)
+            other.sendto(b"question", path.to[0])
+            path.turn((1 << 30) + REST_NS)
+            (successor,) = path.sessions
+            assert server.recvfrom(100)[0] == b"question"
+            assert (successor.fd == fd) is fast_path or not fast_path
+            path.settle((1 << 30) + REST_NS)
+            assert waiting(client) + waiting(other) == []
+            assert path.parts.stats.received_in == 0
+
+
+def test_a_session_that_has_been_given_a_descriptor_is_not_drained(fast_path):
+    with udp() as server, udp() as client, datapath(forward_to(server.getsockname()), fast_path=fast_path) as path:
+        upstream = question(path, server, client)
+        server.sendto(b"answer", upstream)
+        (session,) = path.sessions
+        path.parts.sockets.drain(session.fd)
+        path.turn()
+        assert client.recv(100) == b"answer"
+
+
+def test_the_next_session_in_a_slot_is_answered_at_its_own_client(fast_path):
+    with (
+        udp() as server,
+        udp() as one,
+        udp() as other,
+        datapath(forward_to(server.getsockname(), limits=ONE_EACH), fast_path=fast_path) as path,
+    ):
+        for client in (one, other, one):
+            upstream = question(path, server, client)
+            (session,) = path.sessions
+            assert session.slot == 0
+            server.sendto(b"answer", upstream)
+            path.turn()
+            assert client.recv(100) == b"answer"
+        assert waiting(one) + waiting(other) == []
