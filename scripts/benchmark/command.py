@@ -41,7 +41,11 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--old", type=Path, metavar="PATH", help="a udp-proxy, or a checkout with one in .venv, to pair"
     )
     parser.add_argument("--nginx-only", action="store_true", help="leave our own proxy out")
-    parser.add_argument("--no-multi-accept", action="store_true", help="nginx as Debian ships it, slower")
+    parser.add_argument(
+        "--multi-accept",
+        action="store_true",
+        help="nginx with multi_accept on, which it is not by default: harder to beat",
+    )
     parser.add_argument("--nice", type=int, default=0, metavar="N", help="priority of load and proxies, -20 to 19")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there too, single rounds included")
     return parser.parse_args(arguments)
@@ -49,7 +53,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _products(options: argparse.Namespace) -> list[Product]:
     """Return the proxies to be compared, the baseline first. Raises CannotMeasure."""
-    products = [nginx(find_nginx(), multi_accept=not options.no_multi_accept)]
+    products = [nginx(find_nginx(), multi_accept=options.multi_accept)]
     if not options.nginx_only:
         products.append(udp_proxy("udp-proxy", find_udp_proxy(_CHECKOUT)))
     if options.old:
