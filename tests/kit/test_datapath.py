@@ -11,20 +11,20 @@ from workers.contract.slots import CloseReason, DropReason
 
 
 def test_a_turn_forwards_and_what_happened_can_be_read():
-    limits = Limits(max_dgrams_out=2, max_dgrams_in=0)
+    limits = Limits(max_bytes_in=1)
     with udp() as server, udp() as client, datapath(forward_to(server.getsockname(), limits=limits), level=9) as path:
         client.sendto(b"x", path.to[0])
         assert path.turn() == 1
         _, upstream = server.recvfrom(10)
         (session,) = path.sessions
         assert session.sock.getsockname() == upstream
-        server.sendto(b"y", upstream)
+        server.sendto(b"yy", upstream)
         path.settle(5)
         assert path.sessions == []
         assert path.drops_in == {DropReason.LIMIT: 1}
         assert path.drops_out == {}
-        assert path.closes == {CloseReason.DGRAMS_IN: 1}
-        assert [record.fields[2:] for record in path.logged("payload")] == [(1, b"x"), (1, b"y")]
+        assert path.closes == {CloseReason.BYTES_IN: 1}
+        assert [record.fields[2:] for record in path.logged("payload")] == [(1, b"x"), (2, b"yy")]
 
 
 def test_a_turn_without_anything_to_read_ends_in_time():

@@ -152,13 +152,16 @@ def test_the_datagram_with_too_many_bytes_is_dropped_and_the_next_opens_a_sessio
 def test_the_datagram_after_both_limits_were_reached_opens_a_session(fast_path, way):
     payloads = numbered(7, 100)
     with udp() as server, udp() as client:
-        rule = forward_to(server.getsockname(), limits=Limits(max_dgrams_out=3, max_dgrams_in=0))
+        rule = forward_to(server.getsockname(), limits=Limits(max_dgrams_out=3, max_dgrams_in=1))
         with datapath(rule, fast_path=fast_path) as path:
-            send(path, way, client, payloads)
-            assert waiting(server) == payloads
-            assert path.closes == {CloseReason.DGRAMS_REACHED: 2}
-            assert path.drops_out == {}
-            assert len(path.sessions) == 1
+            send(path, "singles", client, payloads[:1])
+            payload, upstream = server.recvfrom(200)
+            server.sendto(b"answer", upstream)
+            path.settle()
+            send(path, way, client, payloads[1:])
+            assert [payload, *waiting(server)] == payloads[:6]
+            assert path.closes == {CloseReason.DGRAMS_REACHED: 1, CloseReason.DGRAMS_OUT: 1}
+            assert path.drops_out == {DropReason.LIMIT: 1}
 
 
 @each_way
