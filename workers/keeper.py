@@ -30,7 +30,6 @@ class Keeper:
         self._memory = region.memory
         self._rules = rules
         self._generation = generation & 0xFFFF
-        self._kept: set[int] = set()
         self._since_ns = self._began_ns = 0
 
     def target_offset(self, slot: int) -> int:
@@ -49,19 +48,20 @@ class Keeper:
 
     def clear(self, slot: int) -> None:
         """Mark a slot free."""
-        if slot in self._kept:
-            self._kept.discard(slot)
-            self._memory[self._region.offset(slot)] = 0
+        start = HEADER_BYTES + slot * SLOT_BYTES
+        if self._memory[start]:
+            self._memory[start] = 0
 
     def sweep(self, sessions: list[Session], now_ns: int) -> None:
         """Write what changed since the last sweep, in slots of sessions that have lived for KEEP_NS."""
         for session in sessions:
             if session.sock is None or now_ns - session.opened_ns < KEEP_NS:
                 continue
-            if session.slot not in self._kept:
+            start = self._region.offset(session.slot)
+            if not self._memory[start]:
                 self._keep(session)
             elif session.last_in_ns >= self._since_ns or session.last_out_ns >= self._since_ns:
-                USED.pack_into(self._memory, self._region.offset(session.slot) + USED_OFFSET, *_used(session))
+                USED.pack_into(self._memory, start + USED_OFFSET, *_used(session))
 
     def begin_sweep(self, now_ns: int) -> None:
         """Begin a sweep over all sessions: what traffic changed since the one before is written again."""
@@ -69,7 +69,6 @@ class Keeper:
 
     def _keep(self, session: Session) -> None:
         """Write a whole slot."""
-        self._kept.add(session.slot)
         words = self._region.words
         words[Counter.TOP] = max(words[Counter.TOP], session.slot + 1)
         side = 4 if len(session.target) == V4_BYTES else 6

@@ -104,9 +104,10 @@ class Worker:
         self._context = context
         self._poll = select.epoll()
         self._parts = assemble(context, self._poll, now_ns)
-        for fd in (context.wakeup, context.channel.fileno()):
-            if fd >= 0:
-                self._poll.register(fd, select.EPOLLIN)
+        others = [fd for fd in (context.wakeup, context.channel.fileno()) if fd >= 0]
+        for fd in others:
+            self._poll.register(fd, select.EPOLLIN)
+        self._parts.sockets.cover(max(*others, *self._parts.listeners))
         self._publisher = Publisher(context.region.words)
         self._title = WorkerTitle(context.index, context.settings.name)
         self._changed = True
@@ -143,11 +144,11 @@ class Worker:
         return ExitCode.STOPPED
 
     def _turn(self, events: list[tuple[int, int]], now_ns: int) -> None:
-        find = self._parts.sockets.sessions.get
+        sessions = self._parts.sockets.sessions
         ready: list[Session] = []
         others: list[int] = []
         for fd, _ in events:
-            session = find(fd)
+            session = sessions[fd]
             if session is not None:
                 ready.append(session)
             else:

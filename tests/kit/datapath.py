@@ -42,8 +42,9 @@ class Datapath:
         """Wait until something can be read, and handle all that can be; return how many sockets that were."""
         events = self._poll.poll(within_s, MAX_EVENTS)
         parts = self.parts
-        ready = [parts.sockets.sessions[fd] for fd, _ in events if fd in parts.sockets.sessions]
-        others = [fd for fd, _ in events if fd not in parts.sockets.sessions]
+        sessions = parts.sockets.sessions
+        ready = [session for fd, _ in events if (session := sessions[fd]) is not None]
+        others = [fd for fd, _ in events if sessions[fd] is None]
         if ready:
             parts.inbound.handle(ready, now_ns)
         for fd in others:

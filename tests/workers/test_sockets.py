@@ -38,10 +38,10 @@ def test_a_session_is_found_by_its_socket_while_it_lasts(fast_path):
     ):
         upstream = question(path, server, client)
         (session,) = path.sessions
-        assert path.parts.sockets.sessions == {session.fd: session}
+        assert path.parts.sockets.sessions[session.fd] is session
         server.sendto(b"answer", upstream)
         path.turn()
-        assert path.parts.sockets.sessions == {}
+        assert path.parts.sockets.sessions[session.fd] is None
         assert session.sock is None
 
 
