@@ -1,0 +1,136 @@
+"""The table of sessions: beginnings, ends, and the alarm; traffic is the engine's (test_engine)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kit.session_parts import PROXY, SECOND, Diary, Pool, client, rule, server
+from workers.contract.slots import CloseReason
+from workers.deadlines import NEVER, TICK_NS
+from workers.errors import EngineMisuse
+from workers.session.records import Records
+from workers.session.session import Session, Terms
+from workers.session.table import SessionTable
+from workers.stats import Stats
+
+T0 = 3 * SECOND
+
+
+@pytest.fixture
+def table(pool: Pool) -> SessionTable:
+    return SessionTable(2, pool.permits()[0], Records(Diary().journal), Stats())
+
+
+def begin(table: SessionTable, number: int = 1, *, listener: int = 0, at: int = T0, **limits: int) -> Session:
+    made = Session(Terms.of(rule(**limits), connected=True, answers=True), at, number, number)
+    made.listener, made.key, made.client, made.destination = listener, number, client(number), PROXY
+    made.target = server()
+    table.begin(made)
+    return made
+
+
+def reasons(table: SessionTable) -> list[CloseReason | None]:
+    return [session.closing for session in table.ended]
+
+
+def run_until(table: SessionTable, end_ns: int) -> Iterator[int]:
+    """Serve the alarms until end_ns, as the loop does; yield the instants."""
+    while table.next_deadline_ns() <= end_ns:
+        now_ns = table.next_deadline_ns()
+        table.expire(now_ns)
+        yield now_ns
+
+
+def test_a_session_that_begins_is_found_by_listener_and_key(table: SessionTable) -> None:
+    first, second = begin(table), begin(table, listener=1)
+    assert table.tables == ({1: first}, {1: second})
+    assert table.sessions == table.stats.sessions_opened == 2
+
+
+def test_a_session_that_ends_is_counted_and_left_to_be_closed_k85_k86(table: SessionTable) -> None:
+    session = begin(table)
+    table.end(session, CloseReason.BYTES_IN, T0)
+    assert table.sessions == 0
+    assert table.ended == [session]
+    assert reasons(table) == [CloseReason.BYTES_IN]
+    assert table.stats.closes[CloseReason.BYTES_IN] == 1
+
+
+def test_only_a_session_that_is_to_end_is_concluded(table: SessionTable) -> None:
+    session = begin(table)
+    table.conclude(session, T0)
+    assert table.sessions == 1
+    session.closing = CloseReason.DGRAMS_REACHED
+    table.conclude(session, T0)
+    assert table.sessions == 0
+
+
+def test_ending_twice_is_our_own_mistake(table: SessionTable) -> None:
+    session = begin(table)
+    table.end(session, CloseReason.SHUTDOWN, T0)
+    with pytest.raises(EngineMisuse, match="twice"):
+        table.end(session, CloseReason.SHUTDOWN, T0)
+
+
+def test_a_lapse_at_the_very_instant_and_not_before_k81_k82(table: SessionTable) -> None:
+    session = begin(table, both_ns=SECOND)
+    assert not table.lapse(session, T0 + SECOND - 1)
+    assert table.lapse(session, T0 + SECOND)
+    assert reasons(table) == [CloseReason.TIMEOUT_BOTH]
+
+
+def test_traffic_puts_off_the_next_question(table: SessionTable) -> None:
+    session = begin(table, in_ns=SECOND)
+    session.last_in_ns = T0 + SECOND // 2
+    assert not table.lapse(session, T0 + SECOND)
+    assert session.check_ns == T0 + SECOND + SECOND // 2
+
+
+@pytest.mark.parametrize("later", [0, 1, SECOND // 3, 5 * SECOND])
+def test_the_alarm_ends_a_session_in_time_k81(table: SessionTable, later: int) -> None:
+    session = begin(table, out_ns=2 * SECOND)
+    session.last_out_ns = T0 + later
+    for now_ns in run_until(table, T0 + later + 2 * SECOND + TICK_NS):
+        if table.ended:
+            assert T0 + later + 2 * SECOND <= now_ns < T0 + later + 2 * SECOND + TICK_NS
+    assert reasons(table) == [CloseReason.TIMEOUT_OUT]
+
+
+def test_the_alarm_does_not_ring_for_nothing(table: SessionTable) -> None:
+    session = begin(table, both_ns=SECOND)
+    session.last_in_ns = T0 + 60 * SECOND
+    assert len(list(run_until(table, T0 + 60 * SECOND))) <= 3
+
+
+def test_a_session_without_time_limits_needs_no_alarm_for_long(table: SessionTable) -> None:
+    begin(table)
+    assert len(list(run_until(table, NEVER - 1))) <= 1
+
+
+def test_a_session_that_ended_otherwise_is_not_ended_again_by_the_alarm(table: SessionTable) -> None:
+    early, late = begin(table, 1, both_ns=SECOND), begin(table, 2, both_ns=SECOND)
+    table.end(early, CloseReason.DGRAMS_REACHED, T0)
+    table.expire(T0 + SECOND // 2)
+    table.end(late, CloseReason.DGRAMS_REACHED, T0 + SECOND // 2)
+    table.expire(T0 + 9 * SECOND)
+    assert reasons(table) == [CloseReason.DGRAMS_REACHED] * 2
+
+
+def test_a_successor_under_the_same_key_has_its_own_time(table: SessionTable) -> None:
+    first = begin(table, both_ns=SECOND)
+    table.end(first, CloseReason.DGRAMS_REACHED, T0)
+    second = begin(table, at=T0 + SECOND // 2, both_ns=SECOND)
+    table.expire(T0 + SECOND + TICK_NS)
+    assert table.tables[0] == {1: second}
+    table.expire(T0 + SECOND // 2 + SECOND + TICK_NS)
+    assert table.sessions == 0
+
+
+def test_the_end_of_all_spares_no_listener(table: SessionTable) -> None:
+    begin(table, 1)
+    begin(table, 2, listener=1)
+    table.end_all(CloseReason.SHUTDOWN, T0)
+    assert table.sessions == 0
+    assert reasons(table) == [CloseReason.SHUTDOWN] * 2
