@@ -1,0 +1,172 @@
+"""Sessions in shared memory: what the datapath sends to at once, the rest when a session has lived for a moment."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kit.session_parts import PROXY, SECOND, client, rule, server, sock6
+from workers.contract.settings import SessionKind
+from workers.contract.slots import SLOT, SOCKADDR_BYTES, Counter, Region
+from workers.keeper import KEEP_NS, TARGET_OFFSET, Keeper
+from workers.session.session import Session, Terms
+
+T0 = 5 * SECOND
+RULES = {"R": 0, "S": 4}
+STATE, KIND, SIDE, LISTENER, OPENED, LAST_IN, LAST_OUT, CHECK = 0, 1, 3, 4, 5, 6, 7, 8
+DGRAMS_IN, DGRAMS_OUT, BYTES_IN, BYTES_OUT, RECEIVED_IN, RECEIVED_OUT, RULE, GENERATION = range(9, 17)
+CLIENT, DESTINATION, TARGET, LOCAL = range(17, 21)
+
+
+@pytest.fixture
+def region() -> Iterator[Region]:
+    made = Region.create("test keeper", 4)
+    yield made
+    made.unmap()
+
+
+@pytest.fixture
+def keeper(region: Region) -> Keeper:
+    return Keeper(region, RULES, 0x1_0002)
+
+
+@pytest.fixture
+def upstream() -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+        made.bind(("127.0.0.1", 0))
+        yield made
+
+
+def session(upstream: socket.socket | None, slot: int = 2, *, one_way: bool = False) -> Session:
+    kind = SessionKind.ONE_WAY if one_way else SessionKind.NORMAL
+    terms = Terms.of(rule("S", kind=kind, both_ns=9 * SECOND), connected=not one_way, answers=not one_way)
+    made = Session(terms, T0, slot, 7)
+    made.listener, made.key, made.client, made.destination, made.target = 3, b"key", client(1), PROXY, server()
+    made.sock = upstream
+    return made
+
+
+def slot_of(region: Region, slot: int) -> tuple[object, ...]:
+    return SLOT.unpack_from(region.memory, region.offset(slot))
+
+
+def padded(raw: bytes) -> bytes:
+    return raw.ljust(SOCKADDR_BYTES, b"\0")
+
+
+def swept(keeper: Keeper, kept: Session, now_ns: int) -> None:
+    keeper.begin_sweep(now_ns)
+    keeper.sweep([kept], now_ns)
+
+
+def test_a_greeted_clients_address_lies_where_it_is_said_to(region: Region, keeper: Keeper) -> None:
+    at = keeper.greet(session(None))
+    assert region.memory[at : at + 16] == client(1)
+    assert slot_of(region, 2)[CLIENT] == padded(client(1))
+    assert slot_of(region, 2)[STATE] == 0
+
+
+@pytest.mark.parametrize("one_way", [True, False])
+def test_the_target_is_needed_where_the_socket_is_not_connected(region: Region, keeper: Keeper, one_way: bool) -> None:
+    keeper.greet(session(None, one_way=one_way))
+    at = keeper.target_offset(2)
+    assert at == region.offset(2) + TARGET_OFFSET
+    assert region.memory[at : at + 16] == (server() if one_way else bytes(16))
+
+
+def test_an_ipv6_address_fits(region: Region, keeper: Keeper) -> None:
+    made = session(None)
+    made.client = sock6(1 << 127, 9)
+    at = keeper.greet(made)
+    assert region.memory[at : at + 28] == made.client
+
+
+def test_a_session_that_has_lived_for_a_moment_gets_its_whole_slot(
+    region: Region, keeper: Keeper, upstream: socket.socket
+) -> None:
+    made = session(upstream)
+    keeper.greet(made)
+    made.dgrams_in_left -= 2
+    made.dgrams_out_left -= 3
+    made.bytes_in_left -= 20
+    made.bytes_out_left -= 30
+    made.wasted_in, made.wasted_out = 1, 4
+    made.last_in_ns, made.last_out_ns = T0 + 1, T0 + 2
+    swept(keeper, made, T0 + KEEP_NS)
+    found = slot_of(region, 2)
+    assert (found[STATE], found[KIND], found[SIDE], found[LISTENER]) == (1, 1, 4, 3)
+    assert found[OPENED : CHECK + 1] == (T0, T0 + 1, T0 + 2, T0 + 9 * SECOND)
+    assert found[DGRAMS_IN : RECEIVED_OUT + 1] == (2, 3, 20, 30, 21, 34)
+    assert (found[RULE], found[GENERATION]) == (4, 2)
+    assert found[CLIENT : TARGET + 1] == (padded(client(1)), padded(PROXY), padded(server()))
+    port = upstream.getsockname()[1]
+    assert found[LOCAL] == padded(b"\2\0" + port.to_bytes(2, "big") + bytes((127, 0, 0, 1)))
+    assert region.words[Counter.TOP] == 3
+
+
+def test_a_session_younger_than_a_moment_costs_no_slot(region: Region, keeper: Keeper, upstream: socket.socket) -> None:
+    made = session(upstream)
+    keeper.greet(made)
+    swept(keeper, made, T0 + KEEP_NS - 1)
+    assert slot_of(region, 2)[STATE] == 0
+    assert region.words[Counter.TOP] == 0
+
+
+def test_a_session_that_has_lost_its_socket_is_left_out(region: Region, keeper: Keeper) -> None:
+    swept(keeper, session(None), T0 + KEEP_NS)
+    assert slot_of(region, 2)[STATE] == 0
+
+
+def test_what_traffic_changes_is_written_again(region: Region, keeper: Keeper, upstream: socket.socket) -> None:
+    made = session(upstream)
+    swept(keeper, made, T0 + SECOND)
+    made.dgrams_out_left -= 5
+    made.last_out_ns = T0 + SECOND + 1
+    swept(keeper, made, T0 + 2 * SECOND)
+    assert slot_of(region, 2)[DGRAMS_OUT] == 5
+    made.dgrams_in_left -= 6
+    made.last_in_ns = T0 + 2 * SECOND + 1
+    swept(keeper, made, T0 + 3 * SECOND)
+    assert slot_of(region, 2)[DGRAMS_IN : DGRAMS_OUT + 1] == (6, 5)
+
+
+def test_traffic_during_a_sweep_is_written_by_the_next_one(
+    region: Region, keeper: Keeper, upstream: socket.socket
+) -> None:
+    made = session(upstream)
+    keeper.begin_sweep(T0 + SECOND)
+    keeper.sweep([made], T0 + SECOND)
+    made.dgrams_out_left -= 1
+    made.last_out_ns = T0 + SECOND
+    swept(keeper, made, T0 + 2 * SECOND)
+    assert slot_of(region, 2)[DGRAMS_OUT] == 1
+
+
+def test_an_idle_session_is_not_written_again(region: Region, keeper: Keeper, upstream: socket.socket) -> None:
+    made = session(upstream)
+    for second in (1, 2):
+        swept(keeper, made, T0 + second * SECOND)
+    made.dgrams_out_left -= 1
+    swept(keeper, made, T0 + 3 * SECOND)
+    assert slot_of(region, 2)[DGRAMS_OUT] == 0
+
+
+def test_a_cleared_slot_is_free_and_serves_again(region: Region, keeper: Keeper, upstream: socket.socket) -> None:
+    made = session(upstream)
+    swept(keeper, made, T0 + SECOND)
+    keeper.clear(2)
+    assert slot_of(region, 2)[STATE] == 0
+    later = session(upstream)
+    later.client = client(9)
+    keeper.greet(later)
+    swept(keeper, later, T0 + 2 * SECOND)
+    assert slot_of(region, 2)[STATE] == 1
+    assert slot_of(region, 2)[CLIENT] == padded(client(9))
+    assert region.words[Counter.TOP] == 3
+
+
+def test_a_slot_never_written_may_be_cleared(region: Region, keeper: Keeper) -> None:
+    keeper.clear(1)
+    assert slot_of(region, 1)[STATE] == 0
