@@ -101,12 +101,17 @@ class Proxy:
         return {name: int(count) for name, count in words}
 
     def state_when(self, fits: Callable[[dict[str, int]], bool]) -> dict[str, int]:
-        """Return the first state that fits: workers tell the parent their counts ten times a second."""
+        """Return the first state that fits and has settled: workers tell their counts one by one, ten times a second.
+
+        For a proxy at rest; settled means twice the same. Raises ProcessError after 20 seconds.
+        """
         deadline = time.monotonic() + WAIT_S
-        while not fits(state := self.state()):
+        before, state = None, self.state()
+        while state != before or not fits(state):
             if time.monotonic() > deadline:
                 raise ProcessError(f"the state never fitted, it is {state}")
             time.sleep(ASK_AGAIN_S)
+            before, state = state, self.state()
         return state
 
     def totals(self) -> dict[str, int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit import peers
-from tests.kit.installed import Proxy, children_of, requires_installed, serve, status_of
+from tests.kit.installed import Proxy, children_of, pidfile, requires_installed, serve, status_of
 from tests.kit.lab import Lab
 from tests.kit.proxy import Configuration, acl
 from tests.kit.requirement import requires_namespaces
@@ -24,11 +24,12 @@ CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 pytestmark = requires_installed
 
 
-def run(lab: Lab, folder: Path, items: str) -> Proxy:
+def run(lab: Lab, folder: Path, items: str, name: str = "") -> Proxy:
     """Start a proxy with four workers and these items, and show that it serves."""
     peers.udp_peer(lab.server, "echo", WAY4.server, PORT)
     rule = acl(f"[{WAY4.server}] : {PORT}")
-    proxy = serve(lab.proxy, folder, Configuration(WAY4.listen(PORT), rule, f"nodaemon; {items}", workers=4))
+    text = Configuration(WAY4.listen(PORT), rule, f"nodaemon; {items}", workers=4, name=name).text
+    proxy = serve(lab.proxy, folder, text)
     with WAY4.client_socket(lab, PORT) as client:
         client.send(b"hello")
         assert client.recv(100) == b"hello"
@@ -91,8 +92,10 @@ def test_children_have_the_configured_root_and_the_resolver_too(tmp_path: Path, 
 
 
 @requires_namespaces
-def test_one_process_that_does_everything_is_unprivileged_itself(tmp_path: Path, lab: Lab) -> None:
-    proxy = run(lab, tmp_path, "singleproc; app-user daemon;")
+def test_one_process_that_does_everything_is_unprivileged_itself(tmp_path: Path, lab: Lab, name: str) -> None:
+    proxy = run(lab, tmp_path, "singleproc; app-user daemon;", name)
     assert children_of(proxy.pid) == []
     assert_unprivileged(proxy.pid, pwd.getpwnam("daemon").pw_uid, pwd.getpwnam("daemon").pw_gid)
     assert proxy.log.stop() == 0
+    # In a directory of root's it cannot delete the pidfile any more; it takes back what it says.
+    assert pidfile(name).read_text() == ""
