@@ -7,6 +7,7 @@ in one system call. Sockets in which many wait are read one by one, each with on
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import NamedTuple
 
 from workers import refusals
@@ -23,12 +24,14 @@ from workers.wire.sockaddr import V4_BYTES
 
 LONG_RUN = 16
 """A session with this many datagrams waiting at once is read by itself from then on, trains included."""
+DEEP_BYTES = 4 << 20
+"""The receive buffer such a socket asks for; net.core.rmem_max may give it less."""
 RUNS_DEPTH = 2.0
 """With more datagrams than this waiting in a socket on the average, all are taken at once, and leave as trains.
 
 Otherwise one is taken a turn: recv_into costs 0.8 us where recvmmsg for one datagram costs 1.5 us."""
 DUMP_BYTES = 16_384
-"""Of one datagram's payload at level 9, whatever the configuration says: a message to the parent has its bounds."""
+"""Of one datagram's payload at level 9, at most, and without data-limit: a message to the parent has its bounds."""
 
 
 class Message(NamedTuple):
@@ -55,7 +58,13 @@ class Inbound:
     """One worker's answers. listeners: all of the worker's, in the order of the settings."""
 
     def __init__(
-        self, engine: Engine, transport: Transport, sockets: SessionSockets, journal: Journal, listeners: list[Listener]
+        self,
+        engine: Engine,
+        transport: Transport,
+        sockets: SessionSockets,
+        journal: Journal,
+        listeners: list[Listener],
+        dump_bytes: int = DUMP_BYTES,
     ) -> None:
         self._engine = engine
         self._transport = transport
@@ -63,6 +72,7 @@ class Inbound:
         self._journal = journal
         self._fds = [listener.fd for listener in listeners]
         self._wildcard = any(listener.wildcard for listener in listeners)
+        self._dump_bytes = dump_bytes
         self._line = 0
         self._depth = 1.0
         self._pending: list[Message] = []
@@ -225,7 +235,9 @@ class Inbound:
         """Read a session's socket by itself from now on, and let it deliver trains."""
         if not session.deep and session.sock is not None:
             session.deep = True
-            session.sock.setsockopt(socket.IPPROTO_UDP, ancillary.UDP_GRO, 1)
+            with suppress(OSError):  # as for listeners
+                session.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, DEEP_BYTES)
+                session.sock.setsockopt(socket.IPPROTO_UDP, ancillary.UDP_GRO, 1)
 
     def _answer_deep(self, session: Session, now_ns: int) -> int:
         """Answer with all that waits in one session's socket, trains and single datagrams alike; return how many."""
@@ -287,5 +299,5 @@ class Inbound:
 
     def _dump(self, sessions: list[Session], sizes: list[int], first: int = 0) -> None:
         for slot, (session, size) in enumerate(zip(sessions, sizes, strict=True), first):
-            payload = bytes(self._transport.arena.payload(slot, min(size, DUMP_BYTES)))
+            payload = bytes(self._transport.arena.payload(slot, min(size, self._dump_bytes)))
             self._journal.note_large("payload", session.track, "in", session.target, size, payload)

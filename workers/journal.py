@@ -72,6 +72,11 @@ class Journal:
         if self.takes(event):
             self.put(event, track, *fields)
 
+    def note_urgent(self, event: str, track: int, *fields: Field) -> None:
+        """Log an event that an operator has asked for, whatever the budget."""
+        if event in self._wanted:
+            self.put(event, track, *fields)
+
     def note_large(self, event: str, track: int, *fields: Field) -> None:
         """Log an event that may be too large to share a batch."""
         if self.takes(event):
@@ -100,19 +105,29 @@ class Journal:
         self._unreported += self.skipped
         self.skipped = 0
 
-    def flush(self) -> None:
-        """Send everything now; what the channel does not take is shed."""
+    def lift_budget(self) -> None:
+        """Write everything from now on: no traffic is left that the log could hold up."""
+        self._budget = NEVER
+        self.taking = True
+
+    def send_some(self) -> bool:
+        """Send as much as the channel takes; tell whether that was everything."""
         self._count_skipped()
         while self._records or self._unreported:
             records = self._records[:BATCH_RECORDS]
+            if not self._channel.send(LogBatch(records, self._unreported)):
+                return False
             del self._records[:BATCH_RECORDS]
-            if self._channel.send(LogBatch(records, self._unreported)):
-                self.written += len(records)
-                self._unreported = 0
-            else:
-                lost = len(records) + len(self._records)
-                self._records.clear()
-                self.shed += lost
-                self._unreported += lost
-                break
+            self.written += len(records)
+            self._unreported = 0
         self._since_ns = NEVER
+        return True
+
+    def flush(self) -> None:
+        """Send everything now; what the channel does not take is shed."""
+        if not self.send_some():
+            lost = len(self._records)
+            self._records.clear()
+            self.shed += lost
+            self._unreported += lost
+            self._since_ns = NEVER

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 
 from workers.contract.settings import ListenerSettings
@@ -28,7 +29,8 @@ class Listener:
     @classmethod
     def of(cls, index: int, sock: socket.socket, settings: ListenerSettings) -> Listener:
         """Describe a bound socket, and let it deliver trains."""
-        sock.setsockopt(socket.IPPROTO_UDP, ancillary.UDP_GRO, 1)
+        with suppress(OSError):  # kernels before 5.0 have no trains: every datagram comes alone then
+            sock.setsockopt(socket.IPPROTO_UDP, ancillary.UDP_GRO, 1)
         address, port = settings.address, settings.port
         raw = sockaddr.encode(address, port)
         return cls(index, sock.fileno(), address.version, port, raw, address.value == 0)

@@ -18,7 +18,7 @@ from workers.contract.messages import Names
 from workers.contract.settings import Address
 from workers.contract.slots import CloseReason, Counter
 from workers.deadlines import NEVER
-from workers.inbound import Inbound
+from workers.inbound import DUMP_BYTES, Inbound
 from workers.journal import Journal
 from workers.keeper import Keeper
 from workers.listener import Listener
@@ -45,6 +45,8 @@ SWEEP_SESSIONS = 256
 MAX_EVENTS = 512
 HOLD_S = 0.001
 """How long at most permits that ended sessions gave back are kept from the other workers."""
+LAST_WORDS_NS = 2_000_000_000
+"""How long a worker that ends waits for its last records to be taken; the parent gives it five seconds in all."""
 GC_THRESHOLD = 50_000
 """Nothing here makes cycles: look for them once in that many new objects, not in every 700."""
 _STEPS = {int(signal.SIGUSR1): 1, int(signal.SIGUSR2): -1}
@@ -80,7 +82,7 @@ def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
     """Make a worker's parts, and register its listeners."""
     settings, region = context.settings, context.region
     journal, stats = Journal(context.channel, context.level, now_ns), Stats()
-    permits = Permits(context.permits, region.words)
+    permits = Permits(context.permits, region.words, settings.max_sessions)
     engine = Engine(Admission(settings.acls, civil_time), len(context.listeners), permits, journal, stats)
     transport: Transport = (MmsgTransport if settings.fast_path else PlainTransport)(Arena(), region.memory)
     rules = {acl.name: index for index, acl in enumerate(settings.acls)}
@@ -90,8 +92,9 @@ def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
     for sock in context.listeners:
         transport.adopt(sock)
         poll.register(sock.fileno(), select.EPOLLIN)
-    inbound = Inbound(engine, transport, sockets, journal, listeners)
-    outbound = Outbound(engine, transport, sockets, journal, keeper)
+    dump_bytes = min(settings.debug_log.data_limit_bytes or DUMP_BYTES, DUMP_BYTES)
+    inbound = Inbound(engine, transport, sockets, journal, listeners, dump_bytes)
+    outbound = Outbound(engine, transport, sockets, journal, keeper, dump_bytes)
     by_fd = {listener.fd: listener for listener in listeners}
     return Parts(journal, stats, permits, engine, keeper, sockets, inbound, outbound, by_fd)
 
@@ -136,12 +139,23 @@ class Worker:
             if len(events) < MAX_EVENTS:
                 sockets.heard_all(now_ns)
             wait = self._tend(now_ns)
+        self._parts.journal.lift_budget()
         self._parts.engine.end_all(CloseReason.SHUTDOWN, clock())
         self._parts.sockets.close_ended(clock())
         self._parts.permits.settle()
+        self._flush_log(clock() + LAST_WORDS_NS)
         self._publish(clock())
-        self._parts.journal.flush()
         return ExitCode.STOPPED
+
+    def _flush_log(self, deadline_ns: int) -> None:
+        """Write what is left of the log, waiting for the parent to take it, until the deadline; then shed the rest."""
+        journal, fd = self._parts.journal, self._context.channel.fileno()
+        writable = select.poll()
+        if fd >= 0:
+            writable.register(fd, select.POLLOUT)
+        while not journal.send_some() and time.monotonic_ns() < deadline_ns:
+            writable.poll(LAST_WORDS_NS // 1_000_000)
+        journal.flush()
 
     def _turn(self, events: list[tuple[int, int]], now_ns: int) -> None:
         sessions = self._parts.sockets.sessions
@@ -197,7 +211,10 @@ class Worker:
         words[Counter.SESSIONS] = sessions
         words[Counter.LOG_LEVEL] = self._parts.journal.level
         words[Counter.TURNS] += 1
-        self._publisher.publish(self._parts.stats)
+        stats, journal = self._parts.stats, self._parts.journal
+        stats.log_records, stats.log_shed = journal.written, journal.shed
+        stats.overflow += self._parts.sockets.take_lost()
+        self._publisher.publish(stats)
         self._changed = not self._title.update(sessions, now_ns)
         if now_ns >= self._sweep_ns:
             self._sweep_ns = now_ns + SWEEP_NS
@@ -207,7 +224,10 @@ class Worker:
             self._changed = True
 
     def _sweep_some(self, now_ns: int) -> None:
-        self._parts.keeper.sweep(self._sweep[-SWEEP_SESSIONS:], now_ns)
+        sessions = self._sweep[-SWEEP_SESSIONS:]
+        self._parts.keeper.sweep(sessions, now_ns)
+        busy = [session for session in sessions if now_ns - session.last_in_ns < 2 * SWEEP_NS]
+        self._changed |= self._parts.sockets.look_for_losses(busy)
         del self._sweep[-SWEEP_SESSIONS:]
 
     # --- parent and signals ------------------------------------------------------------------------------------------
@@ -219,10 +239,10 @@ class Worker:
             elif number in _STEPS:
                 level = self._parts.journal.level + _STEPS[number]
                 self._parts.journal.set_level(min(HIGHEST_LEVEL, max(LOWEST_LEVEL, level)))
-                self._parts.journal.note("level", 0, self._parts.journal.level)
+                self._parts.journal.note_urgent("level", 0, self._parts.journal.level)
                 self._changed = True
             elif number == signal.SIGRTMIN + 1:
-                self._parts.journal.note("state", 0, self._state())
+                self._parts.journal.note_urgent("state", 0, self._state())
 
     def _state(self) -> str:
         stats = self._parts.stats

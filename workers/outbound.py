@@ -32,8 +32,15 @@ class Outbound:
     """One worker's forwarding."""
 
     def __init__(
-        self, engine: Engine, transport: Transport, sockets: SessionSockets, journal: Journal, keeper: Keeper
+        self,
+        engine: Engine,
+        transport: Transport,
+        sockets: SessionSockets,
+        journal: Journal,
+        keeper: Keeper,
+        dump_bytes: int = DUMP_BYTES,
     ) -> None:
+        self._dump_bytes = dump_bytes
         self._engine = engine
         self._transport = transport
         self._sockets = sockets
@@ -231,6 +238,6 @@ class Outbound:
 
     def _dump(self, listener: Listener, sizes: list[int]) -> None:
         for slot, size in enumerate(sizes):
-            payload = bytes(self._transport.arena.payload(slot, min(size, DUMP_BYTES)))
+            payload = bytes(self._transport.arena.payload(slot, min(size, self._dump_bytes)))
             source = self._transport.source(slot, listener.version)
             self._journal.note_large("payload", 0, "out", source, size, payload)

@@ -15,9 +15,10 @@ from workers.contract.slots import Counter
 
 
 class Permits:
-    """One worker's view of the pool. words: its region's header."""
+    """One worker's view of the pool. words: its region's header. total: how many sessions the proxy may have."""
 
-    def __init__(self, pool: int, words: memoryview) -> None:
+    def __init__(self, pool: int, words: memoryview, total: int) -> None:
+        self.total = total
         self._pool = pool
         self._words = words
         self._spare = self._aging = 0

@@ -12,7 +12,7 @@ from workers.contract.settings import AclSettings, Address, Settings
 from workers.keeper import Keeper
 from workers.net.plain import PythonAddress, to_python
 from workers.net.transport import Transport
-from workers.net.upstream import Upstreams
+from workers.net.upstream import Upstreams, drops_of
 from workers.session.engine import Engine
 from workers.session.session import Session
 from workers.wire import sockaddr
@@ -31,6 +31,8 @@ class SessionSockets:
         self.sessions: list[Session | None] = [None] * FIRST_FDS
         self._engine = engine
         self._keeper = keeper
+        self._lost: dict[int, int] = {}
+        self._newly_lost = 0
         self._upstreams = Upstreams(poll, transport, reuse=settings.fast_path)
         forced = {acl.name: _forced_sources(acl, settings) for acl in settings.acls}
         self._forced = forced if any(forced.values()) else {}
@@ -60,13 +62,32 @@ class SessionSockets:
         for session in ended:
             fd, sock = session.fd, session.sock
             self.sessions[fd] = None
-            session.sock = None
             if session.deep or self._forced:
+                self.look_for_losses([session])
+                self._lost.pop(fd, None)
+                session.sock = None
                 self._upstreams.close_for_good(sock)
             else:
+                session.sock = None
                 self._upstreams.close(sock, fd, 4 if len(session.target) == V4_BYTES else 6, now_ns)
             self._keeper.clear(session.slot)
         ended.clear()
+
+    def look_for_losses(self, sessions: list[Session]) -> bool:
+        """Count what the kernel has dropped because a session's socket was full; tell if anything is new."""
+        lost, before = self._lost, self._newly_lost
+        for session in sessions:
+            if session.sock is not None:
+                drops = drops_of(session.sock)
+                if drops != lost.get(session.fd, 0):
+                    self._newly_lost += (drops - lost.get(session.fd, 0)) & 0xFFFF_FFFF
+                    lost[session.fd] = drops
+        return self._newly_lost != before
+
+    def take_lost(self) -> int:
+        """Return how many datagrams were found lost since the last call."""
+        found, self._newly_lost = self._newly_lost, 0
+        return found
 
     def cover(self, fd: int) -> None:
         """Make sessions long enough for a descriptor."""

@@ -19,6 +19,8 @@ class Stats:
         "drops_out",
         "forwarded_in",
         "forwarded_out",
+        "log_records",
+        "log_shed",
         "overflow",
         "received_in",
         "received_out",
@@ -34,6 +36,7 @@ class Stats:
         self.bytes_in = 0
         self.sessions_opened = 0
         self.overflow = 0
+        self.log_records = self.log_shed = 0
         self.drops_out = [0] * len(DropReason)
         self.drops_in = [0] * len(DropReason)
         self.closes = [0] * len(CloseReason)
@@ -56,6 +59,8 @@ class Stats:
             Counter.BYTES_IN: self.bytes_in,
             Counter.SESSIONS_OPENED: self.sessions_opened,
             Counter.QUEUE_OVERFLOW: self.overflow,
+            Counter.LOG_RECORDS: self.log_records,
+            Counter.LOG_SHED: self.log_shed,
         }
         for first, values in (
             (Counter.DROPS_OUT, self.drops_out),

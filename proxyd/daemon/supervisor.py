@@ -76,6 +76,7 @@ class Supervisor:
         try:
             while self._ending is None or self._roster.alive:
                 self._turn()
+            self._relay.tell_rest(time.monotonic_ns())
         finally:
             self._signals.close()
             self._epoll.close()

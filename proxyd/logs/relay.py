@@ -67,3 +67,8 @@ class Relay:
         self._logs.note("shed", self._untold)
         self._untold = 0
         self._told_ns = now_ns
+
+    def tell_rest(self, now_ns: int) -> None:
+        """Note what has been shed and not been told, however lately the last note was: nobody will tell later."""
+        self._told_ns = None
+        self.tell_shed(now_ns)

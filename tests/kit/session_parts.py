@@ -159,7 +159,7 @@ class Pool:
     def permits(self) -> tuple[Permits, memoryview]:
         """Return one worker's view, and its header in which it counts what it holds."""
         words = memoryview(bytearray(HEADER_BYTES)).cast("Q")
-        return Permits(self.fd, words), words
+        return Permits(self.fd, words, self.capacity), words
 
     def free(self) -> int:
         """Return how many sessions are free, leaving them so."""

@@ -57,7 +57,7 @@ class Counter(IntEnum):
     LOG_RECORDS = 23
     LOG_SHED = 24
     QUEUE_OVERFLOW = 25
-    """Datagrams the kernel dropped because a listener's queue was full: not among the received."""
+    """Datagrams the kernel dropped because a socket's queue was full: not among the received."""
     DROPS_OUT = 64
     """First of the drops of client datagrams, by DropReason."""
     DROPS_IN = 128

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import select
 import socket
+import struct
 from collections import deque
 from functools import lru_cache
 
@@ -27,6 +28,21 @@ _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _TYPE = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 
 target_address = lru_cache(maxsize=1024)(to_python)
+
+_SO_MEMINFO = 55
+_MEMINFO = struct.Struct("=9I")
+_DROPS = 8
+
+
+def drops_of(sock: socket.SocketType) -> int:
+    """Return how many datagrams the kernel has dropped for a socket, modulo 2**32; 0 if it cannot say.
+
+    Source: socket option SO_MEMINFO, Linux 4.12, SK_MEMINFO_DROPS.
+    """
+    try:
+        return int(_MEMINFO.unpack(sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))[_DROPS])
+    except (OSError, struct.error):
+        return 0
 
 
 class Upstreams:

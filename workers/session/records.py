@@ -76,7 +76,7 @@ class Records:
             self.journal.note("rejected", 0, source, destination, None, status, result, name, 0, size, 0, 0, 0)
 
     def table_full(self, source: bytes, sessions: int, now_ns: int) -> None:
-        """A client that found no free session; a warning a second at most. sessions: those of this worker."""
+        """A client that found no free session; a warning a second at most. sessions: those of the whole proxy."""
         if now_ns - self._table_full_ns >= SECOND_NS:
             self._table_full_ns = now_ns
             self.journal.note("table-full", 0, sessions, source)

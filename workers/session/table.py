@@ -17,7 +17,9 @@ from workers.stats import Stats
 
 
 class Permits(Protocol):
-    """The proxy's free sessions, shared by all workers."""
+    """The proxy's free sessions, shared by all workers. total: how many sessions it may have."""
+
+    total: int
 
     def take(self) -> bool:
         """Take one; False if none is left."""

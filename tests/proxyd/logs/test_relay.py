@@ -108,6 +108,14 @@ def test_shed_records_are_told_once_a_second_at_most(desk: Desk) -> None:
     assert desk.relay.shed == 18
 
 
+def test_what_was_shed_last_is_told_at_the_end_however_soon(desk: Desk) -> None:
+    for now_ns, shed in ((0, 5), (1, 6)):
+        desk.relay.deliver(LogBatch([], shed), 2018, now_ns)
+    desk.relay.tell_rest(2)
+    desk.relay.tell_rest(3)
+    assert [line.split("UDPS-730-W ")[1].split()[0] for line in desk.lines()] == ["5", "6"]
+
+
 def test_nothing_is_told_when_nothing_was_shed(desk: Desk) -> None:
     desk.relay.deliver(LogBatch([], 0), 2018, 0)
     desk.relay.tell_shed(10 * SHED_NOTE_NS)
