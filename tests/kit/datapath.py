@@ -8,7 +8,7 @@ import select
 import socket
 from collections.abc import Iterator, Sequence
 
-from tests.kit.traffic import WAIT_S, Peer, close_all, listen
+from tests.kit.traffic import WAIT_S, Peer, close_all, let_arrive, listen
 from workers.contract.channel import LocalChannel
 from workers.contract.context import WorkerContext
 from workers.contract.messages import FromChild, LogBatch, LogRecord
@@ -33,6 +33,7 @@ class Datapath:
         channel = LocalChannel(self._deliver)
         context = WorkerContext(0, settings, tuple(listeners), channel, self.region, self._permits, -1, level)
         self.parts = assemble(context, self._poll, 0)
+        self.parts.sockets.cover(max(self.parts.listeners, default=0))
 
     def _deliver(self, message: FromChild) -> None:
         if isinstance(message, LogBatch):
@@ -40,14 +41,14 @@ class Datapath:
 
     def turn(self, now_ns: int = 0, within_s: float = WAIT_S) -> int:
         """Wait until something can be read, and handle all that can be; return how many sockets that were."""
+        let_arrive()
         events = self._poll.poll(within_s, MAX_EVENTS)
         parts = self.parts
-        sessions = parts.sockets.sessions
-        ready = [session for fd, _ in events if (session := sessions[fd]) is not None]
-        others = [fd for fd, _ in events if sessions[fd] is None]
+        found = [(fd, parts.sockets.sessions[fd]) for fd, _ in events]
+        ready = [session for _, session in found if session is not None]
         if ready:
             parts.inbound.handle(ready, now_ns)
-        for fd in others:
+        for fd in (fd for fd, session in found if session is None):
             if fd in parts.listeners:
                 parts.outbound.handle(parts.listeners[fd], now_ns)
             else:

@@ -10,6 +10,7 @@ import select
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 
 import pytest
 
@@ -38,6 +39,7 @@ _numbers = itertools.count()
 @contextlib.contextmanager
 def network_of_its_own(*commands: str) -> Iterator[Namespace]:
     """Make a network namespace with nothing but its loopback, and carry out `ip` commands in it."""
+    _marked()  # The markers' way is outside, whatever happens to the network inside.
     # Named as the lab's are, so that what a killed test run leaves behind is swept away with them.
     namespace = Namespace(f"{PREFIX}-{os.getpid()}-{next(_numbers)}-alone")
     try:
@@ -95,13 +97,40 @@ def send_train(sock: socket.socket, payloads: Sequence[bytes], target: Peer) -> 
     sock.sendmsg([b"".join(payloads)], [(socket.IPPROTO_UDP, UDP_SEGMENT, size)], 0, target)
 
 
+@cache
+def _marked() -> socket.socket:
+    """Return a socket that sends to itself."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    sock.connect(sock.getsockname())
+    sock.settimeout(WAIT_S)
+    return sock
+
+
+def let_arrive() -> None:
+    """Return when every datagram that has left anybody on this machine's loopback, in any namespace, has arrived.
+
+    Each processor has one queue for what it sent to itself; where much is going on, another task empties it later. What
+    was in it before a marker has arrived when the marker has.
+    """
+    processors = os.sched_getaffinity(0)
+    try:
+        for processor in processors:
+            os.sched_setaffinity(0, {processor})
+            _marked().send(b"marker")
+            _marked().recv(10)
+    finally:
+        os.sched_setaffinity(0, processors)
+
+
 def receive(sock: socket.socket, count: int) -> list[bytes]:
     """Return the next count datagrams. Raises TimeoutError when they do not come."""
     return [sock.recv(65_536) for _ in range(count)]
 
 
 def waiting(sock: socket.socket) -> list[bytes]:
-    """Return what has arrived already, without waiting."""
+    """Return what has been sent to a socket, none of which is still on its way."""
+    let_arrive()
     found: list[bytes] = []
     while select.select([sock], [], [], 0)[0]:
         found.append(sock.recv(65_536))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.kit.traffic import LARGEST4, UDP_GRO, receive, send_train, udp, waiting
+from tests.kit.traffic import LARGEST4, UDP_GRO, let_arrive, receive, send_train, udp, waiting
 from tests.workers.net.rig import KINDS, Heard, Rig, partition, raw_of
 from workers.net import ancillary
 from workers.net.ancillary import PacketInfo
@@ -127,6 +127,7 @@ def test_the_same_is_received_side_by_side(waiting_sizes: list[list[int]], singl
                 rig.adopt(sock)
                 for size in wanted:
                     server.sendto(bytes([number]) * size, sock.getsockname())
+            let_arrive()
             if singly:
                 counts = rig.transport.receive_singles(socks)
                 count = len(counts)
@@ -216,6 +217,7 @@ class Shipping:
 
     def arrived(self) -> list[list[tuple[bytes, str]]]:
         """Return what each client has received, with the address it came from."""
+        let_arrive()
         found = []
         for client in self.clients:
             got: list[tuple[bytes, str]] = []

@@ -19,6 +19,7 @@ from tests.kit.traffic import (
     both_paths,
     close_all,
     forward_to,
+    let_arrive,
     network_of_its_own,
     numbered,
     send_train,
@@ -33,6 +34,9 @@ from workers.net.transport import Part
 
 each_way = pytest.mark.parametrize("way", ["singles", "run", "long run", "train"])
 """How a session's answers come: one a turn; several at once; so many that its socket is read by itself; as a train."""
+
+
+ONE_AND_FIVE = Limits(max_dgrams_out=1, max_dgrams_in=5)
 
 
 class Talk:
@@ -221,7 +225,7 @@ def test_sessions_of_several_listeners_are_answered_in_one_turn_each_through_its
     [
         (Limits(max_dgrams_in=5), CloseReason.DGRAMS_IN),
         (Limits(max_bytes_in=550), CloseReason.BYTES_IN),
-        (Limits(max_dgrams_in=5, max_dgrams_out=1), CloseReason.DGRAMS_REACHED),
+        (ONE_AND_FIVE, CloseReason.DGRAMS_REACHED),
     ],
 )
 def test_a_limit_ends_the_session_in_the_middle_of_what_the_server_sends(fast_path, way, limits, reason):
@@ -238,6 +242,24 @@ def test_a_limit_ends_the_session_in_the_middle_of_what_the_server_sends(fast_pa
         assert set(one.path.drops_in) <= {DropReason.LIMIT, DropReason.NO_SESSION}
         if way == "train":
             assert one.path.parts.stats.received_in == 12, "a train is received whole or not at all"
+
+
+@both_paths
+@pytest.mark.parametrize(
+    ("limits", "reason", "excess"),
+    [(Limits(max_dgrams_in=5), CloseReason.DGRAMS_IN, 1), (ONE_AND_FIVE, CloseReason.DGRAMS_REACHED, 0)],
+)
+def test_trains_behind_the_one_that_ended_the_session_are_dropped(fast_path, limits, reason, excess):
+    payloads = numbered(12, 100)
+    with talk(fast_path, limits) as one:
+        one.answer([], "long run")
+        for _ in range(3):
+            send_train(one.server, payloads, one.upstream)
+        one.path.settle()
+        assert waiting(one.client) == payloads[:5]
+        assert one.path.closes == {reason: 1}
+        dropped = {DropReason.LIMIT: excess, DropReason.NO_SESSION: 31 - excess}
+        assert one.path.drops_in == {reason: count for reason, count in dropped.items() if count}
 
 
 @both_paths
@@ -328,9 +350,10 @@ def test_where_the_clients_path_takes_no_trains_answers_leave_one_by_one(fast_pa
 
 @both_paths
 @requires_namespaces
-def test_a_listener_that_is_busy_for_a_moment_costs_what_it_does_not_take_and_no_train_after(fast_path):
+def test_trains_the_network_does_not_take_for_a_moment_are_counted_and_come_again_later(fast_path):
+    payloads = numbered(LONG_RUN, 100)
     with (
-        network_of_its_own("link set lo mtu 1400") as place,
+        network_of_its_own() as place,
         udp(place=place) as server,
         udp(place=place) as client,
         datapath(forward_to(server.getsockname()), place=place, fast_path=fast_path) as path,
@@ -339,14 +362,17 @@ def test_a_listener_that_is_busy_for_a_moment_costs_what_it_does_not_take_and_no
         client.sendto(b"question", path.to[0])
         place.call(path.turn)
         (session,) = path.sessions
-        (listener,) = path.parts.listeners.values()
-        with socket.socket(fileno=os.dup(listener.fd)) as handle:
-            handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-        for payload in (b"a" * 20_000, b"b" * 100, b"c" * 100):
+        for payload in [b"x" * 50, *payloads]:
+            server.sendto(payload, session.sock.getsockname())
+        let_arrive()
+        place.configure(["rule add pref 10 lookup local", "rule del pref 0", "rule add pref 5 prohibit"])
+        place.call(path.settle)
+        assert path.drops_in == {DropReason.SEND_FAILED: LONG_RUN + 1}
+        place.configure(["rule del pref 5"])
+        for payload in payloads:
             server.sendto(payload, session.sock.getsockname())
         place.call(path.settle)
-        assert b"".join(waiting(client)) == b"b" * 100 + b"c" * 100
-        assert path.drops_in == {DropReason.SEND_BUSY: 1}
+        assert b"".join(waiting(client)) == b"".join(payloads)
         assert session.trains
 
 
@@ -358,6 +384,7 @@ def test_what_the_network_reports_of_a_server_is_logged_and_hides_no_answer(fast
         one.server.close()
         one.client.sendto(b"lost", one.path.to[0])
         (listener,) = one.path.parts.listeners.values()
+        let_arrive()
         one.path.parts.outbound.handle(listener, 0)
         with udp(port=target[1]) as server:
             one.server = server

@@ -15,6 +15,7 @@ from tests.kit.traffic import (
     both_paths,
     close_all,
     forward_to,
+    let_arrive,
     listen,
     network_of_its_own,
     numbered,
@@ -228,11 +229,31 @@ def test_a_pending_refusal_costs_no_datagram(fast_path, way):
                 for payload in payloads:
                     client.sendto(payload, path.to[0])
             # Not a whole turn: that would find the error on the socket first.
+            let_arrive()
             path.parts.outbound.handle(listener, 0)
             assert waiting(server) == payloads
         assert path.drops_out == {}
         path.parts.journal.flush()
         assert [record.fields[1] for record in path.logged("socket-error")] == ["Connection refused"]
+
+
+def test_a_pending_refusal_costs_no_datagram_of_a_run_that_is_cut_by_a_limit(fast_path):
+    server = udp()
+    target = server.getsockname()
+    limits = Limits(max_dgrams_out=4)
+    with udp() as client, datapath(forward_to(target, limits=limits), fast_path=fast_path) as path:
+        server.close()
+        client.sendto(b"lost", path.to[0])
+        path.turn()
+        (listener,) = path.parts.listeners.values()
+        with udp(port=target[1]) as server:
+            payloads = numbered(6, 100)
+            for payload in payloads:
+                client.sendto(payload, path.to[0])
+            let_arrive()
+            path.parts.outbound.handle(listener, 0)
+            assert waiting(server) == payloads[:3] + payloads[4:]
+        assert path.drops_out == {DropReason.LIMIT: 1}
 
 
 def test_refusals_among_many_clients_cost_no_datagram(fast_path):
@@ -248,6 +269,7 @@ def test_refusals_among_many_clients_cost_no_datagram(fast_path):
         with udp(port=target[1]) as server:
             for client in clients:
                 client.sendto(b"kept", path.to[0])
+            let_arrive()
             path.parts.outbound.handle(listener, 0)
             assert waiting(server) == [b"kept"] * 3
         assert path.drops_out == {}
@@ -267,6 +289,7 @@ def test_a_datagram_that_cannot_leave_is_counted_and_not_held_against_the_sessio
         assert waiting(server) == [b"ab", b"c", b"d"]
         assert path.drops_out == {DropReason.SEND_FAILED: 2}
         assert [record.fields[1:] for record in path.logged("unsent")] == [(1, "Message too long")] * 2
+        assert path.logged("socket-error") == [], "nobody has reported anything"
         assert len(path.sessions) == 1
 
 

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from tests.kit.traffic import udp, waiting
+from tests.kit.traffic import let_arrive, udp, waiting
 from tests.workers.net.rig import Rig
 from workers.net.mmsg import MmsgTransport, disconnect, drain
 
@@ -67,6 +67,7 @@ def test_draining_throws_away_datagrams_of_every_size_and_errors():
             server.sendto(payload, sock.getsockname())
     sock.send(b"refused")
     sock.setblocking(False)
+    let_arrive()
     drain(sock.fileno())
     assert waiting(sock) == []
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from tests.kit.traffic import receive, udp
+from tests.kit.traffic import let_arrive, receive, udp
 from workers.net.arena import PAYLOAD_BYTES, Arena
 from workers.net.singles import send_singles, take_singles
 
@@ -26,6 +26,7 @@ def test_datagrams_lie_side_by_side_whatever_sockets_had_none():
     (one, first), (_, second), (three, third) = pair(), pair(), pair()
     one.sendto(b"one", first.getsockname())
     three.sendto(b"three", third.getsockname())
+    let_arrive()
     assert take_singles([first, second, third], slots, errors) == [3, 5]
     assert errors == {1: 0}
     assert (bytes(slots[0][:3]), bytes(slots[1][:5])) == (b"one", b"three")
@@ -36,6 +37,7 @@ def test_an_error_is_told_by_the_sockets_number():
     server.close()
     sock.send(b"refused")
     errors: dict[int, int] = {}
+    let_arrive()
     assert take_singles([sock], views(), errors) == []
     assert errors == {0: errno.ECONNREFUSED}
     assert take_singles([sock], views(), errors) == []
@@ -47,6 +49,7 @@ def test_slots_are_sent_from_a_number_on_and_failures_told_by_slot():
     (server, sock), (closed, refused) = pair(), pair()
     closed.close()
     refused.send(b"refused")
+    let_arrive()
     slots[1][:3], slots[2][:3], slots[3][:1] = b"one", b"two", b"x"
     assert send_singles([sock, refused, sock], [0, 2, 3, 0], slots, 1) == [(2, errno.ECONNREFUSED)]
     assert receive(server, 2) == [b"on", b""]

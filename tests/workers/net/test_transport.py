@@ -9,7 +9,17 @@ import struct
 import pytest
 
 from tests.kit.requirement import requires_namespaces
-from tests.kit.traffic import LARGEST4, LARGEST6, UDP_GRO, network_of_its_own, receive, send_train, udp, waiting
+from tests.kit.traffic import (
+    LARGEST4,
+    LARGEST6,
+    UDP_GRO,
+    let_arrive,
+    network_of_its_own,
+    receive,
+    send_train,
+    udp,
+    waiting,
+)
 from tests.workers.net.rig import Rig, each_transport, partition, raw_of
 from workers.net import ancillary
 from workers.net.ancillary import PacketInfo
@@ -166,6 +176,7 @@ def test_what_a_socket_reports_is_told_once_and_hides_no_datagram(kind):
     sock.send(b"refused")
     with sock, udp(port=target[1]) as server:
         server.sendto(b"answer", sock.getsockname())
+        let_arrive()
         assert rig.transport.receive(sock.fileno(), 4) == 0
         assert rig.transport.error == errno.ECONNREFUSED
         assert rig.transport.receive(sock.fileno(), 4) == 1
@@ -182,6 +193,7 @@ def test_several_sockets_are_emptied_side_by_side(kind):
             for number in range(count):
                 server.sendto(f"{index}{number}".encode(), socks[index].getsockname())
     socks[1].send(b"refused")
+    let_arrive()
     assert rig.transport.receive_each([sock.fileno() for sock in socks]) == [2, 0, 3, 1]
     assert rig.transport.errors == {1: errno.ECONNREFUSED}
     payloads = [bytes(rig.arena.payload(slot, size)) for slot, size in enumerate(rig.transport.sizes(0, 6))]
@@ -196,6 +208,7 @@ def test_sockets_for_which_there_are_no_slots_left_wait(kind):
             for _ in range(count):
                 server.sendto(b"x", sock.getsockname())
         fds = [sock.fileno() for sock in socks]
+        let_arrive()
         assert rig.transport.receive_each(fds) == [SLOTS - 1, 1]
         assert rig.transport.receive_each(fds[1:]) == [4, 1]
 
@@ -208,6 +221,7 @@ def test_one_datagram_of_each_socket_is_taken(kind):
         for sock, payload in ((socks[0], b"one"), (socks[0], b"two"), (socks[3], b"")):
             server.sendto(payload, sock.getsockname())
     socks[1].send(b"refused")
+    let_arrive()
     assert rig.transport.receive_singles(socks) == [3, 0]
     assert rig.transport.errors == {1: errno.ECONNREFUSED, 2: 0}
     assert bytes(rig.arena.payload(0, 3)) == b"one"
@@ -295,6 +309,7 @@ def test_a_refused_peer_is_told_of_once_and_the_next_datagram_leaves(kind):
     rig.load([b"lost", b"next", b"more"])
     assert rig.transport.send_one(sock, 0, 4)
     with udp(port=target[1]) as server:
+        let_arrive()
         assert not rig.transport.send_one(sock, 1, 4)
         assert rig.transport.error == errno.ECONNREFUSED
         assert rig.transport.send_one(sock, 1, 4)
@@ -309,6 +324,7 @@ def test_each_slot_leaves_on_its_own_socket_and_failures_are_told_by_slot(kind):
         socks[1].send(b"refused")
         rig.load(LETTERS[:5])
         sizes = rig.transport.sizes(0, 5)
+        let_arrive()
         assert rig.transport.send_each(socks, sizes, 2) == [(3, errno.ECONNREFUSED)]
         assert receive(server, 2) == [LETTERS[2], LETTERS[4]]
 
@@ -389,12 +405,12 @@ def test_a_train_is_followed_by_messages_without_control_data(kind):
     rig = Rig(kind)
     with udp() as listener, udp() as client:
         fd = rig.adopt(listener)
-        rig.load([b"a" * 10, b"b" * 10, b"c" * 10])
+        rig.load([b"a" * 10, b"b" * 10, b"c" * 10, b"d" * 25])
         to = rig.address(client.getsockname())
-        for size, count in ((10, 3), (0, 1)):
-            rig.transport.queue(0, count, size, to, b"")
+        for first, count, size in ((0, 3, 10), (3, 1, 0)):
+            rig.transport.queue(first, count, size, to, b"")
             assert rig.transport.flush(fd, 0) == 1
-        assert receive(client, 4) == [b"a" * 10, b"b" * 10, b"c" * 10, b"a" * 10]
+        assert receive(client, 4) == [b"a" * 10, b"b" * 10, b"c" * 10, b"d" * 25]
 
 
 @pytest.mark.parametrize("control", [b"", ancillary.reply_from(PacketInfo(1, bytes([127, 0, 0, 6]), bytes(4)))])

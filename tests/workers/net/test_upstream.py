@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.requirement import requires_namespaces
-from tests.kit.traffic import address, network_of_its_own, udp, waiting
+from tests.kit.traffic import address, let_arrive, network_of_its_own, udp, waiting
 from tests.workers.forked import in_child
 from tests.workers.net.rig import Rig, each_transport, raw_of
 from workers.net.mmsg import MmsgTransport
@@ -106,6 +106,7 @@ def test_a_late_answer_reaches_no_resting_socket(host):
     late = sock.getsockname()
     shore.upstreams.close(sock, fd, shore.version, 0)
     shore.server.sendto(b"late", late)
+    let_arrive()
     assert shore.poll.poll(0) == []
     shore.upstreams.heard_all(REST_NS)
     again, _ = shore.open()
@@ -116,6 +117,7 @@ def test_what_waited_when_a_session_ended_is_drained_before_its_socket_serves_ag
     shore = Shore()
     sock, fd = shore.open()
     shore.server.sendto(b"answer", sock.getsockname())
+    let_arrive()
     shore.upstreams.close(sock, fd, 4, 0)
     assert shore.poll.poll(10) == [(fd, select.EPOLLIN)]
     shore.upstreams.drain(fd)
