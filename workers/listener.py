@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from workers.contract.settings import ListenerSettings
 from workers.net import ancillary
+from workers.net.upstream import drops_of
 from workers.wire import sockaddr
 
 
@@ -15,10 +16,13 @@ from workers.wire import sockaddr
 class Listener:
     """One listening socket of this worker. raw: its own raw address. wildcard: destinations differ by datagram.
 
-    overflow: datagrams its queue has lost, as last heard, modulo 2**32.
+    overflow: datagrams its queue has lost, as last heard, modulo 2**32. The first word of it comes with a datagram's
+    control data. Once there are any, it would come with all, which doubles the cost of each (3.0 to 6.1 us): from then
+    on the kernel is asked now and then.
     """
 
     index: int
+    sock: socket.socket
     fd: int
     version: int
     port: int
@@ -33,4 +37,17 @@ class Listener:
             sock.setsockopt(socket.IPPROTO_UDP, ancillary.UDP_GRO, 1)
         address, port = settings.address, settings.port
         raw = sockaddr.encode(address, port)
-        return cls(index, sock.fileno(), address.version, port, raw, address.value == 0)
+        return cls(index, sock, sock.fileno(), address.version, port, raw, address.value == 0)
+
+    def note_overflow(self, overflow: int) -> int:
+        """Take in what a datagram's control data said; return how many datagrams were lost since the last word."""
+        self.sock.setsockopt(socket.SOL_SOCKET, ancillary.SO_RXQ_OVFL, 0)
+        return self._learn(overflow)
+
+    def lost(self) -> int:
+        """Return how many datagrams were lost since the last word, if any ever were."""
+        return self._learn(drops_of(self.sock)) if self.overflow else 0
+
+    def _learn(self, overflow: int) -> int:
+        news, self.overflow = (overflow - self.overflow) & 0xFFFF_FFFF, overflow
+        return news

@@ -213,7 +213,7 @@ class Worker:
         words[Counter.TURNS] += 1
         stats, journal = self._parts.stats, self._parts.journal
         stats.log_records, stats.log_shed = journal.written, journal.shed
-        stats.overflow += self._parts.sockets.take_lost()
+        stats.overflow += self._parts.sockets.take_lost() + sum(item.lost() for item in self._parts.listeners.values())
         self._publisher.publish(stats)
         self._changed = not self._title.update(sessions, now_ns)
         if now_ns >= self._sweep_ns:

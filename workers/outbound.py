@@ -137,8 +137,7 @@ class Outbound:
             if slot in extras:
                 train, overflow = extras[slot].train_bytes, extras[slot].overflow
                 if overflow is not None:
-                    self._engine.stats.overflow += (overflow - listener.overflow) & 0xFFFF_FFFF
-                    listener.overflow = overflow
+                    self._engine.stats.overflow += listener.note_overflow(overflow)
             self._forward(listener, key, slot, segments.split(sizes[slot], train), now_ns, slot)
 
     def _forward(

@@ -63,7 +63,7 @@ def test_every_counter_has_its_word(region: Region) -> None:
 
 
 def test_no_two_counters_share_a_word() -> None:
-    expected = 8 + 2 * len(DropReason) + len(CloseReason)
+    expected = 10 + 2 * len(DropReason) + len(CloseReason)
     assert len(Stats().published()) == expected
     assert len({*Stats().published(), *range(Counter.TOP + 1)}) == expected + Counter.TOP + 1
 
