@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ from workers.deadlines import TICK_NS
 from workers.session.session import Session
 
 RUNS = 3 * settings().max_examples
+pytestmark = pytest.mark.timeout(3_600)  # Only the night's many examples take more than seconds.
 HOSTS = 3
 LISTENERS = 2
 OTHER_PROXY = sock(LOCAL + 99, 5301)
@@ -166,6 +168,20 @@ def read_learn(tape: Tape) -> Learn:
     return Learn({name: tape.pick(ADDRESSES) for name in "ab"})
 
 
+def read_question(tape: Tape) -> FromClients:
+    return FromClients((0, 0), [(Flow(1), [tape.pick(PARCELS)])], True)
+
+
+def read_answer(tape: Tape) -> FromServers:
+    run = [tape.pick(PARCELS) for _ in range(tape.pick((1, 1, 1, 2)))]
+    return FromServers(0, tape.pick(("singles", "runs")), [(0, 0, run)])
+
+
+def read_pause(tape: Tape) -> Wait:
+    return Wait("now", 0, tape.pick((SECOND // 8, SECOND // 4, SECOND // 2)), True)
+
+
+TALK = (read_question, read_question, read_answer, read_answer, read_pause)
 STEPS = (read_wait, read_wait, *(read_from_clients,) * 4, *(read_from_servers,) * 4, read_learn)
 tapes = st.binary(min_size=500, max_size=500)
 
@@ -354,12 +370,12 @@ def _end(fields: tuple[Any, ...]) -> End:
     return End(source, target, CloseReason(CLOSE_WORDS.index(reason)), cin, cout, sin, sout, duration_ns)
 
 
-def play(rules: list[AclSettings], capacity: int, tape: Tape) -> None:
-    """Let both go through the steps on the tape."""
+def play(rules: list[AclSettings], capacity: int, tape: Tape, kinds: Sequence[Any] = STEPS) -> None:
+    """Let both go through the steps on the tape, which are of these kinds."""
     with Pool(capacity) as pool:
         duel = Duel(rules, pool)
         while tape:
-            step = tape.pick(STEPS)(tape)
+            step = tape.pick(kinds)(tape)
             note(repr(step))
             duel.take(step)
             duel.compare()
@@ -379,3 +395,12 @@ def test_the_engine_does_what_the_requirements_say(data: bytes) -> None:
 def test_one_rule_for_everybody_is_no_different(data: bytes) -> None:
     tape = Tape(data)
     play([replace(read_rule(tape, 1), sources=())], tape.pick(CAPACITIES), tape)
+
+
+@settings(max_examples=RUNS)
+@given(st.binary(min_size=120, max_size=120))
+def test_one_client_and_one_server_talk_as_the_requirements_say(data: bytes) -> None:
+    tape = Tape(data)
+    limits = {name: tape.pick((1, 2, 3)) for name in ("max_dgrams_out", "max_dgrams_in")}
+    limits |= {name: tape.pick(TIMEOUTS) for name in ("session_ns", "in_ns", "out_ns", "both_ns")}
+    play([rule(**limits)], 1, tape, TALK)
