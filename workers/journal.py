@@ -86,9 +86,10 @@ class Journal:
 
     def tend(self, now_ns: int) -> int:
         """Send what has waited long enough; call once a turn. Return when there will be something to do, or NEVER."""
-        if now_ns - self._refilled_ns >= SECOND_NS:
-            self._budget = min(BURST_RECORDS, self._budget + RECORDS_A_SECOND)
-            self._refilled_ns = now_ns
+        seconds = (now_ns - self._refilled_ns) // SECOND_NS
+        if seconds:
+            self._budget = max(self._budget, min(BURST_RECORDS, self._budget + seconds * RECORDS_A_SECOND))
+            self._refilled_ns += seconds * SECOND_NS
             self.taking = True
         self._count_skipped()
         if not self._records and not self._unreported:
