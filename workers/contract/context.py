@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass
 from typing import Protocol
 
-from workers.contract.messages import FromChild, ToChild
+from workers.contract.messages import FromChild, Names, ToChild
 from workers.contract.settings import Settings
 from workers.contract.slots import Region
 
@@ -47,6 +47,8 @@ class WorkerContext:
     listeners: this worker's own socket of each settings.listeners, in order, non-blocking, all options set.
     permits: an eventfd (semaphore, non-blocking) that holds the free sessions of the whole proxy.
     wakeup: becomes readable when a signal arrived (signal.set_wakeup_fd); one byte a signal, its number.
+    names: the current addresses of the configuration's host names, empty if it has none; None: not known yet, and then
+    the worker serves nobody before they come.
     level: the debug log's level when the worker begins.
     """
 
@@ -58,3 +60,4 @@ class WorkerContext:
     permits: int
     wakeup: int
     level: int
+    names: Names | None = Names({})
