@@ -22,7 +22,7 @@ from workers.contract.settings import (
     Obligation,
     Sock,
 )
-from workers.policy.acl import Request, compile_rules
+from workers.policy.acl import Request, compile_rules, target_of
 from workers.policy.hostset import NameBook, Peer
 from workers.policy.users import match_name
 
@@ -80,7 +80,7 @@ class Trial:
             _heading(test),
             f"NAME={NOBODY if rule is None else _quoted(rule.name)}",
             "ACCEPTED" if accepted else "REJECTED",
-            *(self._outcome(rule, test) if rule is not None and accepted else ()),
+            *(self._outcome(rule, request) if rule is not None and accepted else ()),
             *(f"UNRESOLVED={name}" for name in self._unresolved(index, rule if accepted else None)),
         ]
         trace = tuple(self._trace(request))
@@ -107,22 +107,17 @@ class Trial:
             server_port=0 if server is None else server.port or 0,
         )
 
-    def _outcome(self, rule: AclSettings, test: Probe) -> Iterator[str]:
+    def _outcome(self, rule: AclSettings, request: Request) -> Iterator[str]:
         if rule.plug_to is not None:
-            yield f"PLUG-TO={_sock(self._target(rule.plug_to, test))}"
+            yield f"PLUG-TO={_sock(self._target(rule.plug_to, request))}"
         yield f"TYPE={rule.kind.value}"
-        if rule.plug_to is None and not test.transparent:
+        if rule.plug_to is None and not request.transparent:
             yield "TARGET=FAILED"
 
-    def _target(self, plug_to: Sock, test: Probe) -> Sock:
-        """Return where the session would go: the name's first address where it is known, as the engine chooses."""
-        port = plug_to.port or test.destination.port
-        known = self._book.get(plug_to.host.name, frozenset()) if isinstance(plug_to.host, HostName) else frozenset()
-        if not known:
-            return Sock(plug_to.host, port)
-        host = test.destination.host
-        version = host.version if isinstance(host, Address) else 4
-        return Sock(min(known, key=lambda address: (address.version != version, address)), port)
+    def _target(self, plug_to: Sock, request: Request) -> Sock:
+        """Return where the session would go: an address where it is known, else the name."""
+        (address, _), port = target_of(plug_to, request, self._book)
+        return Sock(plug_to.host if address is None else address, port)
 
     def _unresolved(self, index: int | None, rule: AclSettings | None) -> list[str]:
         """Return the names without addresses in the rules that were looked at, and in a target that was looked up."""

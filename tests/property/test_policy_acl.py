@@ -90,16 +90,19 @@ def within(condition: HostCondition, peer: Peer, port: int, names) -> bool:
     return compile_hosts(condition.hosts).contains(peer, names)
 
 
-def servers_of(rule: AclSettings, request: Request, names) -> list[tuple[Peer, int]]:
+def server_of(rule: AclSettings, request: Request, names) -> tuple[Peer, int]:
     if request.server is not None:
-        return [(request.server, request.server_port)]
+        return request.server, request.server_port
     if rule.plug_to is None:
-        return [(request.destination, request.destination_port)]
+        return request.destination, request.destination_port
     port = rule.plug_to.port if rule.plug_to.port is not None else request.destination_port
     if isinstance(rule.plug_to.host, Address):
-        return [(Peer(rule.plug_to.host, None), port)]
+        return Peer(rule.plug_to.host, None), port
     name = rule.plug_to.host.name
-    return [(Peer(address, name), port) for address in names.get(name) or [None]]
+    client = request.client.address or request.destination.address or Address(4, 0)
+    known = sorted(names.get(name, ()))
+    preferred = [address for address in known if address.version == client.version]
+    return Peer((preferred or known or [None])[0], name), port
 
 
 def literally(rule: AclSettings, request: Request, names) -> bool:
@@ -109,8 +112,8 @@ def literally(rule: AclSettings, request: Request, names) -> bool:
     if rule.destinations:
         kinds.append(any(within(c, request.destination, request.destination_port, names) for c in rule.destinations))
     if rule.servers:
-        places = servers_of(rule, request, names)
-        kinds.append(any(within(c, peer, port, names) for c in rule.servers for peer, port in places))
+        peer, port = server_of(rule, request, names)
+        kinds.append(any(within(c, peer, port, names) for c in rule.servers))
     if rule.transparent is not None:
         kinds.append(rule.transparent == request.transparent)
     if rule.users:

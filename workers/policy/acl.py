@@ -186,6 +186,28 @@ def _tables(
     return {version: (table.starts, table.values) for version, table in maps.items()}
 
 
+def target_of(plug_to: Sock, request: Request, names: NameBook) -> Place:
+    """Return where a session with this plug-to goes; without an address where its name has none.
+
+    Of several addresses it is the smallest one of the client's IP version, or else the smallest: whatever looks at a
+    session's target must see the same one. Source: udp-proxy(8), Server connection.
+    """
+    port = request.destination_port if plug_to.port is None else plug_to.port
+    host = plug_to.host
+    if not isinstance(host, HostName):
+        return Peer(host), port
+    version = _ip_version(request)
+    known = names.get(host.name, ())
+    first = min(known, key=lambda address: (address.version != version, address), default=None)
+    return Peer(first, host.name), port
+
+
+def _ip_version(request: Request) -> int:
+    """Return the client's IP version; where only its name is known, the destination's, or else 4."""
+    address = request.client.address or request.destination.address
+    return 4 if address is None else address.version
+
+
 # --- the conditions of one rule -------------------------------------------------------------------------------------
 
 
@@ -240,29 +262,22 @@ def _host_condition(keyword: str, clauses: tuple[_Clause, ...], place: Callable[
 
 def _server_condition(clauses: tuple[_Clause, ...], plug_to: Sock | None) -> _Condition:
     def test(request: Request, names: NameBook) -> bool:
-        places = _logical_server(request, plug_to, names)
-        return any(clause.fits(place, names) for place in places for clause in clauses)
+        place = _logical_server(request, plug_to, names)
+        return any(clause.fits(place, names) for clause in clauses)
 
     def describe(request: Request, names: NameBook) -> str:
-        return " ".join(_text(place) for place in _logical_server(request, plug_to, names))
+        return _text(_logical_server(request, plug_to, names))
 
     return _Condition("server", test, describe)
 
 
-def _logical_server(request: Request, plug_to: Sock | None, names: NameBook) -> list[Place]:
-    """Return where a rule's session would go: one place, or each current address of a name."""
+def _logical_server(request: Request, plug_to: Sock | None, names: NameBook) -> Place:
+    """Return where a rule's session would go, unless the caller knows better."""
     if request.server is not None:
-        return [(request.server, request.server_port)]
+        return request.server, request.server_port
     if plug_to is None:
-        return [(request.destination, request.destination_port)]
-    port = request.destination_port if plug_to.port is None else plug_to.port
-    if isinstance(plug_to.host, Address):
-        return [(Peer(plug_to.host), port)]
-    name = plug_to.host.name
-    addresses = names.get(name)
-    if not addresses:
-        return [(Peer(None, name), port)]
-    return [(Peer(address, name), port) for address in sorted(addresses)]
+        return request.destination, request.destination_port
+    return target_of(plug_to, request, names)
 
 
 def _user_condition(conditions: tuple[UserCondition, ...]) -> _Condition:

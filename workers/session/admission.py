@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from workers.contract.settings import AclSettings, Address, HostName, Sock
+from workers.contract.settings import AclSettings, Address, HostName
 from workers.contract.slots import DropReason
-from workers.policy.acl import Request, Rules, compile_rules
+from workers.policy.acl import Request, Rules, compile_rules, target_of
 from workers.policy.hostset import NameBook, Peer
 from workers.policy.timecond import CivilTime
 from workers.session.kinds import BEHAVIOURS
@@ -78,17 +78,8 @@ class Admission:
             return Grant(rule, DropReason.REJECTED)
         if rule.plug_to is None:
             return Grant(rule, DropReason.NO_PLUG_TO)
-        target = self._target(rule.plug_to, server.version, server_port)
-        return Grant(rule, None, terms, target) if target else Grant(rule, DropReason.NO_TARGET)
-
-    def _target(self, plug: Sock, version: int, port: int) -> bytes:
-        """Return the target's raw address, empty if its name has none; the client's IP version is preferred."""
-        if plug.port is not None:
-            port = plug.port
-        if not isinstance(plug.host, HostName):
-            return encode(plug.host, port)
-        known = sorted(self._names.get(plug.host.name, ()), key=lambda address: (address.version != version, address))
-        return encode(known[0], port) if known else b""
+        (address, _), port = target_of(rule.plug_to, request, self._names)
+        return Grant(rule, DropReason.NO_TARGET) if address is None else Grant(rule, None, terms, encode(address, port))
 
 
 def _terms(acl: AclSettings) -> Terms:

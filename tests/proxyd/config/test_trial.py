@@ -11,7 +11,10 @@ from workers.contract.settings import Address
 from workers.policy.hostset import NameBook
 
 NOW = datetime(2026, 11, 21, 22, 33)
-BOOK = {"ns.example": frozenset({Address(4, 0xC0000235), Address(6, 5)}), "client.example": frozenset({Address(4, 7)})}
+BOOK = {
+    "ns.example": frozenset({Address(4, 0xC0000235), Address(6, 5)}),
+    "client.example": frozenset({Address(4, 7), Address(6, 9)}),
+}
 
 TEXT = config(
     acls=(
@@ -50,8 +53,15 @@ def test_a_name_matches_an_equal_name_where_nothing_was_resolved() -> None:
 def test_a_resolved_name_matches_its_addresses_and_gives_the_target() -> None:
     answer = ask("test from [0.0.0.7];", BOOK)
     assert answer.text.endswith("NAME=NAME ACCEPTED PLUG-TO=[192.0.2.53]:53 TYPE=normal\n")
-    answer = ask("test from [0.0.0.7] to [::9]:53;", BOOK)
+    answer = ask("test from [::9];", BOOK)
     assert "PLUG-TO=[::5]:53" in answer.text
+
+
+def test_a_server_condition_is_held_against_the_target_that_is_printed() -> None:
+    rule = "session-acl A {{ server [{}]; accept; plug-to ns.example : 53; timeout in 1; }}"
+    book = {"ns.example": frozenset({Address(4, 0xC0000235), Address(4, 0xC0000236)})}
+    assert "ACCEPTED PLUG-TO=[192.0.2.53]:53" in ask("test;", book, config(acls=rule.format("192.0.2.53"))).text
+    assert "REJECTED" in ask("test;", book, config(acls=rule.format("192.0.2.54"))).text
 
 
 def test_a_target_that_was_looked_up_in_vain_is_named() -> None:

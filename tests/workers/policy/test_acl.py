@@ -19,7 +19,7 @@ from workers.contract.settings import (
     UserCondition,
 )
 from workers.errors import EngineMisuse
-from workers.policy.acl import Request, compile_rules
+from workers.policy.acl import Request, compile_rules, target_of
 from workers.policy.hostset import Peer
 from workers.policy.timecond import CivilTime
 
@@ -127,7 +127,7 @@ def test_the_logical_server_is_else_the_target_of_plug_to():
     assert found(AclSettings("A", True, servers=here, plug_to=Sock(CLIENT, None)), destination_port=7) == 0
 
 
-def test_a_plug_to_name_matches_by_name_or_by_any_of_its_addresses():
+def test_a_plug_to_name_matches_by_name_or_by_the_address_the_session_goes_to():
     sock = Sock(HostName("www.tns.cz"), 53)
     book = {"www.tns.cz": frozenset({CLIENT, OTHER})}
     by_name = AclSettings("A", True, servers=where(HostName("www.tns.cz")), plug_to=sock)
@@ -141,7 +141,27 @@ def test_an_excluded_address_of_a_plug_to_name_is_not_let_in_by_the_name_alone()
     hosts = HostList((HostMember(NET, negated=True), HostMember(AnyHost())))
     rule = AclSettings("A", True, servers=(HostCondition(hosts),), plug_to=Sock(HostName("a"), 53))
     assert found(rule, names={"a": frozenset({CLIENT})}) is None
-    assert found(rule, names={"a": frozenset({CLIENT, SERVER})}) == 0
+    assert found(rule, names={"a": frozenset({SERVER})}) == 0
+
+
+@pytest.mark.parametrize(
+    ("client", "target"),
+    [
+        (Peer(CLIENT), CLIENT),
+        (Peer(OTHER), OTHER),
+        (Peer(None, "me"), CLIENT),
+    ],
+    ids=["version 4", "version 6", "unknown"],
+)
+def test_the_server_condition_looks_at_no_other_address_than_the_target(client: Peer, target: Address):
+    book = {"a": frozenset({CLIENT, SERVER, OTHER})}
+    plug_to = Sock(HostName("a"), 53)
+    rules = [AclSettings("A", True, servers=where(exactly(each)), plug_to=plug_to) for each in sorted(book["a"])]
+    held = [
+        each for each, rule in zip(sorted(book["a"]), rules, strict=True) if found(rule, names=book, client=client) == 0
+    ]
+    assert held == [target]
+    assert target_of(plug_to, request(client=client), book) == (Peer(target, "a"), 53)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +264,7 @@ def test_an_explanation_lists_what_was_evaluated_and_nothing_more():
         (0, "to", "[192.0.2.1]:53", False),
         (1, "ip-tos-from", "46", True),
         (1, "from", "[10.0.0.1]:4000", True),
-        (1, "server", "p[10.0.0.1]:53 p[192.0.2.1]:53", True),
+        (1, "server", "p[10.0.0.1]:53", True),
         (1, "user", "alice staff x", True),
         (1, "time", "06-15 weekday 1 1000", True),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,7 @@ from tests.kit.session_parts import (
     REMOTE,
     TARGET,
     client,
+    hosts,
     named,
     rule,
     server,
@@ -92,6 +94,15 @@ def test_of_several_addresses_the_first_of_the_clients_ip_version_is_the_target(
     found.learn_names({"a": frozenset({Address(6, V6 + 9), Address(4, REMOTE + 5), Address(4, REMOTE + 3)})})
     assert decide(found).target == server(3)
     assert decide(found, sock6(V6 + 7, 9), V6_PROXY).target == sock6(V6 + 9, 53)
+
+
+@pytest.mark.parametrize("allowed", [3, 5])
+def test_a_server_condition_holds_only_for_the_address_the_session_goes_to(allowed: int) -> None:
+    servers = hosts(Address(4, REMOTE + allowed))
+    found = admit(dataclasses.replace(rule(plug_to=named("a")), servers=servers))
+    found.learn_names({"a": frozenset({Address(4, REMOTE + 5), Address(4, REMOTE + 3)})})
+    grant = decide(found)
+    assert (grant.refusal, grant.target) == ((None, server(3)) if allowed == 3 else (DropReason.REJECTED, b""))
 
 
 def test_a_target_of_the_other_ip_version_is_better_than_none() -> None:
