@@ -84,7 +84,9 @@ class Crew:
         self._channels: dict[Child, ParentEnd] = {}
         self._by_descriptor: dict[int, Child] = {}
         self._failed: dict[Child, Failed] = {}
-        self._names: Names | None = None
+        # Without a resolver there are no names to wait for.
+        resolved = any(child.role is Role.RESOLVER for child in roster.children)
+        self._names: Names | None = None if resolved else Names({})
         self._owed: set[Child] = set()
         self._handlers: dict[type, Callable[[Child, Any], None]] = {
             LogBatch: self._handle_batch,
@@ -176,8 +178,6 @@ class Crew:
 
     def _handle_ready(self, child: Child, _message: Ready) -> None:
         self.roster.handle_ready(child)
-        if child.role is Role.WORKER:
-            self._owed.add(child)
 
     def _handle_failed(self, child: Child, message: Failed) -> None:
         self._failed[child] = message
@@ -185,8 +185,8 @@ class Crew:
 
     def _handle_names(self, _child: Child, names: Names) -> None:
         self._names = names
-        ready = (child for child in self.roster.alive if child.role is Role.WORKER and child.state is State.READY)
-        self._owed.update(ready)
+        # One that is not ready yet was forked with the old ones; what is sent to it waits in its channel.
+        self._owed.update(child for child in self.roster.alive if child.role is Role.WORKER)
 
     def _bury(self, child: Child, now_ns: int) -> None:
         process = child.pid

@@ -19,7 +19,7 @@ from proxyd.logs.relay import Relay
 from proxyd.logs.setup import Logs
 from workers.contract.channel import LocalChannel
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import FromChild, LogBatch
+from workers.contract.messages import FromChild, LogBatch, Names
 from workers.errors import WorkerError
 
 _TO_THE_LOOP = frozenset((signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGRTMIN + 1))
@@ -38,13 +38,13 @@ class SingleProcess:
 
     def run(self, main: WorkerMain, on_ready: Callable[[], None]) -> Ending:
         """Confine this process, and serve until a signal ends it."""
-        names = [resolve_once(self._estate)] if self._estate.names else []
-        channel = LocalChannel(self._take, self._signals.fileno(), self._poll, names)
+        names = resolve_once(self._estate) if self._estate.names else Names({})
+        channel = LocalChannel(self._take, self._signals.fileno(), self._poll)
         # The loop asks for what waits when there is something to read.
         self._signals.wake()
         try:
             confine_this_process(self._estate.confinement)
-            context = self._estate.context(0, channel, self._loop_end, self._logs.level)
+            context = self._estate.context(0, channel, self._loop_end, self._logs.level, names)
             on_ready()
             code = main(context)
         except WorkerError as error:

@@ -43,12 +43,11 @@ class Estate:
     confinement: Confinement
     names: tuple[str, ...] = ()
 
-    def context(self, index: int, channel: ChannelLike, wakeup: int, level: int) -> WorkerContext:
-        """Return what worker index may touch."""
+    def context(self, index: int, channel: ChannelLike, wakeup: int, level: int, names: Names | None) -> WorkerContext:
+        """Return what worker index may touch. names: the addresses known now, None: not resolved yet."""
         shared = self.shared
-        return WorkerContext(
-            index, self.settings, self.listeners[index], channel, shared.regions[index], shared.permits, wakeup, level
-        )
+        region, listeners = shared.regions[index], self.listeners[index]
+        return WorkerContext(index, self.settings, listeners, channel, region, shared.permits, wakeup, level, names)
 
 
 class Spawner:
@@ -58,14 +57,14 @@ class Spawner:
         self._estate = estate
         self._worker = worker
 
-    def fork(self, child: Child, level: int, known: Names | None = None) -> tuple[int, ParentEnd]:
+    def fork(self, child: Child, level: int, known: Names | None) -> tuple[int, ParentEnd]:
         """Fork a child that logs at level; return its process and our end of its channel. Raises OSError.
 
-        known: what a resolver's predecessor had found.
+        known: the addresses of the configuration's names, None: not resolved yet.
         """
         ours, theirs = open_channel()
         if child.role is Role.WORKER:
-            plan, serve = self._plan_worker(child, theirs, level)
+            plan, serve = self._plan_worker(child, theirs, level, known)
         else:
             plan, serve = self._plan_resolver(child, theirs, known)
         # Whatever is sent to the child before it can take it must wait, or the parent would get it.
@@ -79,7 +78,7 @@ class Spawner:
         theirs.close()
         return process, ours
 
-    def _plan_worker(self, child: Child, channel: ChildEnd, level: int) -> tuple[BootPlan, Serve]:
+    def _plan_worker(self, child: Child, channel: ChildEnd, level: int, known: Names | None) -> tuple[BootPlan, Serve]:
         estate, index = self._estate, child.index
         listeners, regions = estate.listeners[index], estate.shared.regions
         keep = {channel.fileno(), estate.shared.permits, regions[index].fd, *(sock.fileno() for sock in listeners)}
@@ -91,7 +90,7 @@ class Spawner:
             confinement=estate.confinement,
             foreign=regions[:index] + regions[index + 1 :],
         )
-        return plan, lambda wakeup: self._worker(estate.context(index, channel, wakeup, level))
+        return plan, lambda wakeup: self._worker(estate.context(index, channel, wakeup, level, known))
 
     def _plan_resolver(self, child: Child, channel: ChildEnd, known: Names | None) -> tuple[BootPlan, Serve]:
         estate = self._estate
@@ -105,7 +104,7 @@ class Spawner:
             confinement=estate.confinement,
             foreign=estate.shared.regions,
         )
-        log, book = resolver.channel_log(channel), _as_book(known)
+        log, book = resolver.channel_log(channel), None if known is None else _as_book(known)
         return plan, lambda wakeup: resolver.serve(estate.names, prepared, channel, wakeup, log, book)
 
 
@@ -114,11 +113,10 @@ def resolve_once(estate: Estate) -> Names:
     return resolver.pack_names(lookup.resolve_names(estate.names, estate.settings.resolver))[0]
 
 
-def _as_book(names: Names | None) -> dict[str, frozenset[Address]]:
-    listed = {} if names is None else names.addresses
+def _as_book(names: Names) -> dict[str, frozenset[Address]]:
     return {
         name: frozenset(Address(version, int.from_bytes(value)) for version, value in addresses)
-        for name, addresses in listed.items()
+        for name, addresses in names.addresses.items()
     }
 
 

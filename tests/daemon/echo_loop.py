@@ -19,6 +19,7 @@ from workers.contract.slots import Counter
 def run(context: WorkerContext) -> ExitCode:
     """Serve until SIGTERM or until the parent is gone."""
     worker = EchoWorker(context)
+    worker.tell_names("begins with", context.names)
     epoll = select.epoll()
     epoll.register(context.wakeup, select.EPOLLIN)
     if context.channel.fileno() >= 0:
@@ -68,8 +69,11 @@ class EchoWorker:
 
     def handle_messages(self) -> None:
         while (names := self._context.channel.receive()) is not None:
-            known = {name: [value.hex() for _, value in pairs] for name, pairs in names.addresses.items()}
-            self.log("state", f"worker {self._context.index} knows {known}")
+            self.tell_names("knows", names)
+
+    def tell_names(self, how: str, names: Names | None) -> None:
+        pairs = names and {name: [value.hex() for _, value in found] for name, found in names.addresses.items()}
+        self.log("state", f"worker {self._context.index} {how} {pairs}")
 
     def echo(self, descriptor: int) -> None:
         sock = self._sockets[descriptor]

@@ -12,7 +12,8 @@ from workers.contract.settings import Address, ResolverSettings
 # Never asked: the hosts table has the name.
 SETTINGS = ResolverSettings(servers=((Address(4, 127 << 24 | 1), 9),))
 NAME = "localhost"
-KNOWN = r"knows \{'localhost': \[.*7f000001"
+BOOK = r"\{'localhost': \[.*7f000001"
+KNOWN = f"knows {BOOK}"
 
 
 def resolver_of(frame: Frame) -> int:
@@ -20,12 +21,20 @@ def resolver_of(frame: Frame) -> int:
     return found
 
 
-def test_every_worker_learns_the_names_and_so_does_a_replacement(tmp_path: Path) -> None:
+def test_every_worker_learns_the_names_and_a_replacement_begins_with_them(tmp_path: Path) -> None:
     with Frame(tmp_path, resolver=SETTINGS).start(names=(NAME,)) as frame:
+        frame.wait_for_log(r"worker \d begins with None", count=2)
         frame.wait_for_log(rf"worker 0 {KNOWN}")
         frame.wait_for_log(rf"worker 1 {KNOWN}")
         os.kill(next(iter(frame.clients_by_worker())), signal.SIGKILL)
-        frame.wait_for_log(rf"worker \d {KNOWN}", count=3)
+        frame.wait_for_log(rf"worker \d begins with {BOOK}")
+
+
+def test_workers_are_told_too_when_no_name_has_an_address(tmp_path: Path) -> None:
+    silent = ResolverSettings(servers=SETTINGS.servers, conf_timeout_ns=200_000_000)
+    with Frame(tmp_path, resolver=silent).start(names=("nowhere.invalid",)) as frame:
+        frame.wait_for_log(r"worker 0 knows \{\}")
+        frame.wait_for_log(r"worker 1 knows \{\}")
 
 
 def test_the_resolver_is_confined_as_a_worker_is_and_holds_no_listener(tmp_path: Path) -> None:
@@ -55,14 +64,16 @@ def test_a_killed_resolver_is_replaced_and_takes_no_worker_with_it(tmp_path: Pat
 
 def test_one_process_resolves_names_before_it_serves(tmp_path: Path) -> None:
     with Frame(tmp_path, resolver=SETTINGS, single_process=True, workers=1).start(names=(NAME,)) as frame:
-        frame.wait_for_log(rf"worker 0 {KNOWN}")
+        frame.wait_for_log(rf"worker 0 begins with {BOOK}")
 
 
 def test_without_names_there_is_no_resolver(tmp_path: Path) -> None:
     with Frame(tmp_path).start() as frame:
         assert len(frame.children()) == 2
+        frame.wait_for_log(r"worker \d begins with \{\}", count=2)
 
 
 def test_names_are_left_alone_where_the_configuration_says_so(tmp_path: Path) -> None:
     with Frame(tmp_path, resolve_names=False).start(names=(NAME,)) as frame:
         assert len(frame.children()) == 2
+        frame.wait_for_log(r"worker \d begins with \{\}", count=2)

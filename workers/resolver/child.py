@@ -49,8 +49,10 @@ def serve(
     """Resolve names until told to stop (SIGTERM). Raises ContractError when the parent is gone or speaks nonsense.
 
     wakeup: readable when a signal came, one byte each. known: what a predecessor had found; the parent knows it too.
+    Without it the parent is first told when every name was asked for, and even if none has an address: workers wait.
     """
-    return asyncio.run(_Child(Schedule(names, time.monotonic_ns(), known or {}), prepared, channel, wakeup, log).run())
+    child = _Child(Schedule(names, time.monotonic_ns(), known or {}), prepared, channel, wakeup, log)
+    return asyncio.run(child.run(announced=known is not None))
 
 
 def channel_log(channel: ChannelLike) -> Log:
@@ -88,10 +90,13 @@ class _Child:
         self._wakeup = wakeup
         self._log = log
         self._changed = asyncio.Event()
+        self._complete = asyncio.Event()
         self._left_out: list[str] = []
 
-    async def run(self) -> ExitCode:
-        """Work until told to stop; whatever a task raises is raised."""
+    async def run(self, *, announced: bool) -> ExitCode:
+        """Work until told to stop; whatever a task raises is raised. announced: whether the parent has the names."""
+        if announced:
+            self._complete.set()
         watch = asyncio.create_task(self._watch())
         others = (asyncio.create_task(self._resolve_for_ever()), asyncio.create_task(self._publish_for_ever()))
         done, pending = await asyncio.wait((watch, *others), return_when=asyncio.FIRST_COMPLETED)
@@ -105,6 +110,9 @@ class _Child:
     async def _resolve_for_ever(self) -> ExitCode:
         while True:
             await asyncio.gather(*map(self._resolve, self._schedule.due(time.monotonic_ns())))
+            if not self._complete.is_set():
+                self._complete.set()
+                self._changed.set()
             left_s = (self._schedule.next_ns() - time.monotonic_ns()) / SECOND_NS
             await asyncio.sleep(min(left_s, LONGEST_SLEEP_S))
 
@@ -119,6 +127,7 @@ class _Child:
             self._changed.set()
 
     async def _publish_for_ever(self) -> ExitCode:
+        await self._complete.wait()
         while True:
             await self._changed.wait()
             await asyncio.sleep(GATHER_S)

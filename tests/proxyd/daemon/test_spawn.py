@@ -18,6 +18,8 @@ from workers.contract.exitcodes import ExitCode
 from workers.contract.messages import FromChild, LogBatch, LogRecord, Names, Ready
 from workers.contract.slots import Counter
 
+NAMES = Names({"a.example": [(4, b"\x7f\0\0\x01")]})
+
 
 def listen(channel: ParentEnd) -> list[FromChild]:
     """Return everything a child says until its end."""
@@ -38,7 +40,7 @@ def tell(context: WorkerContext, text: object) -> None:
 
 def run_worker(tmp_path: Path, main: WorkerMain, index: int = 1) -> tuple[int, list[FromChild]]:
     with an_estate(tmp_path / "log", workers=2) as estate:
-        process, channel = Spawner(estate, main).fork(Child(Role.WORKER, index), 8)
+        process, channel = Spawner(estate, main).fork(Child(Role.WORKER, index), 8, NAMES)
         said = listen(channel)
         channel.close()
         return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), said
@@ -49,6 +51,7 @@ def test_a_worker_gets_its_own_part_of_the_estate(tmp_path: Path) -> None:
         sock = context.listeners[0]
         tell(context, (context.index, context.level, len(context.listeners), sock.getsockname()[1]))
         tell(context, os.eventfd_read(context.permits))
+        tell(context, context.names)
         context.region.words[Counter.SESSIONS] = 1
         return ExitCode.STOPPED
 
@@ -56,7 +59,7 @@ def test_a_worker_gets_its_own_part_of_the_estate(tmp_path: Path) -> None:
     assert code == ExitCode.STOPPED
     assert said[0] == Ready()
     texts = [message.records[0].fields[0] for message in said[1:] if isinstance(message, LogBatch)]
-    assert texts == ["(1, 8, 1, 5300)", "1"]
+    assert texts == ["(1, 8, 1, 5300)", "1", str(NAMES)]
 
 
 def test_what_a_worker_writes_to_its_region_is_seen_by_the_parent(tmp_path: Path) -> None:
@@ -65,7 +68,7 @@ def test_what_a_worker_writes_to_its_region_is_seen_by_the_parent(tmp_path: Path
         return ExitCode.STOPPED
 
     with an_estate(tmp_path / "log", workers=2) as estate:
-        process, channel = Spawner(estate, main).fork(Child(Role.WORKER, 1), 6)
+        process, channel = Spawner(estate, main).fork(Child(Role.WORKER, 1), 6, None)
         listen(channel)
         channel.close()
         os.waitpid(process, 0)
@@ -83,7 +86,7 @@ def test_a_worker_cannot_touch_anothers_region(tmp_path: Path) -> None:
                 tell(context, error)
             return ExitCode.STOPPED
 
-        process, channel = Spawner(estate, main).fork(Child(Role.WORKER, 1), 6)
+        process, channel = Spawner(estate, main).fork(Child(Role.WORKER, 1), 6, None)
         said = listen(channel)
         channel.close()
         os.waitpid(process, 0)
@@ -103,7 +106,7 @@ def test_a_signal_sent_right_after_the_fork_reaches_the_childs_work(tmp_path: Pa
 
     with an_estate(tmp_path / "log") as estate:
         for _ in range(10):
-            process, channel = Spawner(estate, main).fork(Child(Role.WORKER, 0), 6)
+            process, channel = Spawner(estate, main).fork(Child(Role.WORKER, 0), 6, None)
             os.kill(process, signal.SIGTERM)
             channel_said = listen(channel)
             channel.close()

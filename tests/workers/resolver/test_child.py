@@ -114,6 +114,23 @@ def test_the_parent_is_told_all_names_and_what_has_none(name_server, resolver: R
     assert record.fields == ("none.example.test", "there is no such name", 0)
 
 
+def test_the_parent_is_told_even_that_no_name_has_an_address(resolver: Resolver):
+    resolver.start(prepared_for(settings_for(free_port(), timeout_s=0.2)), "a.test")
+    messages = [resolver.message(), resolver.message()]
+    assert isinstance(messages[0], LogBatch)
+    assert messages[1] == Names({})
+
+
+def test_nothing_is_told_before_every_name_was_asked_for(resolver: Resolver, tmp_path: Path):
+    hosts = tmp_path / "hosts"
+    hosts.write_text("192.0.2.1 a.test\n")
+    timeout_s = 5 * GATHER_S
+    resolver.start(prepared_for(settings_for(free_port(), timeout_s=timeout_s), hosts), "a.test", "b.test")
+    messages = [resolver.message(), resolver.message()]
+    assert [type(message) for message in messages] == [LogBatch, Names]
+    assert messages[1] == Names({"a.test": [packed("192.0.2.1")]})
+
+
 @requires_nsd
 def test_what_a_predecessor_found_is_told_again_only_if_it_changed(name_server, resolver: Resolver):
     known = {"four.example.test": frozenset({address("192.0.2.4")}), "gone.example.test": frozenset({address("::5")})}
@@ -142,7 +159,7 @@ def test_sigterm_ends_it_while_a_server_keeps_silent(resolver: Resolver):
 
 
 def test_without_names_it_waits_for_its_end(resolver: Resolver):
-    resolver.start(prepared_for(settings_for(free_port())))
+    resolver.start(prepared_for(settings_for(free_port())), known={})
     resolver.signal(signal.SIGRTMIN + 1)
     assert isinstance(resolver.message(), LogBatch)
     resolver.signal(signal.SIGUSR1, signal.SIGTERM)
