@@ -6,6 +6,7 @@ Source: udp-proxy.cfg(5), SESSION-ACL; udp-proxy(8), Server connection and Broad
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address
 
 from proxyd.config.defaults import setting
 from proxyd.config.filechecks import has_users
@@ -16,7 +17,7 @@ from proxyd.config.rows.acl import ACTIONS, SESSION_TYPE, TIMEOUT_ABSENT
 from proxyd.config.tree import Item, Section
 from proxyd.config.values import hosts, times
 from proxyd.config.values.words import nearest
-from workers.contract.settings import HostList, HostMember, HostName, ListenerSettings, SessionKind
+from workers.contract.settings import Address, HostList, HostMember, HostName, ListenerSettings, SessionKind, Sock
 from workers.policy.hostset import covered_negations
 
 VERDICTS = ("accept", "deny")
@@ -119,6 +120,19 @@ class _AclChecks:
         elif host.value == 0:
             found = f"found {hosts.show_address(host)}"
             self._findings.error(plug_to.error(found, "wanted the address of a server", "sock"))
+        else:
+            self._target_is_not_the_proxy(plug_to)
+
+    def _target_is_not_the_proxy(self, plug_to: Item) -> None:
+        target = plug_to.get("sock")
+        own = next((listener for listener in self._listeners if _hears(listener, target)), None)
+        if own is not None:
+            found = f"found {hosts.show_address(target.host)}, where the proxy itself listens on port {own.port}"
+            self._findings.warn(
+                plug_to.error(
+                    found, "each datagram would open sessions of the proxy with itself, up to max-sessions", "sock"
+                )
+            )
 
     def _kind(self, acl: Section) -> None:
         kind = setting(acl, SESSION_TYPE)
@@ -168,6 +182,21 @@ class _AclChecks:
                 name = item.get("name")
                 wanted = f"wanted the name of a section 'queue'{nearest(name, self._queues)}"
                 self._findings.error(item.error(f"found '{name}'", wanted, "name"))
+
+
+def _hears(listener: ListenerSettings, target: Sock) -> bool:
+    """Tell whether what is sent to a target arrives at a listener; without a port it goes to the listener's own.
+
+    Of the machine's own addresses only the loopback ones are known here, for a listener on all of them.
+    """
+    host, own = target.host, listener.address
+    if isinstance(host, HostName) or listener.transparent or target.port not in (None, listener.port):
+        return False
+    return host == own or (own.value == 0 and own.version == host.version and _is_loopback(host))
+
+
+def _is_loopback(address: Address) -> bool:
+    return (IPv4Address if address.version == 4 else IPv6Address)(address.value).is_loopback
 
 
 def _check_mixture(acls: list[Section], findings: Findings) -> None:

@@ -100,6 +100,28 @@ def test_a_rule_without_plug_to_is_fine_where_all_listeners_are_transparent() ->
     assert warnings(acl("accept; timeout in 1;", listen="transparent [192.0.2.1] port 53;")) == []
 
 
+PORT = "non-transparent [{}] port 5300 to 5302;"
+
+
+@pytest.mark.parametrize(
+    ("listen", "plug_to", "warned"),
+    [
+        (PORT.format("127.0.0.1"), "[127.0.0.1] : 5302", True),
+        (PORT.format("127.0.0.1"), "[127.0.0.1]", True),
+        (PORT.format("127.0.0.1"), "[127.0.0.1] : 5303", False),
+        (PORT.format("127.0.0.1"), "[127.0.0.2] : 5302", False),
+        (PORT.format("::1"), "[::1] : 5300", True),
+        (PORT.format("0.0.0.0"), "[127.9.9.9] : 5301", True),
+        (PORT.format("0.0.0.0"), "[192.0.2.1] : 5301", False),
+        (PORT.format("0.0.0.0"), "[::1] : 5301", False),
+        (PORT.format("::"), "[::1] : 5301", True),
+    ],
+)
+def test_a_target_that_is_the_proxy_itself_is_warned_of(listen: str, plug_to: str, warned: bool) -> None:
+    found = warnings(acl(f"accept; plug-to {plug_to}; timeout in 1;", listen=listen))
+    assert [("where the proxy itself listens" in text) for text in found] == [True] * warned
+
+
 def test_a_name_in_plug_to_needs_resolution() -> None:
     body = "accept; plug-to ns.example.com : 53; timeout in 1;"
     assert warnings(acl(body)) == []
