@@ -41,6 +41,8 @@ class Deadlines(Generic[T]):
         items = self._ticks.get(tick)
         if items is not None:
             items.discard(item)
+            if not items:  # a set keeps the room it once needed
+                self._ticks[tick] = set()
 
     def due(self, now_ns: int) -> list[T]:
         """Take out and return every item whose tick has come; none of them is before its deadline."""
@@ -51,4 +53,7 @@ class Deadlines(Generic[T]):
 
     def next_ns(self) -> int:
         """Return when due has something to say, NEVER if nothing is set."""
-        return self._order[0] * TICK_NS if self._order else NEVER
+        order, ticks = self._order, self._ticks
+        while order and not ticks[order[0]]:
+            del ticks[heapq.heappop(order)]
+        return order[0] * TICK_NS if order else NEVER

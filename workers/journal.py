@@ -17,6 +17,12 @@ from workers.deadlines import NEVER
 RECORDS_A_SECOND = 2_000
 BURST_RECORDS = 5_000
 BATCH_RECORDS = 100
+RESERVE_RECORDS = BURST_RECORDS // 2
+"""What only sessions that were accepted may use: no stranger can drown the record of who was served."""
+STRANGERS_EVENTS = frozenset(
+    ("rejected", "wrong-source", "socket-error", "unsent", "payload", "no-plug-to", "session-failed", "table-full")
+)
+"""What anybody can cause without being accepted, or as often as he likes."""
 DELAY_NS = 20_000_000
 """How long a record may wait for company."""
 SECOND_NS = 1_000_000_000
@@ -51,14 +57,17 @@ class Journal:
         self.level = level
         self._wanted = frozenset(name for name, event in EVENTS.items() if event.wanted_at(level))
 
-    def takes(self, event: str) -> bool:
-        """Tell whether an event is written now: put must follow; otherwise it is not wanted, or shed and counted."""
+    def takes(self, event: str, *, stranger: bool = False) -> bool:
+        """Tell whether an event is written now: put must follow; otherwise it is not wanted, or shed and counted.
+
+        stranger: it is about a client that is not accepted.
+        """
         if event not in self._wanted:
             return False
-        if self._budget > 0:
+        if self._budget > (RESERVE_RECORDS if stranger or event in STRANGERS_EVENTS else 0):
             self._budget -= 1
             return True
-        self.taking = False
+        self.taking = self._budget > 0
         self.shed += 1
         self._unreported += 1
         return False
@@ -93,7 +102,7 @@ class Journal:
             self.taking = True
         self._count_skipped()
         if not self._records and not self._unreported:
-            return NEVER
+            return NEVER if self.taking else self._refilled_ns + SECOND_NS
         if self._since_ns == NEVER:
             self._since_ns = now_ns
         if len(self._records) < BATCH_RECORDS and now_ns - self._since_ns < DELAY_NS:

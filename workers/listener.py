@@ -37,7 +37,7 @@ class Listener:
             sock.setsockopt(socket.IPPROTO_UDP, ancillary.UDP_GRO, 1)
         address, port = settings.address, settings.port
         raw = sockaddr.encode(address, port)
-        return cls(index, sock, sock.fileno(), address.version, port, raw, address.value == 0)
+        return cls(index, sock, sock.fileno(), address.version, port, raw, address.value == 0, drops_of(sock))
 
     def note_overflow(self, overflow: int) -> int:
         """Take in what a datagram's control data said; return how many datagrams were lost since the last word."""
@@ -45,8 +45,8 @@ class Listener:
         return self._learn(overflow)
 
     def lost(self) -> int:
-        """Return how many datagrams were lost since the last word, if any ever were."""
-        return self._learn(drops_of(self.sock)) if self.overflow else 0
+        """Ask the kernel; return how many datagrams were lost since the last word."""
+        return self._learn(drops_of(self.sock))
 
     def _learn(self, overflow: int) -> int:
         news, self.overflow = (overflow - self.overflow) & 0xFFFF_FFFF, overflow

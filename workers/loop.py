@@ -43,6 +43,8 @@ SWEEP_NS = 1_000_000_000
 SWEEP_SESSIONS = 256
 """Slots written in one turn at most: a tenth of a millisecond."""
 MAX_EVENTS = 512
+LONGEST_WAIT_S = 3600.0
+"""epoll takes no more than 24 days."""
 HOLD_S = 0.001
 """How long at most permits that ended sessions gave back are kept from the other workers."""
 LAST_WORDS_NS = 2_000_000_000
@@ -79,7 +81,7 @@ class Parts:
 
 
 def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
-    """Make a worker's parts, and register its listeners."""
+    """Make a worker's parts."""
     settings, region = context.settings, context.region
     journal, stats = Journal(context.channel, context.level, now_ns), Stats()
     permits = Permits(context.permits, region.words, settings.max_sessions)
@@ -91,10 +93,9 @@ def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
     listeners = [Listener.of(index, sock, settings.listeners[index]) for index, sock in enumerate(context.listeners)]
     for sock in context.listeners:
         transport.adopt(sock)
-        poll.register(sock.fileno(), select.EPOLLIN)
     dump_bytes = min(settings.debug_log.data_limit_bytes or DUMP_BYTES, DUMP_BYTES)
     inbound = Inbound(engine, transport, sockets, journal, listeners, dump_bytes)
-    outbound = Outbound(engine, transport, sockets, journal, keeper, dump_bytes)
+    outbound = Outbound(engine, transport, sockets, journal, keeper, dump_bytes, first_worker=context.index == 0)
     by_fd = {listener.fd: listener for listener in listeners}
     return Parts(journal, stats, permits, engine, keeper, sockets, inbound, outbound, by_fd)
 
@@ -111,6 +112,9 @@ class Worker:
         for fd in others:
             self._poll.register(fd, select.EPOLLIN)
         self._parts.sockets.cover(max(*others, *self._parts.listeners))
+        self._listening = False
+        if context.names is not None:
+            self._learn(context.names)
         self._publisher = Publisher(context.region.words)
         self._title = WorkerTitle(context.index, context.settings.name)
         self._changed = True
@@ -123,7 +127,7 @@ class Worker:
         """Turn until stopped."""
         gc.set_threshold(GC_THRESHOLD)
         poll, clock = self._poll.poll, time.monotonic_ns
-        permits, sockets = self._parts.permits, self._parts.sockets
+        permits = self._parts.permits
         wait = self._tend(clock())
         while not self._stopping:
             if permits.holding:
@@ -136,8 +140,6 @@ class Worker:
                 permits.age()
             else:
                 permits.settle()
-            if len(events) < MAX_EVENTS:
-                sockets.heard_all(now_ns)
             wait = self._tend(now_ns)
         self._parts.journal.lift_budget()
         self._parts.engine.end_all(CloseReason.SHUTDOWN, clock())
@@ -203,7 +205,7 @@ class Worker:
         if self._sweep:
             self._sweep_some(now_ns)
             due_ns = min(due_ns, now_ns)
-        return -1.0 if due_ns >= NEVER else max(0.0, (due_ns - now_ns) / 1e9)
+        return -1.0 if due_ns >= NEVER else min(LONGEST_WAIT_S, max(0.0, (due_ns - now_ns) / 1e9))
 
     def _publish(self, now_ns: int) -> None:
         """Write the counters and the title, and begin a sweep over the slots when one is due."""
@@ -259,9 +261,20 @@ class Worker:
             if message is None:
                 return
             if isinstance(message, Names):
-                self._parts.engine.admission.learn_names(
-                    {
-                        name: frozenset(Address(version, int.from_bytes(raw, "big")) for version, raw in addresses)
-                        for name, addresses in message.addresses.items()
-                    }
-                )
+                self._learn(message)
+
+    def _learn(self, names: Names) -> None:
+        """Take in the current addresses of host names; with the first of them the worker begins to listen.
+
+        Before that, a rule that denies a name would let it pass.
+        """
+        self._parts.engine.admission.learn_names(
+            {
+                name: frozenset(Address(version, int.from_bytes(raw, "big")) for version, raw in addresses)
+                for name, addresses in names.addresses.items()
+            }
+        )
+        if not self._listening:
+            self._listening = True
+            for fd in self._parts.listeners:
+                self._poll.register(fd, select.EPOLLIN)

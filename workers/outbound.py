@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from workers import refusals
 from workers.contract.settings import Address
-from workers.contract.slots import CloseReason
+from workers.contract.slots import CloseReason, DropReason
 from workers.inbound import DUMP_BYTES, cut
 from workers.journal import Journal
 from workers.keeper import Keeper
@@ -29,7 +29,7 @@ ROUNDS = 4
 
 
 class Outbound:
-    """One worker's forwarding."""
+    """One worker's forwarding. first_worker: it is the one that takes broadcasts, which every worker hears."""
 
     def __init__(
         self,
@@ -39,7 +39,10 @@ class Outbound:
         journal: Journal,
         keeper: Keeper,
         dump_bytes: int = DUMP_BYTES,
+        *,
+        first_worker: bool = True,
     ) -> None:
+        self._first_worker = first_worker
         self._dump_bytes = dump_bytes
         self._engine = engine
         self._transport = transport
@@ -180,11 +183,14 @@ class Outbound:
         if listener.wildcard:
             packet = self._transport.control(slot).packet
             if packet is not None:
+                if packet.destination != packet.local and not self._first_worker:
+                    self._engine.refuse_out(sizes, DropReason.NOT_OURS)
+                    return None
                 address = Address(listener.version, int.from_bytes(packet.destination, "big"))
                 destination = sockaddr.encode(address, listener.port)
                 control = ancillary.reply_from(packet)
         session = self._engine.admit(listener.index, key, source, destination, sizes, now_ns)
-        if session is None or not self._sockets.open(session, sizes):
+        if session is None or not self._sockets.open(session, sizes, now_ns):
             return None
         session.reply_control = control
         return session

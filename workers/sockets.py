@@ -37,16 +37,18 @@ class SessionSockets:
         forced = {acl.name: _forced_sources(acl, settings) for acl in settings.acls}
         self._forced = forced if any(forced.values()) else {}
 
-    def open(self, session: Session, sizes: list[int]) -> bool:
+    def open(self, session: Session, sizes: list[int], now_ns: int) -> bool:
         """Give a new session its socket and put it to work; if that fails, the engine drops its run of datagrams."""
         target = session.target
         version = 4 if len(target) == V4_BYTES else 6
         source = self._forced[session.terms.rule.name].get(version) if self._forced else None
         try:
-            sock, fd = self._upstreams.open(version, source, target if session.connected else None)
+            sock, fd = self._upstreams.open(version, source, target if session.connected else None, now_ns)
         except OSError as error:
             self._engine.fail(session, str(error.filename), os.strerror(error.errno or 0), sizes)
             return False
+        if self._lost:
+            self._lost[fd] = drops_of(sock)
         session.sock = sock
         session.fd = fd
         if fd >= len(self.sessions):
@@ -92,10 +94,6 @@ class SessionSockets:
     def cover(self, fd: int) -> None:
         """Make sessions long enough for a descriptor."""
         self.sessions.extend([None] * (fd + FIRST_FDS - len(self.sessions)))
-
-    def heard_all(self, now_ns: int) -> None:
-        """Say that every socket that had something at this instant has been read or drained."""
-        self._upstreams.heard_all(now_ns)
 
     def drain(self, fd: int) -> None:
         """Empty a resting socket, unless a session has been given its descriptor since it was reported."""

@@ -26,6 +26,8 @@ _SO_RCVBUFFORCE = 33
 _SO_RXQ_OVFL = 40
 _IP_PKTINFO = 8
 _IP_MTU_DISCOVER = 10
+_IP_MULTICAST_ALL = 49
+_IPV6_MULTICAST_ALL = 29
 _IPV6_MTU_DISCOVER = 23
 _PMTUDISC_DONT = 0
 """Never set DF: answers up to 65,507 bytes leave in fragments, and a forged ICMP cannot make the socket refuse them."""
@@ -39,9 +41,10 @@ _OPTIONS = {
     ),
 }
 _WILDCARD_OPTIONS = {
-    4: ((socket.IPPROTO_IP, _IP_PKTINFO, 1),),
-    6: ((socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1),),
+    4: ((socket.IPPROTO_IP, _IP_PKTINFO, 1), (socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)),
+    6: ((socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1), (socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)),
 }
+"""Groups that other programs have joined are none of ours: every socket of the group would hear each datagram."""
 _BUFFERS = ((_SO_RCVBUFFORCE, socket.SO_RCVBUF), (_SO_SNDBUFFORCE, socket.SO_SNDBUF))
 _REASONS = {
     errno.EADDRNOTAVAIL: "the address is not configured on this machine",

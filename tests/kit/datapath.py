@@ -34,6 +34,8 @@ class Datapath:
         context = WorkerContext(0, settings, tuple(listeners), channel, self.region, self._permits, -1, level)
         self.parts = assemble(context, self._poll, 0)
         self.parts.sockets.cover(max(self.parts.listeners, default=0))
+        for fd in self.parts.listeners:
+            self._poll.register(fd, select.EPOLLIN)
 
     def _deliver(self, message: FromChild) -> None:
         if isinstance(message, LogBatch):
@@ -54,7 +56,6 @@ class Datapath:
             else:
                 parts.sockets.drain(fd)
         parts.permits.settle()
-        parts.sockets.heard_all(now_ns)
         parts.journal.flush()
         return len(events)
 

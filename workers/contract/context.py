@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass
 from typing import Protocol
 
-from workers.contract.messages import FromChild, Names, ToChild
+from workers.contract.messages import NO_NAMES, FromChild, Names, ToChild
 from workers.contract.settings import Settings
 from workers.contract.slots import Region
 
@@ -60,4 +60,4 @@ class WorkerContext:
     permits: int
     wakeup: int
     level: int
-    names: Names | None = Names({})
+    names: Names | None = NO_NAMES

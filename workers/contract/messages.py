@@ -49,5 +49,8 @@ class Names(msgspec.Struct, frozen=True, tag="names", array_like=True):
     addresses: dict[str, list[tuple[int, bytes]]]
 
 
+NO_NAMES = Names({})
+"""What a configuration without host names has."""
+
 FromChild: TypeAlias = LogBatch | Ready | Failed | Names
 ToChild: TypeAlias = Names

@@ -4,11 +4,13 @@ The parent makes one region a worker before it forks; the worker writes, everybo
 in order to be taken over by another worker stands in its slot (SLOT): peers, rule, limits' consumption, times. Counters
 in slots are written at most a second late (workers.loop), peers and rule at establishment. Times are CLOCK_MONOTONIC
 nanoseconds, the same clock in every process of the machine.
-A region is a memfd: it can be handed to another program, and costs memory only where it was touched.
+A region is a memfd: it can be handed to another program, and costs memory only where it was touched. Its size is
+sealed: whoever touches memory that a hostile worker has cut off is killed by SIGBUS. Source: fcntl(2), File Sealing.
 """
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import struct
@@ -31,6 +33,8 @@ client, original destination, target, local server-side address (struct sockaddr
 USED = struct.Struct("=qqqQQQQQQ")
 """The part of a slot that traffic changes: from last in to bytes out received, at USED_OFFSET."""
 USED_OFFSET = 16
+
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
 class Counter(IntEnum):
@@ -89,7 +93,8 @@ class DropReason(IntEnum):
     """The peer's host refused earlier datagrams, and the retry met the same."""
     SEND_FAILED = 11
     """Any other error on sending: too large, unreachable, forbidden."""
-    TRUNCATED = 12
+    NOT_OURS = 12
+    """A broadcast: every worker hears it, one of them takes it."""
     OWN = 13
     """The proxy's own datagram came back to it."""
     DRAINING = 14
@@ -134,8 +139,9 @@ class Region:
     def create(cls, name: str, slot_count: int) -> Region:
         """Make a region for slot_count sessions; its descriptor is close-on-exec and survives a fork."""
         size = HEADER_BYTES + slot_count * SLOT_BYTES
-        fd = os.memfd_create(name)
+        fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(fd, size)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
         region = cls(fd, mmap.mmap(fd, size), slot_count)
         region.words[Counter.MAGIC] = MAGIC
         region.words[Counter.SLOTS] = slot_count

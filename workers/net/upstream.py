@@ -2,8 +2,7 @@
 
 A closed session's socket loses its port at once (disconnecting unbinds it), so late answers are dropped by the system.
 The descriptor rests before it serves another session, because a datagram may still be on its way into it on another
-processor, and until everything that had arrived by then has been read: epoll still reports it, and the loop drains it.
-That saves making, registering and closing a socket: a third of a session's cost.
+processor; then it is drained. That saves making, registering and closing a socket: a third of a session's cost.
 Source: udp(7), connect(2).
 """
 
@@ -55,16 +54,18 @@ class Upstreams:
         self._poll = poll
         self._transport = transport
         self._reuse = reuse
-        self._heard_ns = 0
         self._resting: dict[int, deque[tuple[socket.SocketType, int, int]]] = {4: deque(), 6: deque()}
 
-    def open(self, version: int, source: PythonAddress | None, target: bytes | None) -> tuple[socket.SocketType, int]:
+    def open(
+        self, version: int, source: PythonAddress | None, target: bytes | None, now_ns: int
+    ) -> tuple[socket.SocketType, int]:
         """Return a registered socket and its descriptor, bound to source if given, connected to target if given.
 
-        Raises OSError with the failing step in filename: `socket`, `bind` or `connect`.
+        A connected one is empty: until it was connected it took datagrams from anybody, and a rested one may hold its
+        old server's. Raises OSError with the failing step in filename: `socket`, `bind` or `connect`.
         """
         resting = self._resting[version]
-        if source is None and resting and resting[0][2] <= self._heard_ns - REST_NS:
+        if source is None and resting and resting[0][2] <= now_ns - REST_NS:
             sock, fd, _ = resting.popleft()
         else:
             sock, fd = self._make(version)
@@ -75,6 +76,7 @@ class Upstreams:
             step = "connect"
             if target is not None:
                 sock.connect(target_address(target))
+                mmsg.drain(fd)
         except OSError as error:
             self._discard(sock)
             raise OSError(error.errno, error.strerror, step) from error
@@ -92,22 +94,18 @@ class Upstreams:
         """Close a session's socket that cannot serve another one: it was bound, or delivers trains."""
         self._discard(sock)
 
-    def heard_all(self, now_ns: int) -> None:
-        """Say that every socket that had something at this instant has been read or drained."""
-        self._heard_ns = now_ns
-
     def drain(self, fd: int) -> None:
         """Empty a resting socket that epoll reported."""
         mmsg.drain(fd)
 
-    def _make(self, version: int) -> tuple[socket.SocketType, int]:
+    def _make(self, version: int, *, again: bool = True) -> tuple[socket.SocketType, int]:
         try:
             sock = socket.SocketType(_FAMILIES[version], _TYPE)
             fd = sock.fileno()
             self._poll.register(fd, select.EPOLLIN)
         except OSError as error:
-            if error.errno in _NO_DESCRIPTORS and self._give_one_up():
-                return self._make(version)
+            if again and error.errno in _NO_DESCRIPTORS and self._give_one_up():
+                return self._make(version, again=False)
             raise OSError(error.errno, error.strerror, "socket") from error
         self._transport.adopt(sock)
         return sock, fd

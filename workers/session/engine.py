@@ -210,6 +210,10 @@ class Engine(SessionTable):
         self._records.wrong_source(session, source)
         return False
 
+    def refuse_out(self, sizes: list[int], reason: DropReason) -> None:
+        """Drop and count datagrams of a client that nobody need judge."""
+        self._drop_out(reason, sizes)
+
     def refuse_in(self, session: Session, sizes: list[int]) -> None:
         """Drop and count what a server sent behind the datagram that ended its session."""
         self._drop_in(session, DropReason.NO_SESSION, sizes)

@@ -30,8 +30,11 @@ class Journal(Protocol):
     taking: bool
     skipped: int
 
-    def takes(self, event: str) -> bool:
-        """Tell whether an event is written now: put must follow; otherwise it is not wanted, or shed and counted."""
+    def takes(self, event: str, *, stranger: bool = False) -> bool:
+        """Tell whether an event is written now: put must follow; otherwise it is not wanted, or shed and counted.
+
+        stranger: it is about a client that is not accepted.
+        """
         ...
 
     def put(self, event: str, track: int, *fields: str | int | bytes | None) -> None:
@@ -54,8 +57,8 @@ class Records:
 
     def searched(self, source: bytes, destination: bytes, grant: Grant) -> None:
         """An ACL search: which rule decided, and how."""
-        if self.journal.takes("acl"):
-            rule = grant.rule
+        rule = grant.rule
+        if self.journal.takes("acl", stranger=grant.refusal is not None):
             verdict = "REJECTED" if rule is None or not rule.accept else "ACCEPTED"
             self.journal.put("acl", 0, source, destination, 0, None, None if rule is None else rule.name, verdict)
 

@@ -15,6 +15,9 @@ from workers.session.records import Records
 from workers.session.session import FlowKey, Session
 from workers.stats import Stats
 
+HORIZON_NS = 60_000_000_000
+"""A session is looked at this often at least: deadlines need no more ticks than this holds, however long they are."""
+
 
 class Permits(Protocol):
     """The proxy's free sessions, shared by all workers. total: how many sessions it may have."""
@@ -95,21 +98,21 @@ class SessionTable:
 
     def expire(self, now_ns: int) -> None:
         """End every session whose time is up."""
-        self._place_fresh()
+        self._place_fresh(now_ns)
         for session in self._deadlines.due(now_ns):
             if not self.lapse(session, now_ns):
-                session.tick = self._deadlines.set(session, session.check_ns)
+                session.tick = self._deadlines.set(session, min(session.check_ns, now_ns + HORIZON_NS))
 
     def next_deadline_ns(self) -> int:
         """Return when `expire` should be called next."""
         next_ns = self._deadlines.next_ns()
         return min(next_ns, self._fresh[0].opened_ns + TICK_NS) if self._fresh else next_ns
 
-    def _place_fresh(self) -> None:
+    def _place_fresh(self, now_ns: int) -> None:
         """Give new sessions their deadlines, unless they have ended already: many never need one."""
         for session in self._fresh:
             if session.check_ns < NEVER and self.tables[session.listener].get(session.key) is session:
-                session.tick = self._deadlines.set(session, session.check_ns)
+                session.tick = self._deadlines.set(session, min(session.check_ns, now_ns + HORIZON_NS))
         self._fresh.clear()
 
     def end_all(self, reason: CloseReason, now_ns: int) -> None:

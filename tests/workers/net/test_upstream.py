@@ -35,10 +35,11 @@ class Shore:
         self.rig = Rig(kind)
         self.version = 6 if ":" in host else 4
         self.server = udp(host)
+        self.now_ns = 0
         self.upstreams = Upstreams(self.poll, self.rig.transport, reuse=reuse)
 
     def open(self) -> tuple[socket.SocketType, int]:
-        return self.upstreams.open(self.version, None, raw_of(self.server))
+        return self.upstreams.open(self.version, None, raw_of(self.server), self.now_ns)
 
     def rest(self, now_ns: int = 0) -> int:
         """Open a socket and close it at an instant; return its descriptor."""
@@ -62,7 +63,7 @@ def test_a_socket_is_connected_known_and_watched(kind, host):
 
 def test_an_unconnected_socket_hears_everybody():
     shore = Shore()
-    sock, fd = shore.upstreams.open(4, None, None)
+    sock, fd = shore.upstreams.open(4, None, None, shore.now_ns)
     sock.sendto(b"x", shore.server.getsockname())
     _, where = shore.server.recvfrom(10)
     with udp() as other:
@@ -72,17 +73,16 @@ def test_an_unconnected_socket_hears_everybody():
 
 def test_a_forced_source_is_where_datagrams_leave_from():
     shore = Shore()
-    sock, _ = shore.upstreams.open(4, ("127.0.0.7", 0), raw_of(shore.server))
+    sock, _ = shore.upstreams.open(4, ("127.0.0.7", 0), raw_of(shore.server), shore.now_ns)
     assert sock.getsockname()[0] == "127.0.0.7"
 
 
-def test_a_socket_is_used_again_only_when_it_has_rested_and_all_before_was_heard():
+def test_a_socket_is_used_again_only_when_it_has_rested():
     shore = Shore()
     fd = shore.rest(1_000)
-    assert shore.open()[1] != fd, "nothing has been heard yet"
-    shore.upstreams.heard_all(1_000 + REST_NS - 1)
+    shore.now_ns = 1_000 + REST_NS - 1
     assert shore.open()[1] != fd, "it has not rested"
-    shore.upstreams.heard_all(1_000 + REST_NS)
+    shore.now_ns = 1_000 + REST_NS
     sock, again = shore.open()
     assert again == fd
     sock.send(b"new")
@@ -93,7 +93,7 @@ def test_a_socket_is_used_again_only_when_it_has_rested_and_all_before_was_heard
 def test_a_socket_used_again_is_watched_still():
     shore = Shore()
     fd = shore.rest()
-    shore.upstreams.heard_all(REST_NS)
+    shore.now_ns = REST_NS
     sock, _ = shore.open()
     shore.server.sendto(b"x", sock.getsockname())
     assert shore.poll.poll(10) == [(fd, select.EPOLLIN)]
@@ -108,7 +108,7 @@ def test_a_late_answer_reaches_no_resting_socket(host):
     shore.server.sendto(b"late", late)
     let_arrive()
     assert shore.poll.poll(0) == []
-    shore.upstreams.heard_all(REST_NS)
+    shore.now_ns = REST_NS
     again, _ = shore.open()
     assert waiting(again) == []
 
@@ -120,9 +120,7 @@ def test_what_waited_when_a_session_ended_is_drained_before_its_socket_serves_ag
     let_arrive()
     shore.upstreams.close(sock, fd, 4, 0)
     assert shore.poll.poll(10) == [(fd, select.EPOLLIN)]
-    shore.upstreams.drain(fd)
-    assert shore.poll.poll(0) == []
-    shore.upstreams.heard_all(REST_NS)
+    shore.now_ns = REST_NS
     again, _ = shore.open()
     assert again is sock
     assert waiting(again) == []
@@ -140,16 +138,16 @@ def test_no_more_than_so_many_rest():
 def test_each_version_rests_by_itself():
     shore, other = Shore(), udp("::1")
     shore.rest()
-    shore.upstreams.heard_all(REST_NS)
-    sock, _ = shore.upstreams.open(6, None, raw_of(other))
+    shore.now_ns = REST_NS
+    sock, _ = shore.upstreams.open(6, None, raw_of(other), shore.now_ns)
     assert sock.family == socket.AF_INET6
 
 
 def test_a_socket_with_a_source_of_its_own_is_not_a_rested_one():
     shore = Shore()
     fd = shore.rest()
-    shore.upstreams.heard_all(REST_NS)
-    assert shore.upstreams.open(4, ("127.0.0.7", 0), raw_of(shore.server))[1] != fd
+    shore.now_ns = REST_NS
+    assert shore.upstreams.open(4, ("127.0.0.7", 0), raw_of(shore.server), shore.now_ns)[1] != fd
 
 
 @pytest.mark.parametrize("resting", [4, 6])
@@ -161,9 +159,9 @@ def test_where_descriptors_have_run_out_a_resting_socket_is_given_up(resting):
         with contextlib.suppress(OSError):
             while True:
                 os.dup(fd)
-        _, given = shore.upstreams.open(4, None, raw_of(other.server))
+        _, given = shore.upstreams.open(4, None, raw_of(other.server), shore.now_ns)
         with pytest.raises(OSError, match="Too many open files") as failure:
-            shore.upstreams.open(4, None, raw_of(other.server))
+            shore.upstreams.open(4, None, raw_of(other.server), shore.now_ns)
         return [given == fd, failure.value.filename]
 
     assert in_child(open_with_none_left) == "[True, 'socket']"
@@ -192,7 +190,7 @@ def test_what_cannot_be_had_says_at_which_step_and_leaves_nothing_open(source, t
     gc.collect()  # What earlier tests left must not be closed in between.
     before = open_descriptors()
     with pytest.raises(OSError, match=r"denied|assign") as failure:
-        shore.upstreams.open(4, source, sockaddr.encode(address(target[0]), target[1]))
+        shore.upstreams.open(4, source, sockaddr.encode(address(target[0]), target[1]), shore.now_ns)
     assert (failure.value.filename, failure.value.errno) == (step, code)
     assert open_descriptors() == before
 
