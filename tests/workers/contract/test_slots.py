@@ -75,6 +75,13 @@ def test_a_child_writes_what_its_parent_reads(region: Region) -> None:
     assert region.words[Counter.FORWARDED_OUT] == 5
 
 
+@pytest.mark.parametrize("size", [0, HEADER_BYTES - 1, 2 * HEADER_BYTES])
+def test_nobody_can_take_the_memory_away_from_the_others(region: Region, size: int) -> None:
+    assert in_child(lambda: os.ftruncate(region.fd, size)).startswith("PermissionError")
+    assert os.fstat(region.fd).st_size == HEADER_BYTES + 3 * SLOT_BYTES
+    assert not os.get_inheritable(region.fd)
+
+
 @pytest.mark.parametrize("size", [0, HEADER_BYTES - 1])
 def test_what_is_too_small_is_no_region(size: int) -> None:
     fd = os.memfd_create("test small")
