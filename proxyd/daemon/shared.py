@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from proxyd.errors import SetupError
 from workers.contract.settings import Settings
@@ -25,7 +26,7 @@ class Shared:
             regions = tuple(
                 Region.create(f"udp-proxy {settings.name} {index}", settings.max_sessions) for index in range(workers)
             )
-            permits = os.eventfd(settings.max_sessions, os.EFD_SEMAPHORE | os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            permits = _make_pool(settings.max_sessions)
         except OSError as error:
             raise SetupError("create shared memory", error.strerror or str(error)) from error
         return cls(regions, permits, settings.max_sessions)
@@ -42,11 +43,77 @@ class Shared:
     def reclaim(self, index: int) -> int:
         """Give back the permits of a worker that is dead, and forget its sessions; return how many they were.
 
-        What the worker wrote is not believed beyond what there can be.
+        What the worker wrote is not believed: what is free and what the living hold never exceed max_sessions after it.
         """
         region = self.regions[index]
-        permits = min(region.words[Counter.PERMITS], self.max_sessions)
+        claimed = region.words[Counter.PERMITS]
         region.reset()
-        if permits:
-            os.eventfd_write(self.permits, permits)
+        before = self._holdings()
+        free = _count(self.permits)
+        # Of two looks the larger: what moves meanwhile is counted twice at worst, and repaired without need.
+        held = sum(map(max, before, self._holdings()))
+        if free is None or free + claimed + held > self.max_sessions or not _put(self.permits, claimed):
+            return self._repair(min(claimed, self.max_sessions))
+        return claimed
+
+    def _holdings(self) -> list[int]:
+        return [min(region.words[Counter.PERMITS], self.max_sessions) for region in self.regions]
+
+    def _repair(self, claimed: int) -> int:
+        """Bring the pool down to what there can be; return how many permits of those claimed are in it."""
+        # In this order: once the pool is empty nobody can take from it any more, so that what the living hold only
+        # shrinks while it is looked at. Of two looks at each the larger counts: what is put back in between is in the
+        # pool already, or lost. And never more is put back than was there and was claimed.
+        before = self._holdings()
+        free = _drain(self.permits, 2 * self.max_sessions)
+        held = sum(map(max, before, self._holdings()))
+        if free is None:
+            return self._replace(max(self.max_sessions - held, 0))
+        back = min(free + claimed, max(self.max_sessions - held, 0))
+        return max(back - free, 0) if _put(self.permits, back) else 0
+
+    def _replace(self, permits: int) -> int:
+        """Put a new pool in the place of one that was filled beyond emptying: workers to come get the new one.
+
+        The living keep the old one until they end, where each is bounded by its own slots.
+        """
+        try:
+            pool = _make_pool(permits)
+        except OSError:
+            return 0
+        os.dup2(pool, self.permits, inheritable=False)
+        os.close(pool)
         return permits
+
+
+def _make_pool(permits: int) -> int:
+    return os.eventfd(permits, os.EFD_SEMAPHORE | os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+
+def _count(pool: int) -> int | None:
+    """Return what is in a pool without taking it, None where the kernel does not tell. Source: proc(5), fdinfo."""
+    try:
+        lines = Path(f"/proc/self/fdinfo/{pool}").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.partition(":")[2], 16) for line in lines if line.startswith("eventfd-count:")), None)
+
+
+def _put(pool: int, permits: int) -> bool:
+    """Put permits into a pool; tell whether it took them."""
+    try:
+        os.eventfd_write(pool, permits)
+    except OSError:
+        # EAGAIN: somebody has filled it; EINVAL: nobody can hold that many.
+        return False
+    return True
+
+
+def _drain(pool: int, most: int) -> int | None:
+    """Empty a pool; return what was in it, None when that was more than most."""
+    for count in range(most + 1):
+        try:
+            os.eventfd_read(pool)
+        except BlockingIOError:
+            return count
+    return None
