@@ -1,6 +1,7 @@
 """The parent's two logs: opened from the settings, written by the parent and, through proxyd.logs.relay, its children.
 
-The debug log takes every line that its level lets through, the stats log the records of ended sessions. A log goes to
+The debug log takes every line that its writer's level lets through: the parent's here, a child's in the child, since
+each process has its own (SIGUSR1). The stats log takes the records of ended sessions. A log goes to
 its file, else to its syslog facility, else to standard error (in the foreground) or to syslog (local4, local5).
 Source: udp-proxy.cfg(5), log-debug and log-stats; logging(7).
 """
@@ -58,7 +59,7 @@ class Logs:
 
     @property
     def level(self) -> int:
-        """The debug log's level; what is set is brought into 3 to 9."""
+        """The debug log's level for the parent's own lines; what is set is brought into 3 to 9."""
         return self._level
 
     @level.setter
@@ -69,19 +70,22 @@ class Logs:
 
     def note(self, event: str, *fields: Field, pid: int | None = None, track: int = 0) -> None:
         """Log an event of the parent itself. Raises FieldError when the catalogue has no such event."""
-        self._put(event, fields, os.getpid() if pid is None else pid, track)
+        self._put(event, fields, os.getpid() if pid is None else pid, track, self._level)
 
     def write(self, record: LogRecord, pid: int) -> None:
-        """Log a record of process pid. Raises FieldError when it is not what the catalogue says."""
-        self._put(record.event, record.fields, pid, record.track)
+        """Log a record of child pid, whatever the level here: the child has one of its own, and has asked it.
 
-    def _put(self, event: str, fields: tuple[Field, ...], pid: int, track: int) -> None:
+        Raises FieldError when it is not what the catalogue says.
+        """
+        self._put(record.event, record.fields, pid, record.track, MAX_LEVEL)
+
+    def _put(self, event: str, fields: tuple[Field, ...], pid: int, track: int, level: int) -> None:
         plan = PLANS.get(event)
         if plan is None:
             raise FieldError(f"no such event: {event[:40]!r}")
         happening = Happening(plan, fields, plan.values(fields), self._clock(), pid, track)
         for line in plan.lines:
-            if line.level <= self._level:
+            if line.level <= level:
                 log = self._stats if line.stats else self._debug
                 log.sink.write(log.format.head(line, happening), log.format.body(line, happening))
 

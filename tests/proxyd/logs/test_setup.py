@@ -242,6 +242,16 @@ def test_a_level_that_is_set_counts_from_the_next_line_on(stage: Stage) -> None:
     logs.close()
 
 
+def test_a_childs_lines_are_written_whatever_the_parents_level_is_k100(stage: Stage) -> None:
+    logs = stage.files(LogSettings(level=3))
+    logs.write(LogRecord("payload", 17, ("out", None, 0, b"")), 2018)
+    logs.note("payload", "out", None, 0, b"")
+    logs.flush()
+    said = re.findall(r"DNS\[[0-9.]+\]", stage.read("debug"))
+    assert set(said) == {"DNS[2018.17]"}
+    logs.close()
+
+
 def test_statistics_are_written_at_the_lowest_level(stage: Stage) -> None:
     logs = stage.files(LogSettings(level=3), LogSettings(level=3))
     end_session(logs)
