@@ -14,7 +14,7 @@ from collections.abc import Callable
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.signals import HANDLED, SignalPipe
 from proxyd.daemon.spawn import Estate, WorkerMain, confine_this_process, resolve_once
-from proxyd.daemon.supervisor import LEVEL_STEPS, STOPPING, UNSUPPORTED, refuse_signal, reopen, step_level
+from proxyd.daemon.supervisor import LEVEL_STEPS, STOPPING, UNSUPPORTED, log_failure, refuse_signal, reopen, step_level
 from proxyd.logs.relay import Relay
 from proxyd.logs.setup import Logs
 from workers.contract.channel import LocalChannel
@@ -22,7 +22,7 @@ from workers.contract.exitcodes import ExitCode
 from workers.contract.messages import FromChild, LogBatch, Names
 from workers.errors import WorkerError
 
-_TO_THE_LOOP = frozenset((signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGRTMIN + 1))
+_TO_THE_LOOP = frozenset((signal.SIGUSR1, signal.SIGUSR2, signal.SIGRTMIN + 1))
 
 
 class SingleProcess:
@@ -34,7 +34,7 @@ class SingleProcess:
         self._relay = Relay(logs)
         self._signals = SignalPipe(frozenset(HANDLED) - {signal.SIGCHLD})
         self._loop_end, self._our_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._reason = "the loop ended"
+        self._ending: Ending | None = None
 
     def run(self, main: WorkerMain, on_ready: Callable[[], None]) -> Ending:
         """Confine this process, and serve until a signal ends it."""
@@ -52,19 +52,33 @@ class SingleProcess:
         finally:
             self._signals.close()
             os.close(self._our_end)
-        status = ExitStatus.OK if code is ExitCode.STOPPED else ExitStatus.SOFTWARE
-        self._logs.note("terminating", self._reason)
-        return Ending(status, self._reason)
+        ending = self._ending or Ending(ExitStatus.OK, "the loop ended")
+        if code is not ExitCode.STOPPED:
+            ending = Ending(ExitStatus.SOFTWARE, ending.reason)
+        self._logs.note("terminating", ending.reason)
+        return ending
 
     def _take(self, message: FromChild) -> None:
         if isinstance(message, LogBatch):
             self._relay.deliver(message, os.getpid(), time.monotonic_ns())
-        self._logs.flush()
+        self._flush()
 
     def _poll(self) -> None:
         for number in self._signals.read():
             self._answer(number)
+        self._flush()
+
+    def _flush(self) -> None:
         self._logs.flush()
+        failure = log_failure(self._logs)
+        if failure is not None:
+            self._end(failure)
+
+    def _end(self, ending: Ending) -> None:
+        """Have the loop end, once."""
+        if self._ending is None:
+            self._ending = ending
+            os.write(self._our_end, bytes((signal.SIGTERM,)))
 
     def _answer(self, number: int) -> None:
         if number in UNSUPPORTED:
@@ -74,7 +88,6 @@ class SingleProcess:
         elif number in LEVEL_STEPS:
             step_level(self._logs, number)
         elif number in STOPPING:
-            self._reason = STOPPING[number]
-            number = signal.SIGTERM
+            self._end(Ending(ExitStatus.OK, STOPPING[number]))
         if number in _TO_THE_LOOP:
             os.write(self._our_end, bytes((number,)))

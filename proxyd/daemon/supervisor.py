@@ -109,8 +109,9 @@ class Supervisor:
     def _keep_time(self, now_ns: int) -> None:
         self._title.update(self._estate.shared.sessions)
         self._relay.tell_shed(now_ns)
-        if self._logs.failure is not None:
-            self._end(Ending(ExitStatus.SOFTWARE, f"log: {self._logs.failure}"))
+        failure = log_failure(self._logs)
+        if failure is not None:
+            self._end(failure)
         if self._crew.ending is not None:
             self._end(self._crew.ending)
         if self._ending is not None and now_ns >= self._kill_ns:
@@ -124,7 +125,8 @@ class Supervisor:
             self._crew.stop()
 
     def _handle_signals(self) -> None:
-        for number in self._signals.read():
+        # What ends the proxy first: where a signal goes to the whole process group, the children's deaths come with it.
+        for number in sorted(self._signals.read(), key=lambda number: number not in STOPPING):
             self._answers[number](number)
 
     def _stop(self, number: int) -> None:
@@ -143,6 +145,11 @@ class Supervisor:
 
     def _deliver(self, batch: LogBatch, process: int) -> None:
         self._relay.deliver(batch, process, time.monotonic_ns())
+
+
+def log_failure(logs: Logs) -> Ending | None:
+    """Return how the proxy ends where a log with `syslog-failure stop` is not taken any more; None: it need not."""
+    return None if logs.failure is None else Ending(ExitStatus.SOFTWARE, f"log: {logs.failure}")
 
 
 def step_level(logs: Logs, number: int) -> None:

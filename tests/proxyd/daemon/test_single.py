@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import select
 import signal
+import socket
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,12 +15,13 @@ import pytest
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.single import SingleProcess
 from proxyd.daemon.spawn import WorkerMain
-from proxyd.logs.setup import open_logs
+from proxyd.logs.setup import Places, open_logs
 from tests.proxyd.daemon.estates import an_estate
 from tests.workers.forked import in_child
 from workers.contract.context import WorkerContext
 from workers.contract.exitcodes import ExitCode
 from workers.contract.messages import LogBatch, LogRecord
+from workers.contract.settings import LogSettings, SyslogFailure
 from workers.errors import ContractError
 
 
@@ -77,3 +81,27 @@ def test_a_loop_that_cannot_go_on_tells_why(tmp_path: Path) -> None:
         raise ContractError("nonsense")
 
     assert run_single(tmp_path / "log", main) == str(Ending(ExitStatus.UNAVAILABLE, "nonsense"))
+
+
+def log_much_until_sigterm(context: WorkerContext) -> ExitCode:
+    """Log more than may wait for syslog, and end when told to within a turn."""
+    for _ in range(30):
+        context.channel.send(LogBatch([LogRecord("state", 0, ("x" * 1000,))] * 100, 0))
+        if context.wakeup in select.select([context.wakeup], [], [], 0)[0]:
+            return ExitCode.STOPPED if list(os.read(context.wakeup, 100)) == [signal.SIGTERM] else ExitCode.CRASHED
+    return ExitCode.STOPPED
+
+
+def test_a_log_that_must_not_fail_ends_the_process_as_it_ends_the_proxy(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="log") as folder:  # tmp_path is too long for a socket's name
+        path = f"{folder}/log"
+
+        def act() -> Ending:
+            with an_estate(tmp_path / "log") as estate, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+                receiver.bind(path)
+                syslog = LogSettings(level=7, syslog_failure=SyslogFailure.STOP)
+                settings = dataclasses.replace(estate.settings, debug_log=syslog, stats_log=syslog)
+                logs = open_logs(settings, foreground=False, ident="TEST", places=Places(syslog=path))
+                return SingleProcess(estate, logs).run(log_much_until_sigterm, lambda: None)
+
+        assert in_child(act) == str(Ending(ExitStatus.SOFTWARE, f"log: syslog {path}: more waits than may"))

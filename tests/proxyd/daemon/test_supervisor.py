@@ -37,6 +37,26 @@ def test_a_stop_signal_ends_the_run_in_order(tmp_path: Path, number: signal.Sign
     assert f"UDPS-701-K Proxy terminating: {number.name}" in (tmp_path / "log").read_text()
 
 
+def test_a_worker_that_ended_by_the_same_stop_signal_is_not_reported(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+
+    def end_worker_then_parent() -> None:
+        process = int(log.read_text().rpartition("started, process ")[2].split()[0])
+        os.kill(process, signal.SIGTERM)
+        os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def act() -> Ending:
+        with an_estate(log) as estate:
+            logs = open_logs(estate.settings, foreground=False, ident="TEST")
+            ending = Supervisor(estate, logs, echo_loop.run, end_worker_then_parent).run()
+            logs.close()
+            return ending
+
+    assert in_child(act) == str(Ending(ExitStatus.OK, "SIGTERM"))
+    assert "ended unexpectedly" not in log.read_text()
+
+
 def test_there_is_a_worker_for_each_set_of_sockets_and_a_resolver_where_there_are_names(tmp_path: Path) -> None:
     with an_estate(tmp_path / "log", workers=3) as estate:
         assert [child.name for child in make_roster(estate).children] == ["worker 0", "worker 1", "worker 2"]
