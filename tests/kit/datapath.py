@@ -24,14 +24,14 @@ class Datapath:
     parts: the worker's own. to: the listeners' addresses. records: what was logged so far.
     """
 
-    def __init__(self, settings: Settings, listeners: Sequence[socket.socket], level: int = 7) -> None:
+    def __init__(self, settings: Settings, listeners: Sequence[socket.socket], level: int = 7, worker: int = 0) -> None:
         self.to: list[Peer] = [sock.getsockname()[:2] for sock in listeners]
         self.records: list[LogRecord] = []
         self._poll = select.epoll()
         self._permits = os.eventfd(settings.max_sessions, os.EFD_SEMAPHORE | os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.region = Region.create("test", settings.max_sessions)
         channel = LocalChannel(self._deliver)
-        context = WorkerContext(0, settings, tuple(listeners), channel, self.region, self._permits, -1, level)
+        context = WorkerContext(worker, settings, tuple(listeners), channel, self.region, self._permits, -1, level)
         self.parts = assemble(context, self._poll, 0)
         self.parts.sockets.cover(max(self.parts.listeners, default=0))
         for fd in self.parts.listeners:

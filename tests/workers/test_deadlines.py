@@ -64,3 +64,11 @@ def test_with_nothing_set_there_is_no_alarm() -> None:
     deadlines.set("a", 1)
     deadlines.due(TICK_NS)
     assert deadlines.next_ns() == NEVER
+
+
+def test_what_is_cancelled_leaves_nothing_to_wait_for() -> None:
+    deadlines: Deadlines[int] = Deadlines()
+    for item in range(1000):
+        deadlines.cancel(item, deadlines.set(item, item * TICK_NS))
+    assert deadlines.next_ns() == NEVER
+    assert deadlines.due(10**18) == []

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from workers.contract.messages import FromChild, LogBatch, ToChild
 from workers.deadlines import NEVER
-from workers.journal import BATCH_RECORDS, BURST_RECORDS, DELAY_NS, RECORDS_A_SECOND, SECOND_NS, Journal
+from workers.journal import (
+    BATCH_RECORDS,
+    BURST_RECORDS,
+    DELAY_NS,
+    RECORDS_A_SECOND,
+    RESERVE_RECORDS,
+    SECOND_NS,
+    Journal,
+)
 
 T0 = 9 * SECOND_NS
 
@@ -133,6 +141,28 @@ def test_more_than_a_burst_is_shed_and_counted_and_told() -> None:
     journal.flush()
     assert (journal.written, journal.shed, wire.shed) == (BURST_RECORDS, 3, 3)
     assert not journal.taking
+
+
+def test_strangers_leave_half_of_the_budget_to_sessions_that_were_accepted() -> None:
+    journal, _ = made()
+    while journal.takes("rejected"):
+        pass
+    assert not journal.takes("acl", stranger=True)
+    assert journal.taking
+    accepted = 0
+    while journal.takes("session-end"):
+        accepted += 1
+    assert accepted == RESERVE_RECORDS
+
+
+def test_an_empty_budget_is_filled_though_nothing_else_is_due() -> None:
+    journal, _ = made()
+    while journal.takes("level"):
+        pass
+    journal.flush()
+    assert journal.tend(T0) == T0 + SECOND_NS
+    journal.tend(T0 + SECOND_NS)
+    assert journal.taking
 
 
 def test_a_second_later_there_is_budget_again() -> None:

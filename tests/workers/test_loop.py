@@ -344,6 +344,18 @@ def test_answers_and_questions_around_a_deadline_never_end_a_worker(fast_path):
         assert set(worker.drops_in) <= {DropReason.EXPIRED}
 
 
+def test_a_timeout_of_years_ends_no_worker(fast_path):
+    """Longer than epoll can wait: with the last session ended, nothing else is due."""
+    with udp() as server, udp() as client:
+        rule = forward_to(server.getsockname(), limits=Limits(max_dgrams_out=1, max_dgrams_in=1, session_ns=10**17))
+        with serving(rule, fast_path=fast_path) as worker:
+            client.sendto(b"question", worker.to[0])
+            _, upstream = server.recvfrom(100)
+            server.sendto(b"answer", upstream)
+            assert receive(client, 1) == [b"answer"]
+            worker.wait_for("session-end", 1)
+
+
 def test_it_ends_when_told_with_all_its_sessions_and_gives_their_permits_back(fast_path):
     clients = [udp() for _ in range(5)]
     with udp() as server, serving(forward_to(server.getsockname()), max_sessions=5, fast_path=fast_path) as worker:

@@ -364,3 +364,18 @@ def test_at_level_nine_every_message_is_written_down(fast_path, way):
         written = path.logged("payload")
         assert b"".join(record.fields[3] for record in written) == b"".join(payloads)
         assert {record.fields[0] for record in written} == {"out"}
+
+
+def test_of_the_workers_that_hear_a_broadcast_only_the_first_takes_it(fast_path):
+    with udp() as server, udp() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        settings, sockets = listen([forward_to(server.getsockname())], ["0.0.0.0"], fast_path=fast_path)
+        sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        for worker, taken in ((0, 1), (1, 0)):
+            path = Datapath(settings, sockets, worker=worker)
+            client.sendto(b"anybody?", ("127.255.255.255", path.to[0][1]))
+            path.settle()
+            assert len(path.sessions) == taken
+            assert path.drops_out == ({} if taken else {DropReason.NOT_OURS: 1})
+            path.close()
+        close_all(sockets)
