@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import IntEnum
 
 from proxyd.cli.arguments import Arguments, read_arguments
+from proxyd.cli.guard import guarded
 from proxyd.config.compiler import Compiled
 from proxyd.config.expression import parse_expression
 from proxyd.config.load import load
@@ -33,6 +34,7 @@ class Status(IntEnum):
     REJECTED = 2
 
 
+@guarded("test-udp")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program on these arguments, those of the process by default; return the exit status."""
     arguments = read_arguments(PROGRAM, sys.argv[1:] if argv is None else argv)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from proxyd import __version__
 from proxyd.cli.arguments import Arguments, read_arguments
+from proxyd.cli.guard import guarded
 from proxyd.config.compiler import Compiled
 from proxyd.config.load import load
 from proxyd.daemon.detach import in_background
@@ -24,6 +25,7 @@ PROGRAM = "udp-proxy"
 _DEFAULT_LEVEL = 6
 
 
+@guarded("udp-proxy")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     arguments = read_arguments(PROGRAM, sys.argv[1:] if argv is None else argv)

@@ -46,6 +46,11 @@ class SignalPipe:
         """Make it readable once, without a signal."""
         os.write(self._writable, bytes((_NO_SIGNAL,)))
 
+    def end(self) -> None:
+        """Close for good: signals from now on wait for ever, because the process is undoing what it did, and ends."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._handlers)
+        self.close()
+
     def close(self) -> None:
         """Give the signals back to whoever had them."""
         signal.set_wakeup_fd(self._wakeup)

@@ -50,7 +50,7 @@ class SingleProcess:
         except WorkerError as error:
             return Ending(ExitStatus.UNAVAILABLE, str(error))
         finally:
-            self._signals.close()
+            self._signals.end()
             os.close(self._our_end)
         ending = self._ending or Ending(ExitStatus.OK, "the loop ended")
         if code is not ExitCode.STOPPED:

@@ -78,7 +78,7 @@ class Supervisor:
                 self._turn()
             self._relay.tell_rest(time.monotonic_ns())
         finally:
-            self._signals.close()
+            self._signals.end()
             self._epoll.close()
         return self._ending
 

@@ -19,7 +19,8 @@ from workers.contract.slots import Counter
 def run(context: WorkerContext) -> ExitCode:
     """Serve until SIGTERM or until the parent is gone."""
     worker = EchoWorker(context)
-    worker.tell_names("begins with", context.names)
+    if context.names is None or context.names.addresses:
+        worker.tell_names("begins with", context.names)
     epoll = select.epoll()
     epoll.register(context.wakeup, select.EPOLLIN)
     if context.channel.fileno() >= 0:
