@@ -12,7 +12,9 @@ from typing import Protocol
 class Main(Protocol):
     """A command's main: takes its arguments, the process's own by default; returns its exit status."""
 
-    def __call__(self, argv: Sequence[str] | None = None) -> int: ...
+    def __call__(self, argv: Sequence[str] | None = None) -> int:
+        """Run the command."""
+        ...
 
 
 CANNOT_WRITE = 1
