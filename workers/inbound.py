@@ -24,6 +24,8 @@ from workers.wire.sockaddr import V4_BYTES
 
 LONG_RUN = 16
 """A session with this many datagrams waiting at once is read by itself from then on, trains included."""
+PROBED_BATCH = 8
+"""Of batches this large every one is probed for depth, of smaller ones one in sixteen: a probe is a system call."""
 DEEP_BYTES = 4 << 20
 """The receive buffer such a socket asks for; net.core.rmem_max may give it less."""
 RUNS_DEPTH = 2.0
@@ -93,7 +95,8 @@ class Inbound:
         for first in range(0, len(shallow), SLOTS):
             batch = shallow[first : first + SLOTS] if len(shallow) > SLOTS else shallow
             self._answer_singles(batch, now_ns)
-            self._probe(batch[now_ns % len(batch)], now_ns)
+            if len(batch) >= PROBED_BATCH or not now_ns & 15:
+                self._probe(batch[now_ns % len(batch)], now_ns)
 
     # --- one datagram a session --------------------------------------------------------------------------------------
 

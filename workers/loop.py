@@ -40,11 +40,13 @@ LOWEST_LEVEL, HIGHEST_LEVEL = 3, 9
 PUBLISH_NS = 100_000_000
 """How often the shared counters are written while there is traffic."""
 SWEEP_NS = 1_000_000_000
-SWEEP_SESSIONS = 256
+SWEEP_SESSIONS = 64
 """Slots written in one turn at most: a tenth of a millisecond."""
 MAX_EVENTS = 512
 LONGEST_WAIT_S = 3600.0
 """epoll takes no more than 24 days."""
+BUSY_NS = 2_000_000
+"""How long what is due may wait while datagrams come: looking for it costs as much as a datagram."""
 HOLD_S = 0.001
 """How long at most permits that ended sessions gave back are kept from the other workers."""
 LAST_WORDS_NS = 2_000_000_000
@@ -128,7 +130,8 @@ class Worker:
         gc.set_threshold(GC_THRESHOLD)
         poll, clock = self._poll.poll, time.monotonic_ns
         permits = self._parts.permits
-        wait = self._tend(clock())
+        tended_ns = clock()
+        wait = self._tend(tended_ns)
         while not self._stopping:
             if permits.holding:
                 wait = HOLD_S if wait < 0 else min(wait, HOLD_S)
@@ -137,9 +140,14 @@ class Worker:
             if events:
                 self._changed = True
                 self._turn(events, now_ns)
-                permits.age()
+                if permits.holding:
+                    permits.age()
+                if now_ns < tended_ns + BUSY_NS:
+                    wait = BUSY_NS / 1e9
+                    continue
             else:
                 permits.settle()
+            tended_ns = now_ns
             wait = self._tend(now_ns)
         self._parts.journal.lift_budget()
         self._parts.engine.end_all(CloseReason.SHUTDOWN, clock())

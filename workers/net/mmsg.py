@@ -249,6 +249,12 @@ class MmsgTransport(_Receiver):
     def reply(self, fd: int, first: int, clients: list[int]) -> int:
         """Send the slots from first on, each to its own client, on one socket; return how many left."""
         count = len(clients)
+        if count == 1:
+            self._headers.reply_names[first] = self._shared + clients[0]
+            if _sendmmsg(fd, self._reply_at[first], 1, 0) == 1:
+                return 1
+            self.error = ctypes.get_errno()
+            return 0
         self._headers.reply_names[first : first + count] = memoryview(array("Q", [self._shared + at for at in clients]))
         sent: int = _sendmmsg(fd, self._reply_at[first], count, 0)
         if sent == count:
