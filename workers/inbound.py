@@ -146,10 +146,14 @@ class Inbound:
 
     # --- messages lined up -------------------------------------------------------------------------------------------
 
-    def _line_up(self, session: Session, first: int, sizes: list[int]) -> None:
-        if session.listener != self._line:
+    def _take_line(self, listener: int) -> None:
+        """See that what is lined up next leaves through a listener: what waits for another one leaves first."""
+        if listener != self._line:
             self._flush()
-            self._line = session.listener
+            self._line = listener
+
+    def _line_up(self, session: Session, first: int, sizes: list[int]) -> None:
+        self._take_line(session.listener)
         pieces = segments.runs(sizes) if session.trains else [(index, 1) for index in range(len(sizes))]
         queue, client, control = self._transport.queue, session.client_at, session.reply_control
         for index, count in pieces:
@@ -250,22 +254,18 @@ class Inbound:
             if transport.error:
                 refusals.note_error(self._journal, session, transport.error)
             return 0
-        if count >= LONG_RUN:
-            self._deepen(session)
         sizes, extras = transport.sizes(0, count), transport.extras(0, count)
-        if self._journal.level >= 9:
-            self._dump([session] * count, sizes)
-        if not extras:
-            passed = self._engine.pass_in(session, sizes, now_ns)
-            if passed:
-                self._line_up(session, 0, sizes if passed == count else sizes[:passed])
-        else:
+        if extras:
             self._answer_trains(session, sizes, extras, now_ns)
+        else:
+            self._answer_run(session, 0, sizes, now_ns)
         self._flush()
         self._conclude([session], now_ns)
         return count
 
     def _answer_trains(self, session: Session, sizes: list[int], extras: dict[int, Control], now_ns: int) -> None:
+        if self._journal.level >= 9:
+            self._dump([session] * len(sizes), sizes)
         for slot, size in enumerate(sizes):
             datagrams = segments.split(size, extras[slot].train_bytes if slot in extras else 0)
             if session.closing is not None:
@@ -274,9 +274,7 @@ class Inbound:
                 self._line_up_train(session, slot, datagrams, self._engine.pass_in(session, datagrams, now_ns))
 
     def _line_up_train(self, session: Session, slot: int, datagrams: list[int], passed: int) -> None:
-        if session.listener != self._line:
-            self._flush()
-            self._line = session.listener
+        self._take_line(session.listener)
         message = Message(session, slot, datagrams[:passed], one_slot=True)
         if passed == len(datagrams) and (passed == 1 or session.trains):
             train = datagrams[0] if passed > 1 else 0

@@ -94,7 +94,7 @@ class Journal:
             self.flush()
 
     def tend(self, now_ns: int) -> int:
-        """Send what has waited long enough; call once a turn. Return when there will be something to do, or NEVER."""
+        """Send what has waited long enough. Return when to call again, NEVER if only for new records."""
         seconds = (now_ns - self._refilled_ns) // SECOND_NS
         if seconds:
             self._budget = max(self._budget, min(BURST_RECORDS, self._budget + seconds * RECORDS_A_SECOND))

@@ -1,6 +1,7 @@
-"""A worker's main loop: waits for sockets, the parent and signals, and lets the forwarder and the engine do the rest.
+"""A worker's main loop: waits for sockets, the parent and signals, and lets the datapath do the rest.
 
-One turn: read the clock, server sides, listeners, then what is due. The only module that knows them all.
+One turn: read the clock, server sides, listeners; then, in a busy loop only now and then, what is due. The only module
+that knows them all.
 """
 
 from __future__ import annotations
