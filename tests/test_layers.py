@@ -73,6 +73,7 @@ WITHOUT_MIRROR: dict[str, str] = {
     "workers.contract.exitcodes": "data only; each status is tested where a child ends",
     "workers.contract.messages": "data only; encoding and bounds are tested in test_channel",
     "workers.contract.settings": "data only; filled and tested by proxyd.config.compiler",
+    "workers.contract.uftp": "data only; filled and tested by proxyd.uftp",
 }
 
 
