@@ -1,0 +1,109 @@
+"""What goes into the UFTP machine beside datagrams, and what comes out of it: plain values, no behaviour.
+
+The machine (workers.uftp.machine) is given one datagram with its Arrival at a time and appends to `machine.actions`
+what the caller must do: datagrams to send, groups to join and leave, lines for the log. Addresses are raw struct
+sockaddr bytes (workers.wire.sockaddr) in the family of the proxy's socket, times nanoseconds of the monotonic clock.
+The protocol's own timestamps are only ever moved by differences of that clock, so the machine needs no wall clock.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple, TypeAlias
+
+
+class GroupKey(NamedTuple):
+    """What tells one transfer from another. Source: UFTP 4.10.2, observed: a restart is another group."""
+
+    group_id: int
+    instance: int
+
+
+class Arrival(NamedTuple):
+    """How a datagram came: its source, the address it was sent to (a multicast group or ours), the interface index."""
+
+    source: bytes
+    destination: bytes
+    interface: int
+
+
+class DropReason(IntEnum):
+    """Why the machine did nothing with a datagram, or not all it asked for; `machine.drops[reason]` counts each."""
+
+    VERSION = 0
+    SHORT = 1
+    FROM_SELF = 2
+    MALFORMED = 3
+    NO_DOWNSTREAM = 4
+    NO_GROUP = 5
+    NOT_ALLOWED = 6
+    """A sender that the lists, or the rule for relaying upstream, do not let through."""
+    WRONG_SOURCE_ID = 7
+    UNKNOWN_CLIENT = 8
+    IN_THE_CLEAR = 9
+    """A message that must be encrypted in this group."""
+    NOT_AUTHENTIC = 10
+    """A signature, a tag or a decryption that does not fit."""
+    NOT_FOR_US = 11
+    """A message with nothing to do here: a KEYINFO without our UID, a PROXY_KEY, an unasked heartbeat answer."""
+    GROUP_REFUSED = 12
+    """An announcement that was refused a moment ago, or is refused now."""
+    TOO_MANY_GROUPS = 13
+    TOO_MANY_CLIENTS = 14
+    CLIENT_REFUSED = 15
+    RATE_LIMITED = 16
+    UNKNOWN_FUNCTION = 17
+    TOO_LARGE = 18
+    """What was to be sent does not fit its message."""
+
+
+class Send(NamedTuple):
+    """Send one datagram from the listening socket. to: a station, or a multicast group (out of the -O interface)."""
+
+    payload: bytes
+    to: bytes
+
+
+class Join(NamedTuple):
+    """Join a private group on every listening interface. sources: for source-specific joins; empty: from anywhere.
+
+    A join that fails is told to the machine by `join_failed(group, now_ns)`."""
+
+    group: bytes
+    sources: tuple[bytes, ...]
+
+
+class Leave(NamedTuple):
+    """Leave a private group that Join named: nobody needs it any more."""
+
+    group: bytes
+    sources: tuple[bytes, ...]
+
+
+class Moved(NamedTuple):
+    """A heartbeat has proved a new downstream address (-s fp=): tell the others' machines (`move_downstream`)."""
+
+    downstream: bytes
+
+
+class Note(NamedTuple):
+    """One line for the log. event: a row of workers.contract.uftp_events; fields: that row's, in its order.
+
+    group: what the line's prefix names, None for lines that belong to no group; file_id: 0 for none."""
+
+    event: str
+    group: GroupKey | None
+    file_id: int
+    fields: tuple[int | float | str | bytes, ...]
+
+
+Action: TypeAlias = Send | Join | Leave | Moved | Note
+
+
+class Relay(NamedTuple):
+    """How datagrams of one kind go on, byte for byte: the answer of `machine.route`.
+
+    to: where to, b"" for nowhere (only the group's activity counts); group: for `machine.touch`."""
+
+    to: bytes
+    group: GroupKey
