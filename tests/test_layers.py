@@ -39,6 +39,8 @@ PARENT_MAY_IMPORT = {
     "proxyd": ("workers.contract", "workers.errors"),
     "proxyd.config": ("workers.contract", "workers.errors", "workers.policy"),
     "proxyd.cli.test_udp": ("workers.contract", "workers.errors", "workers.policy", "workers.resolver.lookup"),
+    "proxyd.daemon.sockets": ("workers.contract", "workers.errors", "workers.net.cbpf"),
+    "proxyd.daemon.oob": ("workers.contract", "workers.errors", "workers.policy.users"),
     "proxyd.daemon.spawn": ("workers",),
 }
 
