@@ -29,6 +29,8 @@ MAX_TEXT_CHARS = 2000
 KEPT_HEAD_CHARS = 500
 CUT_MARK = "[...]"
 CACHED_TEXT_CHARS = 64
+MAX_UIDS = 40
+"""IDs shown of one list."""
 
 _ENCODER = msgspec.json.Encoder()
 _FAMILY = struct.Struct("=H")
@@ -205,6 +207,23 @@ def write_dump(value: Field) -> str:
     return value.hex()
 
 
+def write_uid(value: Field) -> str:
+    """Write the ID of a UFTP station as 0x and eight hexadecimal digits."""
+    number = _integer(value)
+    if not 0 <= number < 2**32:
+        raise FieldError(f"{number} is not a station's ID")
+    return f"0x{number:08X}"
+
+
+def write_uids(value: Field) -> str:
+    """Write IDs of UFTP stations with commas between them; of many, the first and how many they are."""
+    if type(value) is not bytes or len(value) % 4:
+        raise FieldError("wants IDs of four bytes each")
+    shown = [f"0x{value[at : at + 4].hex().upper()}" for at in range(0, min(len(value), 4 * MAX_UIDS), 4)]
+    rest = len(value) // 4 - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
 # --- JSON --------------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +260,8 @@ WRITERS: dict[Kind, Callable[[Field], str]] = {
     Kind.SECONDS: write_seconds,
     Kind.FLAG: write_flag,
     Kind.DUMP: write_dump,
+    Kind.UID: write_uid,
+    Kind.UIDS: write_uids,
 }
 """How a field is written in a line. Each raises FieldError for a value of another type."""
 
@@ -258,5 +279,7 @@ JSON_VALUES: dict[Kind, Callable[[Field], JsonValue]] = {
     Kind.SECONDS: lambda value: _integer(value) / 1e9,
     Kind.FLAG: _flag,
     Kind.DUMP: write_dump,
+    Kind.UID: write_uid,
+    Kind.UIDS: write_uids,
 }
 """What a field is in JSON: seconds are a number, a flag is a boolean, what is absent is null."""

@@ -18,9 +18,9 @@ MAX_TRACK = 99_999
 MAX_SHED = 2**53
 """No batch can have lost more: beyond this a count is nonsense."""
 
-_CHILD_COMPONENT = "UDPP-"
+_CHILD_COMPONENTS = ("UDPP-", "UFTP-")
 CHILD_EVENTS = frozenset(
-    name for name, event in EVENTS.items() if all(line.id.startswith(_CHILD_COMPONENT) for line in event.lines)
+    name for name, event in EVENTS.items() if all(line.id.startswith(_CHILD_COMPONENTS) for line in event.lines)
 ) | {"traceback", "state", "level"}
 """The events of the proxy's own work, and the few of the frame that tell about one process."""
 

@@ -8,59 +8,10 @@ Source: udp-proxy(8), LOGGING.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
+from workers.contract.events import ALWAYS, LEVELS, Event, Kind, Line
+from workers.contract.uftp_events import UFTP_EVENTS
 
-
-class Kind(Enum):
-    """What a field holds on the channel, and so how it is written."""
-
-    TEXT = "text"
-    """Text; control characters are escaped; None is written <NULL>."""
-    NUMBER = "number"
-    """An integer."""
-    SOCK = "sock"
-    """A raw struct sockaddr_in or sockaddr_in6, written [address]:port; None is written <NULL>."""
-    SECONDS = "seconds"
-    """Nanoseconds, written as seconds with three decimals."""
-    FLAG = "flag"
-    """0 or 1, written NO or YES."""
-    DUMP = "dump"
-    """Payload bytes, written as hexadecimal."""
-
-
-LEVELS = {"C": 2, "E": 3, "W": 4, "N": 5, "I": 6, "K": 6, "D": 7, "T": 8, "F": 9}
-"""Severity letter to level: a line is written when its level is at most the log's."""
-ALWAYS = frozenset("CNIK")
-"""Letters that are written whatever the level."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of an event. text: a str.format template over the event's field names. stats: which log it goes to."""
-
-    id: str
-    text: str
-    stats: bool = False
-
-    @property
-    def letter(self) -> str:
-        """The severity letter that ends the message id."""
-        return self.id[-1]
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event: its fields, in the order of the channel, and its lines, in the order they are written."""
-
-    name: str
-    fields: tuple[tuple[str, Kind], ...]
-    lines: tuple[Line, ...]
-
-    def wanted_at(self, level: int) -> bool:
-        """Tell whether any of the lines is written at this level of the debug log."""
-        return any(line.stats or line.letter in ALWAYS or LEVELS[line.letter] <= level for line in self.lines)
-
+__all__ = ["ALWAYS", "EVENTS", "LEVELS", "Event", "Kind", "Line"]
 
 _T, _N, _S, _SEC, _F = Kind.TEXT, Kind.NUMBER, Kind.SOCK, Kind.SECONDS, Kind.FLAG
 
@@ -186,6 +137,17 @@ _EVENTS = (
         (("name", _T), ("addresses", _N)),
         (Line("UDPP-751-N", "Name {name} resolved again, {addresses} addresses"),),
     ),
+    # Users of the out-of-band file; the parent reads it.
+    Event(
+        "users-read",
+        (("file", _T), ("users", _N)),
+        (Line("UDPS-750-N", "Users read from {file}, {users} entries"),),
+    ),
+    Event(
+        "users-refused",
+        (("file", _T), ("reason", _T), ("kept", _N)),
+        (Line("UDPS-751-E", "Users in {file} not taken: {reason}; {kept} old entries kept"),),
+    ),
     # The frame: parent and children.
     Event("started", (("version", _T),), (Line("UDPS-700-K", "Proxy {version} started"),)),
     Event("terminating", (("reason", _T),), (Line("UDPS-701-K", "Proxy terminating: {reason}"),)),
@@ -245,5 +207,5 @@ _EVENTS = (
     Event("setup-failed", (("step", _T), ("reason", _T)), (Line("UDPS-520-E", "Cannot start: {step}: {reason}"),)),
 )
 
-EVENTS: dict[str, Event] = {event.name: event for event in _EVENTS}
+EVENTS: dict[str, Event] = {event.name: event for event in (*_EVENTS, *UFTP_EVENTS)}
 """Every event by name."""

@@ -15,6 +15,7 @@ from proxyd.logs.fields import (
     DERIVED,
     JSON_VALUES,
     MAX_TEXT_CHARS,
+    MAX_UIDS,
     WRITERS,
     Field,
     FieldError,
@@ -24,6 +25,8 @@ from proxyd.logs.fields import (
     service_name,
     write_quoted,
     write_text,
+    write_uid,
+    write_uids,
 )
 from workers.contract.catalogue import Kind
 
@@ -192,3 +195,17 @@ def test_json_with_what_does_not_print_is_pure_ascii() -> None:
     assert encoded.isascii()
     assert encoded.isprintable()
     assert json.loads(encoded) == {"a": "\x7f\x9b\u2028\n"}
+
+
+def test_a_station_id_is_written_as_uftp_writes_it() -> None:
+    assert write_uid(0xC0C0) == "0x0000C0C0"
+    for wrong in (2**32, -1, "0xC0C0"):
+        with pytest.raises(FieldError):
+            write_uid(wrong)
+
+
+def test_of_many_station_ids_the_first_are_shown() -> None:
+    assert write_uids(bytes.fromhex("00001111 0000abcd")) == "0x00001111, 0x0000ABCD"
+    assert write_uids(bytes(4 * (MAX_UIDS + 3))).endswith(", 0x00000000 and 3 more")
+    with pytest.raises(FieldError):
+        write_uids(b"abc")

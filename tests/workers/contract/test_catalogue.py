@@ -11,7 +11,7 @@ from workers.contract.catalogue import ALWAYS, EVENTS, LEVELS, Event, Kind, Line
 
 LINES = [(event, line) for event in EVENTS.values() for line in event.lines]
 DERIVED_OF_SOCK = ("_ip", "_port", "_port_name")
-COMPONENTS = {"UDPP", "UDPS", "LIBA", "ARGS", "CASE", "CFGL", "CFGP", "CFGR", "AUTH"}
+COMPONENTS = {"UDPP", "UDPS", "LIBA", "ARGS", "CASE", "CFGL", "CFGP", "CFGR", "AUTH", "UFTP"}
 
 
 def known(event: Event) -> set[str]:
@@ -79,6 +79,7 @@ def test_texts_print_and_keep_to_one_line() -> None:
 def test_letters_have_levels_from_two_to_nine() -> None:
     assert set(LEVELS.values()) == {2, 3, 4, 5, 6, 7, 8, 9}
     assert set(LEVELS) > ALWAYS
+    assert [LEVELS[str(level)] for level in range(6)] == [4, 5, 6, 7, 8, 9]
 
 
 @pytest.mark.parametrize(
