@@ -1,5 +1,6 @@
 """The settings of one uftpproxyd: frozen data, made by the parent from the command line, read by every worker.
 
+What every program of this house has (workers, user, root, logs) is in workers.contract.settings.Settings beside it.
 Everything is resolved: host names are addresses, interfaces have an index. A peer's address is a raw socket address
 (workers.wire.sockaddr) in the family of the proxy's socket: on an IPv6 socket an IPv4 peer is an IPv4-mapped address,
 as the kernel shows it. Durations are nanoseconds. Source: uftpproxyd(8).
@@ -7,11 +8,11 @@ as the kernel shows it. Durations are nanoseconds. Source: uftpproxyd(8).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from workers.contract.settings import Address, LogSettings
+from workers.contract.settings import Address
 
 DEFAULT_PORT = 1044
 DEFAULT_BUFFER_BYTES = 262_144
@@ -117,14 +118,3 @@ class UftpSettings:
     max_groups: int = DEFAULT_GROUPS
     max_clients: int = DEFAULT_CLIENTS
     log_level: int = 2
-    workers: int = 1
-    single_process: bool = False
-    foreground: bool = False
-    app_user: str | None = None
-    app_group: str | None = None
-    chroot_dir: str | None = None
-    debug_log: LogSettings = field(default_factory=LogSettings)
-    name: str = "uftpproxyd"
-    generation: int = 1
-    respawn_count: int = 30
-    respawn_ns: int = 60_000_000_000
