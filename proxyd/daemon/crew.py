@@ -8,16 +8,17 @@ from __future__ import annotations
 import os
 import select
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.handout import Handouts
 from proxyd.daemon.roster import Child, Role, Roster, State, Verdict
 from proxyd.daemon.shared import Shared
 from proxyd.logs.relay import MisbehavedError
 from workers.contract.channel import ChannelClosedError, ParentEnd
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import Failed, FromChild, LogBatch, Names, Ready
+from workers.contract.messages import Failed, FromChild, LogBatch, Looked, Lookup, Names, Ready, ToChild
 from workers.errors import ContractError
 
 _BURST = 64
@@ -25,14 +26,19 @@ _BURST = 64
 _LAST_WORDS = 1024
 """Messages taken from a child that is dead: its channel holds fewer."""
 _RETRY_NS = 1_000_000_000
+LOOKUPS_A_WORKER = 1024
+"""Questions of one worker that wait for the resolver or its answer, at most; a worker has no more clients waiting."""
 _EVERYBODY = frozenset(Role)
 _RESOLVER = frozenset((Role.RESOLVER,))
+_WORKER = frozenset((Role.WORKER,))
 
 _PERMITTED: dict[type, tuple[frozenset[Role], frozenset[State]]] = {
     LogBatch: (_EVERYBODY, frozenset((State.STARTING, State.READY, State.STOPPING))),
     Ready: (_EVERYBODY, frozenset((State.STARTING, State.STOPPING))),
     Failed: (_EVERYBODY, frozenset((State.STARTING, State.STOPPING))),
     Names: (_RESOLVER, frozenset((State.READY, State.STOPPING))),
+    Lookup: (_WORKER, frozenset((State.READY, State.STOPPING))),
+    Looked: (_RESOLVER, frozenset((State.READY, State.STOPPING))),
 }
 """Who may say what, and when."""
 
@@ -87,12 +93,15 @@ class Crew:
         # Without a resolver there are no names to wait for.
         resolved = any(child.role is Role.RESOLVER for child in roster.children)
         self._names: Names | None = None if resolved else Names({})
-        self._owed: set[Child] = set()
+        self._handouts = Handouts()
+        self._asking: dict[Child, int] = {}
         self._handlers: dict[type, Callable[[Child, Any], None]] = {
             LogBatch: self._handle_batch,
             Ready: self._handle_ready,
             Failed: self._handle_failed,
             Names: self._handle_names,
+            Lookup: self._handle_lookup,
+            Looked: self._handle_looked,
         }
 
     def start_due(self, now_ns: int) -> None:
@@ -134,16 +143,24 @@ class Crew:
             if child not in self._channels:
                 return
 
-    def hand_out_names(self) -> None:
-        """Send the newest addresses of names to the workers that have not got them yet."""
-        if self._names is None:
-            return
-        for child in list(self._owed):
-            try:
-                if self._channels[child].send(self._names):
-                    self._owed.discard(child)
-            except (ContractError, KeyError):
-                self._owed.discard(child)
+    @property
+    def owing(self) -> bool:
+        """Whether children are owed messages that their channels had no room for."""
+        return self._handouts.waiting
+
+    def tell_workers(self, messages: Sequence[ToChild]) -> None:
+        """Owe every worker messages of one kind, in the place of those that it has not got yet.
+
+        One that is not ready yet was forked with the old ones; what is sent to it waits in its channel.
+        """
+        for child in self.roster.alive:
+            if child.role is Role.WORKER:
+                self._handouts.replace(child, messages)
+
+    def hand_out(self) -> None:
+        """Send children what they are owed, as far as their channels take it."""
+        for child, channel in self._channels.items():
+            self._handouts.send(child, channel)
 
     def reap(self, now_ns: int) -> None:
         """Bury the children that ended, and note what follows."""
@@ -185,8 +202,25 @@ class Crew:
 
     def _handle_names(self, _child: Child, names: Names) -> None:
         self._names = names
-        # One that is not ready yet was forked with the old ones; what is sent to it waits in its channel.
-        self._owed.update(child for child in self.roster.alive if child.role is Role.WORKER)
+        self.tell_workers((names,))
+
+    def _handle_lookup(self, child: Child, message: Lookup) -> None:
+        """Pass a worker's question on; without an answer the worker helps itself when its time is up."""
+        resolver = next((other for other in self.roster.children if other.role is Role.RESOLVER), None)
+        waiting = self._asking.get(child, 0)
+        if resolver is None or resolver not in self._channels or waiting >= LOOKUPS_A_WORKER:
+            return
+        question = Lookup(child.index, message.version, message.value)
+        if self._handouts.add(resolver, question, LOOKUPS_A_WORKER):
+            self._asking[child] = waiting + 1
+
+    def _handle_looked(self, _child: Child, message: Looked) -> None:
+        asker = next(
+            (child for child in self._channels if child.index == message.worker and child in self._asking), None
+        )
+        if asker is not None:
+            self._asking[asker] = max(self._asking[asker] - 1, 0)
+            self._handouts.add(asker, message, LOOKUPS_A_WORKER)
 
     def _bury(self, child: Child, now_ns: int) -> None:
         process = child.pid
@@ -194,9 +228,12 @@ class Crew:
         if child in self._channels:
             self.receive(self._channels[child].fileno(), _LAST_WORDS)
         self._close_channel(child)
-        self._owed.discard(child)
+        self._handouts.forget(child)
         if child.role is Role.WORKER:
+            self._asking.pop(child, None)
             self._shared.reclaim(child.index)
+        elif child.role is Role.RESOLVER:
+            self._asking.clear()  # its answers will never come
         exit_code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         verdict = self.roster.handle_death(child, exit_code, now_ns)
         failed = self._failed.pop(child, None)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from proxyd.daemon.oob import UsersFile
 from proxyd.daemon.roster import Child, Role
 from proxyd.daemon.shared import Shared
 from workers import loop, privilege
@@ -35,6 +36,7 @@ class Estate:
     """All that was set up before the first fork, and that every replacement needs again.
 
     listeners: [worker][listener], as bind_listeners returns them. names: the configuration's host names to resolve.
+    users: the out-of-band users, where the configuration asks for them.
     """
 
     settings: Settings
@@ -42,12 +44,16 @@ class Estate:
     shared: Shared
     confinement: Confinement
     names: tuple[str, ...] = ()
+    users: UsersFile | None = None
 
     def context(self, index: int, channel: ChannelLike, wakeup: int, level: int, names: Names | None) -> WorkerContext:
         """Return what worker index may touch. names: the addresses known now, None: not resolved yet."""
         shared = self.shared
         region, listeners = shared.regions[index], self.listeners[index]
-        return WorkerContext(index, self.settings, listeners, channel, region, shared.permits, wakeup, level, names)
+        users = () if self.users is None else self.users.parts
+        return WorkerContext(
+            index, self.settings, listeners, channel, region, shared.permits, wakeup, level, names, users
+        )
 
 
 class Spawner:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import socket
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -19,6 +20,7 @@ from types import TracebackType
 
 from proxyd.daemon import capabilities, descriptors, identity, sockets
 from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.oob import UsersFile
 from proxyd.daemon.pidfile import RUN_DIRECTORY, Pidfile, default_path
 from proxyd.daemon.shared import Shared
 from proxyd.daemon.single import SingleProcess
@@ -89,7 +91,7 @@ def _set_up(order: Order, logs: Logs, stack: ExitStack) -> Estate:
     held += _take_pidfile(default_path(settings.name, order.run_directory), settings.foreground, logs)
     capabilities.drop_all_but()
     names = order.names if settings.resolve_names else ()
-    return Estate(settings, listeners, shared, confinement, names)
+    return Estate(settings, listeners, shared, confinement, names, _read_users(settings, logs))
 
 
 def _serve(estate: Estate, order: Order, logs: Logs, on_ready: Callable[[], None]) -> Ending:
@@ -104,6 +106,15 @@ def _serve(estate: Estate, order: Order, logs: Logs, on_ready: Callable[[], None
     if estate.settings.single_process:
         return SingleProcess(estate, logs).run(order.worker, announce)
     return Supervisor(estate, logs, order.worker, announce).run()
+
+
+def _read_users(settings: Settings, logs: Logs) -> UsersFile | None:
+    """Read the users as they are now: without the capabilities, as they will be read from now on."""
+    if settings.auth is None:
+        return None
+    users = UsersFile(settings.auth, logs)
+    users.look(time.monotonic_ns())
+    return users
 
 
 def _take_pidfile(path: Path, foreground: bool, logs: Logs) -> list[Pidfile]:

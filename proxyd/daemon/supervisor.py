@@ -21,7 +21,7 @@ from workers.contract.messages import LogBatch
 STOP_NS = 5_000_000_000
 """How long children may take to end before they are killed."""
 _TICK_NS = 1_000_000_000
-_LOG_RETRY_NS = 50_000_000
+_RETRY_NS = 50_000_000
 
 UNSUPPORTED: dict[int, tuple[str, str]] = {
     signal.SIGHUP: ("SIGHUP", "reload"),
@@ -86,7 +86,7 @@ class Supervisor:
         now_ns = time.monotonic_ns()
         self._keep_time(now_ns)
         self._crew.start_due(now_ns)
-        self._crew.hand_out_names()
+        self._crew.hand_out()
         self._announce()
         self._logs.flush()
         for descriptor, _ in self._epoll.poll(self._wait_ns(now_ns) / 1e9):
@@ -96,8 +96,8 @@ class Supervisor:
                 self._crew.receive(descriptor)
 
     def _wait_ns(self, now_ns: int) -> int:
-        if self._logs.waiting:
-            return _LOG_RETRY_NS
+        if self._logs.waiting or self._crew.owing:
+            return _RETRY_NS
         due_ns = self._roster.next_due_ns()
         return _TICK_NS if due_ns is None else min(max(due_ns - now_ns, 0), _TICK_NS)
 
@@ -108,6 +108,9 @@ class Supervisor:
 
     def _keep_time(self, now_ns: int) -> None:
         self._title.update(self._estate.shared.sessions)
+        users = self._estate.users
+        if users is not None and users.look(now_ns):
+            self._crew.tell_workers(users.parts)
         self._relay.tell_shed(now_ns)
         failure = log_failure(self._logs)
         if failure is not None:

@@ -15,7 +15,19 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from workers.contract.messages import MAX_BATCH_RECORDS, MAX_MESSAGE_BYTES, FromChild, LogBatch, Names, ToChild
+from workers.contract.messages import (
+    MAX_BATCH_RECORDS,
+    MAX_MESSAGE_BYTES,
+    MAX_NAME_CHARS,
+    MAX_TTL_S,
+    FromChild,
+    LogBatch,
+    Looked,
+    Lookup,
+    Names,
+    ToChild,
+    Users,
+)
 from workers.errors import ContractError
 
 _Incoming = TypeVar("_Incoming")
@@ -158,4 +170,34 @@ def _check_names(message: Names) -> None:
                 raise ContractError(f"name {name!r}: not an address of IP version {version}")
 
 
-_BOUNDS: dict[type, Callable[[Any], None]] = {LogBatch: _check_batch, Names: _check_names}
+def _check_users(message: Users) -> None:
+    for version, value, _user, _groups in message.entries:
+        _check_address(version, value)
+
+
+def _check_lookup(message: Lookup | Looked) -> None:
+    _check_address(message.version, message.value)
+    if message.worker < 0:
+        raise ContractError("a negative worker")
+
+
+def _check_looked(message: Looked) -> None:
+    _check_lookup(message)
+    if message.name is not None and not 0 < len(message.name) <= MAX_NAME_CHARS:
+        raise ContractError(f"a host name of {len(message.name)} characters")
+    if not 0 <= message.ttl_s <= MAX_TTL_S:
+        raise ContractError(f"a name for {message.ttl_s} seconds")
+
+
+def _check_address(version: int, value: bytes) -> None:
+    if _ADDRESS_BYTES.get(version) != len(value):
+        raise ContractError(f"{len(value)} bytes are no address of IP version {version}")
+
+
+_BOUNDS: dict[type, Callable[[Any], None]] = {
+    LogBatch: _check_batch,
+    Names: _check_names,
+    Users: _check_users,
+    Lookup: _check_lookup,
+    Looked: _check_looked,
+}

@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass
 from typing import Protocol
 
-from workers.contract.messages import NO_NAMES, FromChild, Names, ToChild
+from workers.contract.messages import NO_NAMES, FromChild, Names, ToChild, Users
 from workers.contract.settings import Settings
 from workers.contract.slots import Region
 
@@ -50,6 +50,7 @@ class WorkerContext:
     names: the current addresses of the configuration's host names, empty if it has none; None: not known yet, and then
     the worker serves nobody before they come.
     level: the debug log's level when the worker begins.
+    users: the parts of the table of out-of-band users as it is now, none where the configuration asks for no users.
     """
 
     index: int
@@ -61,3 +62,4 @@ class WorkerContext:
     wakeup: int
     level: int
     names: Names | None = NO_NAMES
+    users: tuple[Users, ...] = ()

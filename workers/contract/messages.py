@@ -11,6 +11,9 @@ import msgspec
 
 MAX_MESSAGE_BYTES = 60_000
 MAX_BATCH_RECORDS = 512
+MAX_NAME_CHARS = 253
+"""Of a host name. Source: RFC 1035 section 2.3.4, written without the final dot."""
+MAX_TTL_S = 2**31
 
 
 class LogRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -52,5 +55,41 @@ class Names(msgspec.Struct, frozen=True, tag="names", array_like=True):
 NO_NAMES = Names({})
 """What a configuration without host names has."""
 
-FromChild: TypeAlias = LogBatch | Ready | Failed | Names
-ToChild: TypeAlias = Names
+
+class Users(msgspec.Struct, frozen=True, tag="users", array_like=True):
+    """A part of the table of out-of-band users: (IP version, address, user, groups) entries.
+
+    first: the table begins with it, and what was gathered of another one is void. last: the table ends with it.
+    """
+
+    first: bool
+    last: bool
+    entries: list[tuple[int, bytes, str, list[str]]]
+
+
+class Lookup(msgspec.Struct, frozen=True, tag="lookup", array_like=True):
+    """A worker wants the name of an address; the parent passes it to the resolver.
+
+    worker: whose question it is; the parent believes the channel it came by, not this number.
+    """
+
+    worker: int
+    version: int
+    value: bytes
+
+
+class Looked(msgspec.Struct, frozen=True, tag="looked", array_like=True):
+    """The answer to a Lookup. name: lower case, no trailing dot, confirmed by its addresses; None: there is none.
+
+    ttl_s: how many seconds it may be believed.
+    """
+
+    worker: int
+    version: int
+    value: bytes
+    name: str | None
+    ttl_s: int
+
+
+FromChild: TypeAlias = LogBatch | Ready | Failed | Names | Lookup | Looked
+ToChild: TypeAlias = Names | Users | Lookup | Looked

@@ -13,6 +13,9 @@ from workers.contract.settings import Address, AuthSettings, UserCondition
 from workers.errors import WorkerError
 from workers.policy.hostset import normal_address
 
+MAX_LINE_BYTES = 32_768
+"""Of a line of the file: an entry must fit into one message to a worker."""
+
 
 class User(NamedTuple):
     """Who sits at an address; user as written in the file."""
@@ -73,6 +76,8 @@ def parse_users(text: str, settings: AuthSettings) -> dict[Address, User]:
 
 
 def _parse_line(line: str, number: int, settings: AuthSettings) -> tuple[Address, User]:
+    if len(line) > MAX_LINE_BYTES or len(line.encode(errors="replace")) > MAX_LINE_BYTES:
+        raise UsersError(number, f"longer than {MAX_LINE_BYTES} bytes")
     fields = line.split("\t")
     if len(fields) not in (2, 3):
         raise UsersError(number, f"{len(fields)} fields; wanted address, user and perhaps groups, one tab between")

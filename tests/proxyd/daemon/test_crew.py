@@ -22,7 +22,7 @@ from proxyd.logs.setup import Logs, open_logs
 from tests.proxyd.daemon.estates import an_estate
 from workers.contract.context import WorkerContext
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import Failed, LogBatch, LogRecord
+from workers.contract.messages import Failed, LogBatch, LogRecord, Looked, Lookup, Names, Users
 from workers.contract.slots import Counter
 
 TIMEOUT_S = 10
@@ -49,6 +49,7 @@ class Yard:
         while not reached():
             assert time.monotonic() < deadline, self.text()
             self.crew.start_due(time.monotonic_ns())
+            self.crew.hand_out()
             for descriptor, _ in self.epoll.poll(0.01):
                 self.crew.receive(descriptor)
             self.crew.reap(time.monotonic_ns())
@@ -59,13 +60,13 @@ class Yard:
 
 
 @contextmanager
-def a_crew(directory: Path, main: WorkerMain) -> Iterator[Yard]:
+def a_crew(directory: Path, main: WorkerMain, *others: Child, forks: type[Spawner] = Spawner) -> Iterator[Yard]:
     with an_estate(directory / "log") as estate, select.epoll() as epoll:
         logs = open_logs(estate.settings, foreground=False, ident="TEST")
         relay = Relay(logs)
-        roster = Roster([Child(Role.WORKER, 0)], 30, 60 * 10**9)
+        roster = Roster([Child(Role.WORKER, 0), *others], 30, 60 * 10**9)
         deliver = lambda batch, process: relay.deliver(batch, process, time.monotonic_ns())  # noqa: E731
-        crew = Crew(roster, Spawner(estate, main), estate.shared, logs, deliver, epoll)
+        crew = Crew(roster, forks(estate, main), estate.shared, logs, deliver, epoll)
         yard = Yard(crew, roster, logs, epoll, directory / "log", lambda: estate.shared.sessions)
         try:
             yield yard
@@ -142,6 +143,71 @@ def test_a_child_that_closes_its_channel_is_not_left_alone(tmp_path: Path) -> No
 
     with a_crew(tmp_path, main) as yard:
         yard.turn_until(lambda: yard.text().count("killed by SIGKILL") >= 1)
+
+
+def test_every_worker_is_told_and_a_part_that_waits_is_not_lost(tmp_path: Path) -> None:
+    parts = [Users(number == 0, number == 9, [(4, bytes(4), "x" * 30_000, [])]) for number in range(10)]
+
+    def main(context: WorkerContext) -> ExitCode:
+        taken = 0
+        while taken < len(parts):
+            select.select([context.channel], [], [])
+            taken += context.channel.receive() == parts[taken]
+        says(context, LogBatch([LogRecord("state", 0, ("told everything",))], 0))
+        return wait_for_stop(context)
+
+    with a_crew(tmp_path, main) as yard:
+        yard.turn_until(lambda: yard.worker.state is State.READY)
+        yard.crew.tell_workers(parts)
+        assert yard.crew.owing
+        yard.turn_until(lambda: "told everything" in yard.text())
+        assert not yard.crew.owing
+
+
+class Answering(Spawner):
+    """Forks a resolver that answers every question with a name made of who asked."""
+
+    def _plan_resolver(self, child, channel, known):
+        plan, _ = super()._plan_resolver(child, channel, known)
+
+        def serve(wakeup: int) -> ExitCode:
+            channel.send(Names({}))
+            while select.select([channel, wakeup], [], [])[0] != [wakeup]:
+                question = channel.receive()
+                channel.send(Looked(question.worker, 4, question.value, f"asked-by-{question.worker}", 60))
+            return ExitCode.STOPPED
+
+        return plan, serve
+
+
+def ask_and_tell(context: WorkerContext) -> ExitCode:
+    # The number it gives is a lie: the parent knows whose channel it is.
+    says(context, Lookup(7, 4, bytes((10, 0, 0, 1))))
+    while not isinstance(answer := context.channel.receive(), Looked):
+        select.select([context.channel], [], [])
+    says(context, LogBatch([LogRecord("state", 0, (f"{context.index} heard {answer.name}",))], 0))
+    return wait_for_stop(context)
+
+
+def test_a_question_goes_to_the_resolver_and_its_answer_to_who_asked(tmp_path: Path) -> None:
+    with a_crew(tmp_path, ask_and_tell, Child(Role.RESOLVER, 0), forks=Answering) as yard:
+        yard.turn_until(lambda: "0 heard asked-by-0" in yard.text())
+
+
+def test_a_question_without_a_resolver_is_left_unanswered(tmp_path: Path) -> None:
+    with a_crew(tmp_path, ask_and_tell) as yard:
+        yard.turn_until(lambda: yard.worker.state is State.READY)
+        yard.turn_until(lambda: not yard.crew.owing)
+        assert "broke the contract" not in yard.text()
+
+
+def test_a_worker_may_not_answer_questions(tmp_path: Path) -> None:
+    def main(context: WorkerContext) -> ExitCode:
+        says(context, Looked(0, 4, bytes(4), "a.lie", 60))
+        return wait_for_stop(context)
+
+    with a_crew(tmp_path, main) as yard:
+        yard.turn_until(lambda: "Looked is not permitted to a ready worker" in yard.text())
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,12 @@ from workers.contract.messages import (
     FromChild,
     LogBatch,
     LogRecord,
+    Looked,
+    Lookup,
     Names,
     Ready,
+    ToChild,
+    Users,
 )
 from workers.errors import ContractError
 
@@ -30,6 +34,9 @@ FROM_CHILD = (
     Failed("chroot /nowhere", "No such file or directory"),
     LogBatch([RECORD, RECORD], 3),
     Names({"www.example.com": [(4, bytes(4)), (6, bytes(16))], "none.example.com": []}),
+    Lookup(3, 6, bytes(16)),
+    Looked(3, 4, bytes(4), "www.example.com", 60),
+    Looked(3, 4, bytes(4), None, 0),
 )
 
 
@@ -73,10 +80,28 @@ def test_messages_arrive_in_their_order(ends: tuple[ParentEnd, ChildEnd]) -> Non
     assert tuple(parent.receive() for _ in FROM_CHILD) == FROM_CHILD
 
 
-def test_the_parents_names_arrive(ends: tuple[ParentEnd, ChildEnd]) -> None:
+@pytest.mark.parametrize(
+    "message",
+    [
+        Names({"a.example": [(4, b"\x01\x02\x03\x04")]}),
+        Users(True, False, [(4, bytes(4), "alice", ["staff", "night"]), (6, bytes(16), "bob", [])]),
+        Lookup(0, 4, bytes(4)),
+        Looked(0, 4, bytes(4), "a.example", 3600),
+    ],
+    ids=lambda message: type(message).__name__,
+)
+def test_what_the_parent_says_arrives(ends: tuple[ParentEnd, ChildEnd], message: ToChild) -> None:
     parent, child = ends
-    parent.send(Names({"a.example": [(4, b"\x01\x02\x03\x04")]}))
-    assert child.receive() == Names({"a.example": [(4, b"\x01\x02\x03\x04")]})
+    parent.send(message)
+    assert child.receive() == message
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_a_user_at_no_address_is_refused(ends: tuple[ParentEnd, ChildEnd], version: int) -> None:
+    parent, child = ends
+    parent.send(Users(True, True, [(version, bytes(16), "alice", [])]))
+    with pytest.raises(ContractError, match=f"16 bytes are no address of IP version {version}"):
+        child.receive()
 
 
 @pytest.mark.parametrize("cut", range(len(msgspec.msgpack.encode(FROM_CHILD[2])) - 1))
@@ -94,7 +119,7 @@ def test_a_trailing_byte_is_refused() -> None:
 @given(st.binary(min_size=1, max_size=200))
 def test_any_bytes_are_a_message_or_a_breach_of_the_contract(data: bytes) -> None:
     with contextlib.suppress(ContractError):
-        assert isinstance(receive_bytes(data), (Ready, Failed, LogBatch, Names))
+        assert isinstance(receive_bytes(data), (Ready, Failed, LogBatch, Names, Lookup, Looked))
 
 
 fields = st.one_of(st.text(), st.integers(-(2**63), 2**63 - 1), st.binary(), st.none())
@@ -116,6 +141,13 @@ def test_every_batch_survives_the_way(batch: LogBatch) -> None:
         (["log", [], -1], "a negative count"),
         (["names", {"a": [[4, bytes(16)]]}], "not an address of IP version 4"),
         (["names", {"a": [[5, bytes(4)]]}], "not an address of IP version 5"),
+        (["lookup", 0, 4, bytes(16)], "16 bytes are no address of IP version 4"),
+        (["lookup", -1, 4, bytes(4)], "a negative worker"),
+        (["looked", 0, 6, bytes(4), None, 0], "4 bytes are no address of IP version 6"),
+        (["looked", 0, 4, bytes(4), "x" * 254, 0], "a host name of 254 characters"),
+        (["looked", 0, 4, bytes(4), "", 0], "a host name of 0 characters"),
+        (["looked", 0, 4, bytes(4), "a", 2**31 + 1], "a name for 2147483649 seconds"),
+        (["users", True, True, []], "not a message"),
         (["unknown"], "not a message"),
     ],
 )

@@ -1,0 +1,132 @@
+"""The out-of-band file of users: read when it changes, believed as a whole or not at all, packed for the workers.
+
+A file that cannot be believed leaves the users as they were, and the log says so with the line. The parent reads it,
+because it alone may be able to; where one process does everything, another user or root may end that.
+Source: udp-proxy.cfg(5), OOB-AUTH.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol, TypeAlias
+
+from workers.contract.messages import Users
+from workers.contract.settings import Address, AuthSettings
+from workers.policy.users import User, UsersError, parse_users
+
+LOOK_NS = 1_000_000_000
+"""How often the file is looked at."""
+FRESH_NS = 1_000_000_000
+"""A file that was changed so shortly before it was read is read once more: its times may not tell two changes apart."""
+MAX_FILE_BYTES = 64 << 20
+PART_BYTES = 48_000
+"""How many bytes of entries go into one message: workers.contract.messages bounds it at 60,000."""
+_ENTRY_BYTES = 32
+"""What an entry, and half of it a group, takes beside its text, at most."""
+
+Identity: TypeAlias = tuple[int, ...]
+"""What of a file changes whenever the file does."""
+
+
+class Journal(Protocol):
+    """The log, as far as this writes to it."""
+
+    def note(self, event: str, *fields: str | int | bytes | None) -> None:
+        """Write an event of workers.contract.catalogue."""
+        ...
+
+
+class UsersFile:
+    """One out-of-band file. parts: the users that are believed now, as messages; at first there are none."""
+
+    def __init__(self, settings: AuthSettings, journal: Journal, clock: Callable[[], int] = time.time_ns) -> None:
+        self.parts: tuple[Users, ...] = (Users(True, True, []),)
+        self._settings = settings
+        self._journal = journal
+        self._clock = clock
+        self._identity: Identity | None = None
+        self._complaint = ""
+        self._entries = 0
+        self._due_ns = 0
+
+    def look(self, now_ns: int) -> bool:
+        """Read the file if it has changed; tell whether the users are others now.
+
+        now_ns: CLOCK_MONOTONIC; to be called once a turn, looks at the file once a second at most.
+        """
+        if now_ns < self._due_ns:
+            return False
+        self._due_ns = now_ns + LOOK_NS
+        try:
+            if _identity(os.stat(self._settings.file)) == self._identity:  # noqa: PTH116 - the descriptor's twin below
+                return False
+            return self._take(self._read())
+        except OSError as error:
+            self._identity = None
+            return self._refuse(error.strerror or str(error))
+        except UnicodeDecodeError as error:
+            return self._refuse(f"not UTF-8 at byte {error.start}")
+        except UsersError as error:
+            return self._refuse(str(error))
+
+    def _read(self) -> dict[Address, User]:
+        """Read and parse the file; from now on it counts as seen, whatever is wrong with it."""
+        with open(self._settings.file, "rb") as file:  # noqa: PTH123 - a path as the configuration has it
+            before = os.fstat(file.fileno())
+            data = file.read(MAX_FILE_BYTES + 1)
+            after = os.fstat(file.fileno())
+        settled = self._clock() - after.st_mtime_ns >= FRESH_NS and _identity(before) == _identity(after)
+        self._identity = _identity(after) if settled else None
+        if len(data) > MAX_FILE_BYTES:
+            raise UsersError(1, f"the file is longer than {MAX_FILE_BYTES} bytes")
+        return parse_users(data.decode(), self._settings)
+
+    def _take(self, users: Mapping[Address, User]) -> bool:
+        self._entries = len(users)
+        parts, before = pack_users(users), self.parts
+        mended, self._complaint = bool(self._complaint), ""
+        self.parts = parts
+        if parts != before or mended:
+            self._journal.note("users-read", self._settings.file, len(users))
+        return parts != before
+
+    def _refuse(self, reason: str) -> bool:
+        if reason != self._complaint:
+            self._complaint = reason
+            self._journal.note("users-refused", self._settings.file, reason, self._entries)
+        return False
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def pack_users(users: Mapping[Address, User]) -> tuple[Users, ...]:
+    """Return the messages that tell a whole table, each within the bounds of the channel; one at least."""
+    batches = list(_batches(users)) or [[]]
+    last = len(batches) - 1
+    return tuple(Users(number == 0, number == last, batch) for number, batch in enumerate(batches))
+
+
+Entry: TypeAlias = tuple[int, bytes, str, list[str]]
+
+
+def _batches(users: Mapping[Address, User]) -> Iterator[list[Entry]]:
+    batch: list[Entry] = []
+    room = PART_BYTES
+    for address, user in users.items():
+        size = _size(user.user, user.groups)
+        if size > room and batch:
+            yield batch
+            batch, room = [], PART_BYTES
+        room -= size
+        value = address.value.to_bytes(4 if address.version == 4 else 16)
+        batch.append((address.version, value, user.user, sorted(user.groups)))
+    if batch:
+        yield batch
+
+
+def _size(user: str, groups: Iterable[str]) -> int:
+    return _ENTRY_BYTES + len(user.encode()) + sum(5 + len(group.encode()) for group in groups)
