@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from workers.contract.events import ALWAYS, LEVELS, Event, Kind, Line
 from workers.contract.uftp_events import UFTP_EVENTS
+from workers.contract.uftp_group_events import UFTP_GROUP_EVENTS
 
 __all__ = ["ALWAYS", "EVENTS", "LEVELS", "Event", "Kind", "Line"]
 
@@ -207,5 +208,5 @@ _EVENTS = (
     Event("setup-failed", (("step", _T), ("reason", _T)), (Line("UDPS-520-E", "Cannot start: {step}: {reason}"),)),
 )
 
-EVENTS: dict[str, Event] = {event.name: event for event in (*_EVENTS, *UFTP_EVENTS)}
+EVENTS: dict[str, Event] = {event.name: event for event in (*_EVENTS, *UFTP_EVENTS, *UFTP_GROUP_EVENTS)}
 """Every event by name."""
