@@ -42,3 +42,30 @@ class BootError(WorkerError):
 
     def __str__(self) -> str:
         return f"{self.step}: {self.reason}"
+
+
+class SealError(WorkerError):
+    """A peer's key, signature, secret or sealed message is not what it must be; part says which of them.
+
+    The only exception that workers.uftp's cryptography raises on a peer's bytes.
+    """
+
+    def __init__(self, part: str, why: str) -> None:
+        super().__init__(part, why)
+        self.part = part
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.part}: {self.why}"
+
+
+class KeyRefused(WorkerError):
+    """A key of our own cannot be read, made or used."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class PassphraseWanted(KeyRefused):
+    """A key file is encrypted, and no passphrase was given, or a wrong one."""
