@@ -1,0 +1,132 @@
+"""The network interfaces of this host, and what a name on the command line means among them.
+
+Taken once, at the start: only interfaces that are up, in the order of their numbers, one entry an address.
+Source: uftpproxyd(8), OPTIONS, -I and -O.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psutil
+
+from proxyd.uftp.options import OptionError
+from workers.contract.settings import Address
+from workers.contract.uftp import Interface
+
+_VERSIONS = {socket.AF_INET: 4, socket.AF_INET6: 6}
+_LINK_LOCAL = ipaddress.ip_network("fe80::/10")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One address of an interface that is up."""
+
+    interface: Interface
+    loopback: bool
+
+    @property
+    def version(self) -> int:
+        """The address's IP version."""
+        return self.interface.address.version
+
+    @property
+    def link_local(self) -> bool:
+        """Whether the address is good on its link only."""
+        address = self.interface.address
+        return address.version == 6 and ipaddress.IPv6Address(address.value) in _LINK_LOCAL
+
+
+def parse_address(text: str) -> Address | None:
+    """Return the address that text is, a scope behind it aside; None for anything else."""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return Address(address.version, int(address))
+
+
+def list_interfaces() -> tuple[Entry, ...]:
+    """Return every address of every interface that is up."""
+    up = {name for name, stats in psutil.net_if_stats().items() if stats.isup}
+    numbers = {name: number for number, name in socket.if_nameindex()}
+    entries = []
+    for name, found in psutil.net_if_addrs().items():
+        for item in found:
+            address = parse_address(item.address) if item.family in _VERSIONS else None
+            if name in up and name in numbers and address is not None:
+                entries.append(Entry(Interface(name, numbers[name], address), _is_loopback(address)))
+    return tuple(sorted(entries, key=lambda entry: entry.interface.number))
+
+
+def find_interface(text: str, entries: Sequence[Entry]) -> Entry:
+    """Return what text names: an interface by name or number, /4 or /6 behind it or not, or an address of this host.
+
+    Without a version, IPv4 comes before IPv6, and an address for everywhere before one of a link. Raises OptionError.
+    """
+    name, slash, version = text.rpartition("/")
+    if not slash:
+        name, version = text, ""
+    wanted = {"4": (4,), "6": (6,), "": (4, 6)}.get(version)
+    if wanted is not None:
+        named = [entry for entry in entries if name in (entry.interface.name, str(entry.interface.number))]
+        found = [entry for entry in named if entry.version in wanted]
+        if found:
+            return min(found, key=lambda entry: (entry.version, entry.link_local))
+    own = _own_entry(text, entries)
+    if own is None:
+        raise OptionError(f"found '{text}'; wanted an interface of this host that is up, or an address it has")
+    return own
+
+
+def usable(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Return what is listened on where nothing is named: everything but loopback."""
+    return tuple(entry for entry in entries if not entry.loopback)
+
+
+def default_out(entries: Sequence[Entry], version: int) -> Entry | None:
+    """Return what is sent from where nothing is named: the first interface of that version, loopback only at need."""
+    found = [entry for entry in entries if entry.version == version]
+    return min(found, key=lambda entry: (entry.loopback, entry.link_local), default=None)
+
+
+def one_each(entries: Sequence[Entry], version: int) -> tuple[Interface, ...]:
+    """Return the interfaces of that version, each once: a group can be joined once on each, whatever its addresses."""
+    by_number: dict[int, Interface] = {}
+    for entry in entries:
+        if entry.version == version:
+            by_number.setdefault(entry.interface.number, entry.interface)
+    return tuple(by_number.values())
+
+
+def default_uid(entries: Sequence[Entry]) -> int:
+    """Return a UID made of the first address: an IPv4 address itself, the last four bytes of an IPv6 address; 0: none.
+
+    Source: uftpproxyd(8), -U. 4.10.2 has an IPv6 address's bytes the other way round.
+    """
+    uids = (entry.interface.address.value & 0xFFFF_FFFF for entry in entries)
+    return next((uid for uid in uids if 0 < uid < 2**32 - 1), 0)
+
+
+def _is_loopback(address: Address) -> bool:
+    kind = ipaddress.IPv4Address if address.version == 4 else ipaddress.IPv6Address
+    return kind(address.value).is_loopback
+
+
+def _own_entry(text: str, entries: Sequence[Entry]) -> Entry | None:
+    """Return the entry with an address that text is, or that is one of the host it names."""
+    literal = parse_address(text)
+    addresses = [literal] if literal is not None else _look_up(text)
+    return next((entry for address in addresses for entry in entries if entry.interface.address == address), None)
+
+
+def _look_up(name: str) -> list[Address]:
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError):
+        return []
+    parsed = (parse_address(str(item[4][0])) for item in found)
+    return [address for address in parsed if address is not None]
