@@ -19,6 +19,7 @@ from workers.net import ancillary, segments
 from workers.net.ancillary import Control
 from workers.net.arena import SLOTS
 from workers.net.transport import FlowKey, Part, Transport
+from workers.session.admission import NeedsName
 from workers.session.engine import Engine
 from workers.session.session import Session
 from workers.sockets import SessionSockets
@@ -190,7 +191,7 @@ class Outbound:
                 destination = sockaddr.encode(address, listener.port)
                 control = ancillary.reply_from(packet)
         session = self._engine.admit(listener.index, key, source, destination, sizes, now_ns)
-        if session is None or not self._sockets.open(session, sizes, now_ns):
+        if session is None or isinstance(session, NeedsName) or not self._sockets.open(session, sizes, now_ns):
             return None
         session.reply_control = control
         return session

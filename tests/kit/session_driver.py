@@ -13,7 +13,7 @@ from tests.kit.session_parts import MONDAY_NOON, PROXY, Diary, Pool
 from workers.contract.settings import AclSettings
 from workers.contract.slots import CloseReason, Counter
 from workers.policy.timecond import CivilTime
-from workers.session.admission import Admission
+from workers.session.admission import Admission, NeedsName
 from workers.session.engine import Engine
 from workers.session.session import Session
 from workers.stats import Stats
@@ -142,7 +142,7 @@ class Driver:
         sizes = [datagram.size for datagram in run]
         client, destination, _ = arrival
         session = self.engine.admit(listener, _key(arrival), client, destination, sizes, now_ns)
-        if session is None:
+        if session is None or isinstance(session, NeedsName):
             return None
         if not self.have_sockets:
             self.engine.fail(session, "socket", "Too many open files", sizes)

@@ -41,9 +41,10 @@ def upstream() -> Iterator[socket.socket]:
 
 def session(upstream: socket.socket | None, slot: int = 2, *, one_way: bool = False) -> Session:
     kind = SessionKind.ONE_WAY if one_way else SessionKind.NORMAL
-    terms = Terms.of(rule("S", kind=kind, both_ns=9 * SECOND), connected=not one_way, answers=not one_way)
+    terms = Terms.of(rule("S", kind=kind, both_ns=9 * SECOND))
     made = Session(terms, T0, slot, 7)
     made.listener, made.key, made.client, made.destination, made.target = 3, b"key", client(1), PROXY, server()
+    made.transparent = False
     made.sock = upstream
     return made
 

@@ -103,6 +103,17 @@ _EVENTS = (
         (Line("UDPP-730-E", "No plug-to for non-transparent session, CLIENT={client} ACL={rule}"),),
     ),
     Event(
+        "same-interface",
+        (("client", _S), ("destination", _S)),
+        (
+            Line(
+                "UDPP-740-W",
+                "Transparent broadcast on the same interface with forced source port, session rejected, "
+                "CLIENT={client} TO={destination}",
+            ),
+        ),
+    ),
+    Event(
         "session-failed",
         (("client", _S), ("server", _S), ("step", _T), ("reason", _T)),
         (Line("UDPP-731-E", "Session failed, CLIENT={client} SERVER={server}: {step}: {reason}"),),

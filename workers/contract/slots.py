@@ -100,6 +100,16 @@ class DropReason(IntEnum):
     DRAINING = 14
     NO_SESSION = 15
     """From a server, for a session that has ended in the meantime."""
+    NO_SOURCE = 16
+    """None of the source addresses its rule permits can be used for its server."""
+    SHAPED = 17
+    """It went beyond its queue's rate."""
+    NAME_PENDING = 18
+    """The name of its client or server is being asked for, and enough of that client's waits already."""
+    FOREIGN = 19
+    """To somebody else's address, on a listener that is not transparent."""
+    LAST_HOP = 20
+    """A broadcast whose time to live is used up: it has crossed a proxy already."""
 
 
 class CloseReason(IntEnum):

@@ -31,12 +31,17 @@ from workers.policy.intervals import IntervalMap, Piece
 from workers.policy.timecond import CivilTime
 
 
+def nameless(_address: Address) -> None:
+    """Say of every address that it has no name."""
+
+
 @dataclass(slots=True)
 class Request:
     """What is known of a session that wants to begin.
 
     server: the logical server, where the caller knows better than the rules (test-udp); None: the rule's plug-to or
     else the destination. user: as workers.policy.users.match_name returns it. tos: the first datagram's TOS byte.
+    reverse: what is known of the name that an address has, as in Peer; for a plug-to that is an address.
     """
 
     client: Peer
@@ -50,6 +55,7 @@ class Request:
     groups: frozenset[str] = frozenset()
     server: Peer | None = None
     server_port: int = 0
+    reverse: Callable[[Address], str | None] = nameless
 
 
 class Check(NamedTuple):
@@ -115,7 +121,10 @@ class Rules:
         self._tables = _tables(self._sources) if self.static_by_client else None
 
     def search(self, request: Request, names: NameBook) -> int | None:
-        """Return the number of the first rule whose conditions all hold, None when there is none."""
+        """Return the number of the first rule whose conditions all hold, None when there is none.
+
+        Raises NameUnknown where that depends on a name that nobody has asked for.
+        """
         for index, conditions in enumerate(self._rules):
             for _, test, _ in conditions:
                 if not test(request, names):
@@ -195,7 +204,7 @@ def target_of(plug_to: Sock, request: Request, names: NameBook) -> Place:
     port = request.destination_port if plug_to.port is None else plug_to.port
     host = plug_to.host
     if not isinstance(host, HostName):
-        return Peer(host), port
+        return Peer(host, request.reverse(host)), port
     version = _ip_version(request)
     known = names.get(host.name, ())
     first = min(known, key=lambda address: (address.version != version, address), default=None)
@@ -303,7 +312,7 @@ def _time_text(when: CivilTime) -> str:
 def _text(place: Place) -> str:
     """Write a host as the configuration does, with its name where known, and the port where there is one."""
     (address, name), port = place
-    parts = [] if name is None else [name]
+    parts = [name] if name else []
     if address is not None:
         parts.append(f"[{(IPv4Address if address.version == 4 else IPv6Address)(address.value)}]")
     return "".join(parts or ["<NULL>"]) + (f":{port}" if port else "")

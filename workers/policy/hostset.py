@@ -28,6 +28,7 @@ from workers.contract.settings import (
     HostPattern,
     MaskedAddress,
 )
+from workers.errors import WorkerError
 from workers.policy.intervals import IntervalMap, Piece
 from workers.policy.pattern import compile_pattern
 
@@ -40,10 +41,22 @@ _MAPPED = 0xFFFF
 
 
 class Peer(NamedTuple):
-    """A host as far as it is known: its address, its name, or both."""
+    """A host as far as it is known: its address, its name, or both. name: None is none, UNASKED one to be asked for."""
 
     address: Address | None
     name: str | None = None
+
+
+UNASKED = ""
+"""The name of a peer of which nobody has asked yet whether it has one."""
+
+
+class NameUnknown(WorkerError):
+    """A search has reached a regular expression, and the name of the peer it looks at has not been asked for yet."""
+
+    def __init__(self, address: Address) -> None:
+        super().__init__(address)
+        self.address = address
 
 
 NameBook: TypeAlias = Mapping[str, frozenset[Address]]
@@ -287,6 +300,8 @@ def _pattern_fits(pattern: str) -> Fits:
     def fits(peer: Peer, _names: NameBook) -> bool:
         if peer.name is None:
             return False
+        if peer.name == UNASKED and peer.address is not None:
+            raise NameUnknown(peer.address)
         name = normal_name(peer.name)
         return len(name) <= MAX_NAME_CHARS and search(name) is not None
 

@@ -6,85 +6,156 @@ Consulted once a session, never again while it lasts (K-18). Source: udp-proxy(8
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
-from workers.contract.settings import AclSettings, Address, HostName
+from workers.contract.settings import AclSettings, Address, AuthSettings, HostName, Obligation, Settings
 from workers.contract.slots import DropReason
-from workers.policy.acl import Request, Rules, compile_rules, target_of
-from workers.policy.hostset import NameBook, Peer
+from workers.policy.acl import Request, Rules, compile_rules, nameless, target_of
+from workers.policy.hostset import NameBook, NameUnknown, Peer, normal_address
 from workers.policy.timecond import CivilTime
-from workers.session.kinds import BEHAVIOURS
-from workers.session.session import Terms
+from workers.policy.users import User, match_name
+from workers.session import sources
+from workers.session.session import Grant, Terms
 from workers.wire.sockaddr import V4_BYTES, decode, encode
 
 CACHE_ENTRIES = 4096
 """Grants remembered for rule sets that look at the client's address alone."""
 
 
-class Grant(NamedTuple):
-    """The rule that decided, None for none. refusal: why there is no session, or None and then terms and target."""
+class NeedsName(NamedTuple):
+    """No decision without the name of this address: ask for it, and then decide again."""
 
-    rule: AclSettings | None
-    refusal: DropReason | None
-    terms: Terms | None = None
-    target: bytes = b""
+    address: Address
 
 
 class Admission:
-    """The rules of one configuration and the current addresses of its names."""
+    """The rules of one configuration, and the current addresses of its names and users.
 
-    def __init__(self, acls: tuple[AclSettings, ...], civil_time: Callable[[], CivilTime]) -> None:
+    reverse: what is known of the name of an address: the name, None where it has none, UNASKED where nobody asked yet.
+    Asked only where the rules have regular expressions; IPv4-mapped addresses come as IPv4.
+    shaped: the names of the queues that have a rate.
+    """
+
+    def __init__(
+        self,
+        acls: tuple[AclSettings, ...],
+        civil_time: Callable[[], CivilTime],
+        auth: AuthSettings | None = None,
+        reverse: Callable[[Address], str | None] = nameless,
+        shaped: frozenset[str] = frozenset(),
+    ) -> None:
         self._acls = acls
         self._rules: Rules = compile_rules(acls)
         self._civil_time = civil_time
+        self._auth = auth
+        self._users: Mapping[Address, User] = {}
+        self._reverse = reverse if self._rules.patterns else nameless
         self._names: NameBook = {}
         self._cache: dict[tuple[int, bytes], Grant] = {}
         self._cacheable = self._rules.static_by_client and all(_fixed_target(acl) for acl in acls)
-        self._terms = [_terms(acl) if acl.accept else None for acl in acls]
+        self._terms = [
+            Terms.of(acl, shaped=not shaped.isdisjoint((acl.queue_to_client, acl.queue_to_server)))
+            if acl.accept
+            else None
+            for acl in acls
+        ]
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        civil_time: Callable[[], CivilTime],
+        reverse: Callable[[Address], str | None] = nameless,
+    ) -> Admission:
+        """Compile a configuration; a rule without a source-address has the proxy's (K-55)."""
+        acls = tuple(
+            replace(acl, source_address=acl.source_address or settings.source_address) for acl in settings.acls
+        )
+        shaped = frozenset(queue.name for queue in settings.queues if queue.rate_bps is not None)
+        return cls(acls, civil_time, settings.auth, reverse, shaped)
 
     def learn_names(self, names: Mapping[str, frozenset[Address]]) -> None:
         """Replace the addresses of the configuration's host names."""
         self._names = names
         self._cache.clear()
 
-    def decide(self, listener: int, source: bytes, destination: bytes) -> Grant:
-        """Find the rule and the target for a new session; source and destination are raw socket addresses."""
-        if not self._cacheable:
-            return self._search(source, destination)
+    def learn_users(self, users: Mapping[Address, User]) -> None:
+        """Replace the table of who sits where, as workers.policy.users.parse_users returns it."""
+        self._users = users
+        self._cache.clear()
+
+    def decide(
+        self, listener: int, source: bytes, destination: bytes, *, transparent: bool = False, tos: int = 0
+    ) -> Grant | NeedsName:
+        """Find the rule and the target for a new session; source and destination are raw socket addresses.
+
+        transparent: the destination is not one of our own (K-58, K-93). tos: the datagram's type-of-service byte.
+        """
+        if transparent or not self._cacheable:
+            return self._search(source, destination, transparent=transparent, tos=tos)
         key = (listener, source[4:8] if len(source) == V4_BYTES else source[8:24])
         grant = self._cache.get(key)
         if grant is None:
             if len(self._cache) >= CACHE_ENTRIES:
                 self._cache.clear()
-            grant = self._cache[key] = self._search(source, destination)
+            found = self._search(source, destination, transparent=False, tos=tos)
+            if isinstance(found, NeedsName):
+                return found
+            grant = self._cache[key] = found
         return grant
 
-    def _search(self, source: bytes, destination: bytes) -> Grant:
+    def _search(self, source: bytes, destination: bytes, *, transparent: bool, tos: int) -> Grant | NeedsName:
         client, client_port = decode(source)
         server, server_port = decode(destination)
-        request = Request(
-            client=Peer(client, None),
-            client_port=client_port,
-            destination=Peer(server, None),
-            destination_port=server_port,
-            transparent=False,
-            when=self._civil_time(),
-        )
-        index = self._rules.search(request, self._names)
-        if index is None:
+        user = self._users.get(normal_address(client)) if self._users else None
+        if user is None and self._auth is not None and self._auth.obligation is Obligation.MANDATORY:
             return Grant(None, DropReason.REJECTED)
+        short = self._auth is not None and self._auth.short_names
+        request = Request(
+            client=Peer(client, self._reverse(normal_address(client))),
+            client_port=client_port,
+            destination=Peer(server, self._reverse(normal_address(server))),
+            destination_port=server_port,
+            transparent=transparent,
+            when=self._civil_time(),
+            tos=tos,
+            user=None if user is None else match_name(user.user, short=short),
+            groups=frozenset() if user is None else user.groups,
+            reverse=self._reverse,
+        )
+        try:
+            index = self._rules.search(request, self._names)
+        except NameUnknown as unknown:
+            return NeedsName(unknown.address)
+        return self._verdict(index, request, source, destination)
+
+    def _verdict(self, index: int | None, request: Request, source: bytes, destination: bytes) -> Grant:
+        """Say what a rule means for a session: the refusal, or its terms and its target (K-48, K-49, K-54)."""
+        user, client_name = request.user, request.client.name or None
+        if index is None:
+            return Grant(None, DropReason.REJECTED, user=user, client_name=client_name)
         rule, terms = self._acls[index], self._terms[index]
+        refusal: DropReason | None = None
+        target, server_name = b"", None
         if terms is None:
-            return Grant(rule, DropReason.REJECTED)
-        if rule.plug_to is None:
-            return Grant(rule, DropReason.NO_PLUG_TO)
-        (address, _), port = target_of(rule.plug_to, request, self._names)
-        return Grant(rule, DropReason.NO_TARGET) if address is None else Grant(rule, None, terms, encode(address, port))
-
-
-def _terms(acl: AclSettings) -> Terms:
-    behaviour = BEHAVIOURS[acl.kind]
-    return Terms.of(acl, connected=behaviour.connected, answers=behaviour.answers)
+            refusal = DropReason.REJECTED
+        elif rule.plug_to is not None:
+            (address, name), port = target_of(rule.plug_to, request, self._names)
+            server_name = name or None
+            if address is None:
+                refusal = DropReason.NO_TARGET
+            else:
+                target = encode(address, port)
+        elif request.transparent:
+            target, server_name = destination, request.destination.name or None
+        else:
+            refusal = DropReason.NO_PLUG_TO
+        if refusal is None and sources.choose(rule, source, target) is None:
+            refusal = DropReason.NO_SOURCE
+        if refusal is not None:
+            return Grant(rule, refusal, user=user, client_name=client_name, server_name=server_name)
+        return Grant(rule, None, terms, target, user, client_name, server_name)
 
 
 def _fixed_target(acl: AclSettings) -> bool:

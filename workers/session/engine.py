@@ -6,7 +6,7 @@ of flows in one loop. A session that is to end has `closing` set: the caller sen
 Every datagram the caller names is counted here, forwarded or dropped by reason.
 
 A run is given as the payload sizes of its datagrams, in bytes, in the order of arrival; out is client to server.
-Source: udp-proxy(8); K-17 to K-34, K-48, K-63 to K-87 of its requirements.
+Source: udp-proxy(8); K-17 to K-55, K-58 to K-87 of its requirements.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from workers.contract.slots import CloseReason, DropReason
-from workers.session.admission import Admission
+from workers.session.admission import Admission, NeedsName
 from workers.session.records import Journal, Records
-from workers.session.session import FlowKey, Session
+from workers.session.session import PLAIN, FlowKey, Session, Traits
 from workers.session.table import Permits, SessionTable
+from workers.session.trails import counts
 from workers.stats import Stats
 
 LAST_TRACK = 99_999
@@ -33,16 +34,29 @@ class Engine(SessionTable):
         self._track = 0
 
     def admit(
-        self, listener: int, key: FlowKey, source: bytes, destination: bytes, sizes: list[int], now_ns: int
-    ) -> Session | None:
-        """Open a session for a run of datagrams of an unknown client, or drop and count the run.
+        self,
+        listener: int,
+        key: FlowKey,
+        source: bytes,
+        destination: bytes,
+        sizes: list[int],
+        now_ns: int,
+        traits: Traits = PLAIN,
+    ) -> Session | NeedsName | None:
+        """Open a session for a run of datagrams of an unknown client, or drop and count the run: None.
 
         source, destination: raw socket addresses. The session still needs a socket: the caller makes one, and then
-        calls `begin`, or `fail`.
+        calls `begin`, or `fail`, or `forbid`. Where a name decides that is not known yet, nothing is counted: the
+        caller asks for it, and then comes again, or drops the run (`refuse_out`).
         """
-        grant = self.admission.decide(listener, source, destination)
+        if traits is PLAIN:
+            grant = self.admission.decide(listener, source, destination)
+        else:
+            grant = self.admission.decide(listener, source, destination, transparent=traits.transparent, tos=traits.tos)
+        if isinstance(grant, NeedsName):
+            return grant
         if self._journal.taking:
-            self._records.searched(source, destination, grant)
+            self._records.searched(source, destination, grant, transparent=traits.transparent)
         else:
             self._journal.skipped += 1
         if grant.terms is None or grant.refusal is not None:
@@ -60,6 +74,8 @@ class Engine(SessionTable):
         session.client = source
         session.destination = destination
         session.target = grant.target
+        session.grant = grant
+        session.transparent = traits.transparent
         return session
 
     def fail(self, session: Session, step: str, reason: str, sizes: list[int]) -> None:
@@ -68,6 +84,12 @@ class Engine(SessionTable):
         session.wasted_out += sum(sizes)
         self._records.failed(session, step, reason)
         self._records.ended(session, CloseReason.FAILURE, session.opened_ns)
+        self._release(session)
+
+    def forbid(self, session: Session, sizes: list[int], now_ns: int) -> None:
+        """Reject a session that would take its own datagrams for its client's (K-59), and drop the run."""
+        self._drop_out(DropReason.REJECTED, sizes)
+        self._records.forbidden(session, sum(sizes), now_ns)
         self._release(session)
 
     def first_out(self, session: Session, size: int, now_ns: int) -> bool:
@@ -91,7 +113,7 @@ class Engine(SessionTable):
         """Pass single datagrams as long as nothing but counting is needed.
 
         arrivals: key and size of each datagram; read as far as the answer goes. Returns the sessions of those that
-        pass, all connected and none closing, and the key of the one behind them that needs more (`admit`, `lapse` or
+        pass, all simple and none closing, and the key of the one behind them that needs more (`admit`, `lapse` or
         `pass_out`), None if there is none.
         """
         get, stats = self.tables[listener].get, self.stats
@@ -99,7 +121,7 @@ class Engine(SessionTable):
         total, stopped = 0, None
         for key, size in arrivals:
             session = get(key)
-            if session is None or now_ns >= session.check_ns or not session.connected:
+            if session is None or now_ns >= session.check_ns or not session.simple:
                 stopped = key
                 break
             left = session.dgrams_out_left - 1
@@ -192,23 +214,26 @@ class Engine(SessionTable):
         return count
 
     def judge(self, session: Session, source: bytes, size: int, now_ns: int) -> bool:
-        """Tell whether a datagram on an unconnected server-side socket is the session's; if not, drop and count it.
+        """Tell whether a datagram of any sender is from the session's server; if not, drop and count it.
 
-        source: raw address of the sender. Any datagram from its target's address ends a one-way session (K-29, K-30).
+        If it is, `pass_in` decides on it. source: raw address of the sender. The first to answer may become the target
+        (K-36, K-39). Any datagram from its target's address ends a one-way session (K-29, K-30).
         """
         if now_ns >= session.check_ns and self.lapse(session, now_ns):
             self._drop_in(session, DropReason.EXPIRED, [size])
             return False
-        answers = session.terms.answers
-        if answers and source == session.target:
-            return True
-        if not answers and _same_host(source, session.target):
+        if not counts(session, source):
+            self._drop_in(session, DropReason.WRONG_SOURCE, [size])
+            self._records.wrong_source(session, source)
+            return False
+        behaviour, trail = session.terms.behaviour, session.trail
+        if not behaviour.answers:
             self._drop_in(session, DropReason.ONE_WAY, [size])
             session.closing = CloseReason.ONE_WAY_REPLY
             return False
-        self._drop_in(session, DropReason.WRONG_SOURCE, [size])
-        self._records.wrong_source(session, source)
-        return False
+        if behaviour.fixes and trail is not None and not trail.fixed:
+            self.trails.fix(session, source)
+        return True
 
     def refuse_out(self, sizes: list[int], reason: DropReason) -> None:
         """Drop and count datagrams of a client that nobody need judge."""
@@ -217,6 +242,15 @@ class Engine(SessionTable):
     def refuse_in(self, session: Session, sizes: list[int]) -> None:
         """Drop and count what a server sent behind the datagram that ended its session."""
         self._drop_in(session, DropReason.NO_SESSION, sizes)
+
+    def shed_out(self, session: Session, sizes: list[int]) -> None:
+        """Drop and count datagrams of a session's client that go beyond their queue's rate: as if they had not come."""
+        self._drop_out(DropReason.SHAPED, sizes)
+        session.wasted_out += sum(sizes)
+
+    def shed_in(self, session: Session, sizes: list[int]) -> None:
+        """Drop and count datagrams of a session's server that go beyond their queue's rate: as if they had not come."""
+        self._drop_in(session, DropReason.SHAPED, sizes)
 
     def unsent_out(self, session: Session, sizes: list[int], reason: DropReason) -> None:
         """Take back datagrams that `pass_out` let through and that could not be sent."""
@@ -303,8 +337,3 @@ def _excess(dgrams_left: int, bytes_left: int, size: int) -> int | None:
     if dgrams_left < 1:
         return 0
     return 1 if size > bytes_left else None
-
-
-def _same_host(one: bytes, other: bytes) -> bool:
-    """Compare raw socket addresses without their ports."""
-    return one[:2] == other[:2] and one[4:] == other[4:]

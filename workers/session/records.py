@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Protocol
 
 from workers.contract.slots import CLOSE_WORDS, CloseReason, DropReason
-from workers.session.admission import Grant
-from workers.session.session import Session
+from workers.session.session import Grant, Session
 
 SECOND_NS = 1_000_000_000
 REJECTIONS_A_SECOND = 1024
 """Rejected clients that get a record in the stats log, at most; the ACL record of each stays."""
 
+_FAILED = {DropReason.NO_PLUG_TO, DropReason.NO_TARGET}
 _ABORTED = {
     CloseReason.DGRAMS_OUT,
     CloseReason.DGRAMS_IN,
@@ -55,28 +55,39 @@ class Records:
         self._rejected: set[bytes] = set()
         self._rejected_ns = -SECOND_NS
 
-    def searched(self, source: bytes, destination: bytes, grant: Grant) -> None:
+    def searched(self, source: bytes, destination: bytes, grant: Grant, *, transparent: bool = False) -> None:
         """An ACL search: which rule decided, and how."""
         rule = grant.rule
         if self.journal.takes("acl", stranger=grant.refusal is not None):
             verdict = "REJECTED" if rule is None or not rule.accept else "ACCEPTED"
-            self.journal.put("acl", 0, source, destination, 0, None, None if rule is None else rule.name, verdict)
+            name = None if rule is None else rule.name
+            self.journal.put("acl", 0, source, destination, int(transparent), grant.user, name, verdict)
 
     def refused(self, source: bytes, destination: bytes, grant: Grant, size: int, now_ns: int) -> None:
         """A client that may not have a session; size: payload bytes it sent. In the stats log at most once a second."""
-        name = None if grant.rule is None else grant.rule.name
         if grant.refusal is DropReason.NO_PLUG_TO:
-            self.journal.note("no-plug-to", 0, source, name)
+            self.journal.note("no-plug-to", 0, source, None if grant.rule is None else grant.rule.name)
         elif grant.refusal is DropReason.NO_TARGET:
             self.journal.note("session-failed", 0, source, destination, "target", "its name has no address")
+        elif grant.refusal is DropReason.NO_SOURCE:
+            self.journal.note("session-failed", 0, source, destination, "source-address", "none that may be used fits")
+        self._rejection(source, destination, grant, size, now_ns)
+
+    def _rejection(self, source: bytes, destination: bytes, grant: Grant, size: int, now_ns: int) -> None:
         if now_ns - self._rejected_ns >= SECOND_NS:
             self._rejected.clear()
             self._rejected_ns = now_ns
         if source not in self._rejected and len(self._rejected) < REJECTIONS_A_SECOND:
             self._rejected.add(source)
-            denied = grant.refusal is DropReason.REJECTED
-            status, result = ("REJECTED", "OK") if denied else ("ACCEPTED", "FAILED")
-            self.journal.note("rejected", 0, source, destination, None, status, result, name, 0, size, 0, 0, 0)
+            name = None if grant.rule is None else grant.rule.name
+            failed = grant.refusal in _FAILED
+            status, result = ("ACCEPTED", "FAILED") if failed else ("REJECTED", "OK")
+            self.journal.note("rejected", 0, source, destination, grant.user, status, result, name, 0, size, 0, 0, 0)
+
+    def forbidden(self, session: Session, size: int, now_ns: int) -> None:
+        """A broadcast session that could not tell its own datagrams from its client's."""
+        self.journal.note("same-interface", session.track, session.client, session.destination)
+        self._rejection(session.client, session.destination, session.grant, size, now_ns)
 
     def table_full(self, source: bytes, sessions: int, now_ns: int) -> None:
         """A client that found no free session; a warning a second at most. sessions: those of the whole proxy."""
@@ -88,7 +99,8 @@ class Records:
         """A session that begins."""
         if self.journal.takes("session-start"):
             kind = session.terms.rule.kind.value
-            self.journal.put("session-start", session.track, session.client, session.target, 0, None, kind)
+            transparent, user = int(session.transparent), session.grant.user
+            self.journal.put("session-start", session.track, session.client, session.target, transparent, user, kind)
 
     def failed(self, session: Session, step: str, reason: str) -> None:
         """A session that could not have its socket."""
@@ -109,8 +121,8 @@ class Records:
             session.track,
             session.client,
             session.target,
-            0,
-            None,
+            int(session.transparent),
+            session.grant.user,
             CLOSE_WORDS[reason],
             "FAILED" if failed else "ACCEPTED",
             "ACCEPTED",

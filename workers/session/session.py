@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from workers.contract.settings import AclSettings, Limits
-from workers.contract.slots import CloseReason
+from workers.contract.slots import CloseReason, DropReason
 from workers.deadlines import NEVER
+from workers.session.kinds import BEHAVIOURS, Behaviour
 
 FlowKey: TypeAlias = int | bytes
 """What finds a client's session on a listener: made from raw socket addresses (workers.net.transport)."""
@@ -20,14 +21,15 @@ UNLIMITED = (1 << 60) - 1
 class Terms:
     """What every session of a rule shares: its limits as numbers without None, compiled once.
 
-    connected: only the target's own address and port can answer, so that the kernel sorts the rest out.
-    answers: what the server sends goes to the client; otherwise it ends the session.
+    simple: from the first datagram on there is nothing to do but to count: the kernel knows the session's server, and
+    no queue holds a rate. plain: it is found by its client alone, and never by its server side.
     shortest_ns: no session ends by time before it has lasted this long.
     """
 
     rule: AclSettings
-    connected: bool
-    answers: bool
+    behaviour: Behaviour
+    simple: bool
+    plain: bool
     dgrams_out: int
     dgrams_in: int
     bytes_out: int
@@ -39,9 +41,13 @@ class Terms:
     shortest_ns: int
 
     @classmethod
-    def of(cls, rule: AclSettings, *, connected: bool, answers: bool) -> Terms:
-        """Compile a rule; limits on what never comes in are ignored, as the configuration's check has warned."""
-        limits = rule.limits if answers else _without_in(rule.limits)
+    def of(cls, rule: AclSettings, *, shaped: bool = False) -> Terms:
+        """Compile a rule; limits on what never comes in are ignored, as the configuration's check has warned.
+
+        shaped: one of its queues has a rate.
+        """
+        behaviour = BEHAVIOURS[rule.kind]
+        limits = rule.limits if behaviour.answers else _without_in(rule.limits)
         session_ns, in_ns, out_ns, both_ns = (
             NEVER if ns is None else ns for ns in (limits.session_ns, limits.in_ns, limits.out_ns, limits.both_ns)
         )
@@ -51,8 +57,9 @@ class Terms:
         )
         return cls(
             rule,
-            connected,
-            answers,
+            behaviour,
+            behaviour.connected and not shaped,
+            behaviour.connected and rule.source_port is None,
             dgrams_out,
             dgrams_in,
             bytes_out,
@@ -75,11 +82,62 @@ def _without_in(limits: Limits) -> Limits:
     )
 
 
+class Grant(NamedTuple):
+    """What the rules say of a session that wants to begin: the rule that decided, None for none.
+
+    refusal: why there is no session, or None and then terms and target.
+    user: who sits at the client's address, as rules name him. client_name, server_name: the names of the peers, as far
+    as they are known; for the log.
+    """
+
+    rule: AclSettings | None
+    refusal: DropReason | None
+    terms: Terms | None = None
+    target: bytes = b""
+    user: str | None = None
+    client_name: str | None = None
+    server_name: str | None = None
+
+
+class Traits(NamedTuple):
+    """What of a datagram matters to the rules beside its addresses.
+
+    transparent: it was not sent to an address of ours, nor to a broadcast address of the client's own network.
+    tos: its type-of-service byte.
+    """
+
+    transparent: bool = False
+    tos: int = 0
+
+
+PLAIN = Traits()
+
+
+class Trail:
+    """By what else than its client's key a session is found (workers.session.trails), None: not by that.
+
+    alias: another key on its listener. echo: its own datagrams as they come back. local: the raw address its server
+    side is bound to, where its server's datagrams may arrive elsewhere than on a socket of its own.
+    fixed: its server has answered, and nobody else counts any more.
+    """
+
+    __slots__ = ("alias", "echo", "fixed", "local")
+
+    def __init__(self) -> None:
+        self.alias: FlowKey | None = None
+        self.echo: bytes | None = None
+        self.local: bytes | None = None
+        self.fixed = False
+
+
 class Session:
     """A client's session. Instants are monotonic nanoseconds; what is `left` counts down from the rule's budgets.
 
     Whoever makes it says whose it is: listener, key, and the raw socket addresses client, destination (where it wrote)
-    and target (where its datagrams go). slot, track: its number in shared memory, and in the log.
+    and target (where its datagrams go); transparent: the destination was not one of ours; grant: what the rules said.
+    slot, track: its number in shared memory, and in the log.
+    simple: there is nothing to do for a datagram but to count; connected: its socket has its target as its peer.
+    trail: None for a session that is found by its client alone.
     check_ns: no deadline can have passed before; whoever comes later asks (`deadline`).
     closing: why it ends as soon as what was passed is sent; None while it goes on.
     The caller's own: sock and fd, the server side; client_at, where the client's address lies in shared memory;
@@ -100,19 +158,23 @@ class Session:
         "dgrams_in_left",
         "dgrams_out_left",
         "fd",
+        "grant",
         "key",
         "last_in_ns",
         "last_out_ns",
         "listener",
         "opened_ns",
         "reply_control",
+        "simple",
         "slot",
         "sock",
         "target",
         "terms",
         "tick",
         "track",
+        "trail",
         "trains",
+        "transparent",
         "wasted_in",
         "wasted_out",
     )
@@ -125,10 +187,14 @@ class Session:
     client: bytes
     destination: bytes
     target: bytes
+    transparent: bool
+    grant: Grant
 
     def __init__(self, terms: Terms, now_ns: int, slot: int, track: int) -> None:
         self.terms = terms
-        self.connected = terms.connected
+        self.simple = terms.simple
+        self.connected = terms.behaviour.connected
+        self.trail: Trail | None = None if terms.plain else Trail()
         self.opened_ns = self.last_in_ns = self.last_out_ns = now_ns
         self.check_ns = now_ns + terms.shortest_ns
         self.dgrams_out_left = terms.dgrams_out
@@ -143,6 +209,13 @@ class Session:
         self.sock: Any = None
         self.trains = True
         self.deep = False
+
+    def face(self, source: bytes) -> bytes:
+        """Return the raw address the client is to see an answer come from, which source sent (K-33, K-37 to K-44)."""
+        destination = self.destination
+        if self.terms.behaviour.genuine[self.transparent]:
+            return source[:2] + destination[2:4] + source[4:]
+        return destination
 
     @property
     def bytes_out(self) -> int:

@@ -13,6 +13,7 @@ from workers.deadlines import NEVER, TICK_NS, Deadlines
 from workers.errors import EngineMisuse
 from workers.session.records import Records
 from workers.session.session import FlowKey, Session
+from workers.session.trails import Trails
 from workers.stats import Stats
 
 HORIZON_NS = 60_000_000_000
@@ -36,13 +37,15 @@ class Permits(Protocol):
 class SessionTable:
     """All sessions of one worker.
 
-    tables: for each listener, its sessions by flow key. ended: sessions that are over, whose sockets the caller closes.
+    tables: for each listener, its sessions by flow key, some by two. ended: sessions that are over, whose sockets the
+    caller closes. trails: what else sessions are found by.
     """
 
     def __init__(self, listeners: int, permits: Permits, records: Records, stats: Stats) -> None:
         self.tables: tuple[dict[FlowKey, Session], ...] = tuple({} for _ in range(listeners))
         self.ended: list[Session] = []
         self.stats = stats
+        self.trails = Trails(self.tables)
         self._permits = permits
         self._records = records
         self._journal = records.journal
@@ -54,7 +57,7 @@ class SessionTable:
     @property
     def sessions(self) -> int:
         """Return how many sessions are open."""
-        return sum(map(len, self.tables))
+        return sum(map(len, self.tables)) - self.trails.aliases
 
     def begin(self, session: Session) -> None:
         """Put a session with its socket in the table; from now on it has deadlines."""
@@ -85,6 +88,8 @@ class SessionTable:
         if self.tables[session.listener].pop(session.key, None) is not session:
             raise EngineMisuse("a session ended twice")
         session.closing = reason
+        if session.trail is not None:
+            self.trails.forget(session)
         if session.tick:
             self._deadlines.cancel(session, session.tick)
         self.stats.closes[reason] += 1
@@ -118,7 +123,7 @@ class SessionTable:
     def end_all(self, reason: CloseReason, now_ns: int) -> None:
         """End every session."""
         for table in self.tables:
-            for session in list(table.values()):
+            for session in dict.fromkeys(table.values()):
                 self.end(session, reason, now_ns)
 
     def _take_slot(self) -> int:
@@ -128,5 +133,6 @@ class SessionTable:
         return self._top_slot - 1
 
     def _release(self, session: Session) -> None:
+        self.trails.forget(session)
         self._permits.give()
         self._free_slots.append(session.slot)

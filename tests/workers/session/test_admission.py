@@ -67,8 +67,8 @@ def test_the_kind_of_session_is_the_rules_k34() -> None:
     plain, silent = decide(admit(rule())).terms, decide(admit(rule(kind=SessionKind.ONE_WAY))).terms
     assert plain is not None
     assert silent is not None
-    assert (plain.connected, plain.answers) == (True, True)
-    assert (silent.connected, silent.answers) == (False, False)
+    assert (plain.simple, plain.behaviour.answers) == (True, True)
+    assert (silent.simple, silent.behaviour.answers) == (False, False)
 
 
 def test_a_rule_without_plug_to_fails_k48() -> None:

@@ -8,16 +8,16 @@ from tests.kit.session_parts import PROXY, SECOND, Diary, client, rule, server
 from workers.contract.messages import LogRecord
 from workers.contract.settings import AclSettings, SessionKind
 from workers.contract.slots import CLOSE_WORDS, CloseReason, DropReason
-from workers.session.admission import Grant
 from workers.session.records import REJECTIONS_A_SECOND, Records
-from workers.session.session import Session, Terms
+from workers.session.session import Grant, Session, Terms
 
 T0 = 3 * SECOND
 
 
 def session(acl: AclSettings) -> Session:
-    made = Session(Terms.of(acl, connected=True, answers=True), T0, 0, 42)
+    made = Session(Terms.of(acl), T0, 0, 42)
     made.listener, made.key, made.client, made.destination, made.target = 0, b"", client(1), PROXY, server()
+    made.transparent, made.grant = False, Grant(acl, None)
     return made
 
 

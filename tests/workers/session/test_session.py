@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.kit.session_parts import SECOND, rule
+from workers.contract.settings import SessionKind
 from workers.contract.slots import CloseReason
 from workers.deadlines import NEVER
 from workers.session.session import UNLIMITED, Session, Terms
@@ -12,8 +13,8 @@ from workers.session.session import UNLIMITED, Session, Terms
 NOW = 1_000 * SECOND
 
 
-def session(*, answers: bool = True, **limits: int) -> Session:
-    terms = Terms.of(rule(**limits), connected=answers, answers=answers)
+def session(kind: SessionKind = SessionKind.NORMAL, **limits: int) -> Session:
+    terms = Terms.of(rule(kind=kind, **limits))
     return Session(terms, NOW, 3, 7)
 
 
@@ -90,7 +91,9 @@ def test_nobody_need_ask_before_the_shortest_time_limit() -> None:
 
 
 def test_a_one_way_session_ignores_limits_on_what_never_comes_in() -> None:
-    silent = session(answers=False, max_dgrams_in=1, max_bytes_in=1, in_ns=SECOND, max_dgrams_out=2, max_bytes_out=9)
+    silent = session(
+        SessionKind.ONE_WAY, max_dgrams_in=1, max_bytes_in=1, in_ns=SECOND, max_dgrams_out=2, max_bytes_out=9
+    )
     assert silent.deadline()[0] >= NEVER
     assert (silent.terms.dgrams_in, silent.terms.bytes_in) == (UNLIMITED, UNLIMITED)
     assert (silent.terms.dgrams_out, silent.terms.bytes_out) == (2, 9)
@@ -98,7 +101,7 @@ def test_a_one_way_session_ignores_limits_on_what_never_comes_in() -> None:
 
 def test_a_one_way_session_keeps_its_other_time_limits() -> None:
     for name in ("session_ns", "out_ns", "both_ns"):
-        assert session(answers=False, **{name: SECOND}).deadline()[0] == NOW + SECOND
+        assert session(SessionKind.ONE_WAY, **{name: SECOND}).deadline()[0] == NOW + SECOND
 
 
 def test_a_new_session_has_neither_socket_nor_reason_to_end() -> None:

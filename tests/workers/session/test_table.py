@@ -11,7 +11,7 @@ from workers.contract.slots import CloseReason
 from workers.deadlines import NEVER, TICK_NS
 from workers.errors import EngineMisuse
 from workers.session.records import Records
-from workers.session.session import Session, Terms
+from workers.session.session import Grant, Session, Terms
 from workers.session.table import SessionTable
 from workers.stats import Stats
 
@@ -24,9 +24,9 @@ def table(pool: Pool) -> SessionTable:
 
 
 def begin(table: SessionTable, number: int = 1, *, listener: int = 0, at: int = T0, **limits: int) -> Session:
-    made = Session(Terms.of(rule(**limits), connected=True, answers=True), at, number, number)
+    made = Session(Terms.of(rule(**limits)), at, number, number)
     made.listener, made.key, made.client, made.destination = listener, number, client(number), PROXY
-    made.target = server()
+    made.target, made.transparent, made.grant = server(), False, Grant(None, None)
     table.begin(made)
     return made
 
