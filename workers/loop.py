@@ -13,6 +13,7 @@ import signal
 import time
 from dataclasses import dataclass
 
+from workers import sandbox
 from workers.contract.context import WorkerContext
 from workers.contract.exitcodes import ExitCode
 from workers.contract.messages import Names
@@ -22,6 +23,7 @@ from workers.deadlines import NEVER
 from workers.inbound import DUMP_BYTES, Inbound
 from workers.journal import Journal
 from workers.keeper import Keeper
+from workers.linger import Linger
 from workers.listener import Listener
 from workers.net.arena import Arena
 from workers.net.mmsg import MmsgTransport
@@ -59,6 +61,7 @@ _STEPS = {int(signal.SIGUSR1): 1, int(signal.SIGUSR2): -1}
 
 def run(context: WorkerContext) -> ExitCode:
     """Serve until told to stop. Raises ContractError when the parent is gone or speaks nonsense."""
+    sandbox.sharpen_timers()
     return Worker(context).serve()
 
 
@@ -131,6 +134,7 @@ class Worker:
         gc.set_threshold(GC_THRESHOLD)
         poll, clock = self._poll.poll, time.monotonic_ns
         permits = self._parts.permits
+        linger, turns = Linger(), 0
         tended_ns = clock()
         wait = self._tend(tended_ns)
         while not self._stopping:
@@ -143,12 +147,16 @@ class Worker:
                 self._turn(events, now_ns)
                 if permits.holding:
                     permits.age()
+                turns += 1
                 if now_ns < tended_ns + BUSY_NS:
                     wait = BUSY_NS / 1e9
+                    if linger.pause_s:
+                        time.sleep(linger.pause_s)
                     continue
             else:
                 permits.settle()
-            tended_ns = now_ns
+            linger.adapt(turns, time.thread_time_ns(), now_ns)
+            turns, tended_ns = 0, now_ns
             wait = self._tend(now_ns)
         self._parts.journal.lift_budget()
         self._parts.engine.end_all(CloseReason.SHUTDOWN, clock())

@@ -17,6 +17,7 @@ _CAPABILITY_VERSION_3 = 0x2008_0522
 _PR_SET_DUMPABLE = 4
 _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
+_PR_SET_TIMERSLACK = 29
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_GET_NO_NEW_PRIVS = 39
 _PR_CAP_AMBIENT = 47
@@ -94,6 +95,11 @@ def new_privileges_are_forbidden() -> bool:
 def forbid_dumps() -> None:
     """Keep other processes of the same user from reading or tracing this one, and the kernel from dumping it."""
     _check("prctl", _prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
+
+
+def sharpen_timers() -> None:
+    """Wake this thread when its sleeps end, not up to 50 us later. Source: prctl(2), PR_SET_TIMERSLACK."""
+    _check("prctl", _prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0))
 
 
 def _check(call: str, result: int) -> None:

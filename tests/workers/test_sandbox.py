@@ -66,3 +66,11 @@ def test_forbidden_dumps_hide_the_process_from_its_own_user() -> None:
 
     # The files of a process that may not be dumped are root's. Source: proc(5).
     assert in_child(forbid) == "0"
+
+
+def test_sharpened_timers_wake_without_slack() -> None:
+    def sharpen() -> str:
+        sandbox.sharpen_timers()
+        return Path("/proc/self/timerslack_ns").read_text().strip()
+
+    assert in_child(sharpen) == "1"
