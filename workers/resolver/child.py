@@ -1,5 +1,7 @@
 """The resolver child's work, once it is confined: ask for every name when it is due, tell the parent what changed.
 
+The workers' questions for the names of addresses are answered one by one, as they come.
+
 It knows nothing of rules or workers: the parent passes the addresses on. Whatever it needs of the machine was read
 before (workers.resolver.system).
 """
@@ -13,12 +15,14 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from workers.contract.channel import ChannelClosedError
 from workers.contract.context import ChannelLike
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import MAX_MESSAGE_BYTES, LogBatch, LogRecord, Names
+from workers.contract.messages import MAX_MESSAGE_BYTES, LogBatch, LogRecord, Looked, Lookup, Names
 from workers.contract.settings import Address
 from workers.policy.hostset import NameBook
-from workers.resolver.lookup import Lookup
+from workers.resolver import lookup
+from workers.resolver.reverse import Reverse
 from workers.resolver.schedule import SECOND_NS, Schedule, Turn
 from workers.resolver.system import Prepared
 
@@ -26,6 +30,8 @@ GATHER_S = 0.1
 """How long a change waits for others, so that a start with a thousand names is not a thousand messages."""
 FULL_S = 1.0
 """How long to wait when the channel is full."""
+RETRY_S = 0.02
+"""The same for an answer that a client waits for."""
 LONGEST_SLEEP_S = 3600.0
 _OVERHEAD_BYTES = 64
 
@@ -85,7 +91,9 @@ class _Child:
 
     def __init__(self, schedule: Schedule, prepared: Prepared, channel: ChannelLike, wakeup: int, log: Log) -> None:
         self._schedule = schedule
-        self._lookup = Lookup(prepared)
+        self._lookup = lookup.Lookup(prepared)
+        self._reverse = Reverse(prepared)
+        self._answering: set[asyncio.Task[None]] = set()
         self._channel = channel
         self._wakeup = wakeup
         self._log = log
@@ -153,13 +161,29 @@ class _Child:
         while True:
             await readable.wait()
             readable.clear()
-            while self._channel.receive() is not None:
-                pass  # nothing that the parent says is meant for this child
+            while (message := self._channel.receive()) is not None:
+                if isinstance(message, Lookup):
+                    self._begin_answer(message)
             signals = self._signals()
             if signal.SIGTERM in signals:
                 return ExitCode.STOPPED
             if signal.SIGRTMIN + 1 in signals:
                 self._log("state", self._state())
+
+    def _begin_answer(self, question: Lookup) -> None:
+        task = asyncio.create_task(self._answer(question))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    async def _answer(self, question: Lookup) -> None:
+        """Answer a worker's question, whatever comes of it: the parent counts on an answer to each."""
+        name, ttl_s = await self._reverse.look_up(Address(question.version, int.from_bytes(question.value)))
+        answer = Looked(question.worker, question.version, question.value, name, ttl_s)
+        try:
+            while not self._channel.send(answer):
+                await asyncio.sleep(RETRY_S)
+        except ChannelClosedError:
+            return  # the watch finds that out by itself
 
     def _signals(self) -> bytes:
         try:

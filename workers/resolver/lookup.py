@@ -37,7 +37,7 @@ MAX_PARALLEL = 32
 """Names asked for at a time; two sockets each."""
 MAX_ADDRESSES = 64
 """Addresses believed of one name."""
-_BACKEND = dns.asyncbackend.get_backend("asyncio")
+BACKEND = dns.asyncbackend.get_backend("asyncio")
 _VERSIONS = {4: dns.rdatatype.A, 6: dns.rdatatype.AAAA}
 _REASONS: tuple[tuple[type[dns.exception.DNSException], str], ...] = (
     (dns.resolver.NXDOMAIN, "there is no such name"),
@@ -61,21 +61,27 @@ class Answer:
     unanswered: frozenset[int] = frozenset()
 
 
+def make_resolver(prepared: Prepared) -> dns.asyncresolver.Resolver:
+    """Return a resolver that asks the servers it is given, and searches the domains it is given, nothing else."""
+    resolver = dns.asyncresolver.Resolver(configure=False)
+    resolver.nameservers = [
+        dns.nameserver.Do53Nameserver(address_text(address), port) for address, port in prepared.servers
+    ]
+    resolver.lifetime = prepared.timeout_ns / 1e9
+    resolver.ndots = prepared.ndots
+    # Without this the machine's own domain would be searched, behind the administrator's back.
+    resolver.domain = dns.name.root
+    resolver.search = _domains(prepared.search)
+    return resolver
+
+
 class Lookup:
     """Asks the servers; at most MAX_PARALLEL names at a time, the others wait."""
 
     def __init__(self, prepared: Prepared) -> None:
         self._hosts = prepared.hosts
         self._room = asyncio.Semaphore(MAX_PARALLEL)
-        self._resolver = dns.asyncresolver.Resolver(configure=False)
-        self._resolver.nameservers = [
-            dns.nameserver.Do53Nameserver(_text(address), port) for address, port in prepared.servers
-        ]
-        self._resolver.lifetime = prepared.timeout_ns / 1e9
-        self._resolver.ndots = prepared.ndots
-        # Without this the machine's own domain would be searched, behind the administrator's back.
-        self._resolver.domain = dns.name.root
-        self._resolver.search = _domains(prepared.search)
+        self._resolver = make_resolver(prepared)
 
     async def look_up(self, name: str) -> Answer:
         """Return the addresses of a name (lower case, no trailing dot): from the hosts table, else from the servers."""
@@ -89,7 +95,7 @@ class Lookup:
         """Ask for the addresses of one version."""
         try:
             found = await self._resolver.resolve(
-                name, _VERSIONS[version], raise_on_no_answer=False, search=True, backend=_BACKEND
+                name, _VERSIONS[version], raise_on_no_answer=False, search=True, backend=BACKEND
             )
         except dns.exception.DNSException as error:
             reason = next(text for kind, text in _REASONS if isinstance(error, kind))
@@ -137,5 +143,6 @@ def _domains(names: Iterable[str]) -> list[dns.name.Name]:
     return domains
 
 
-def _text(address: Address) -> str:
+def address_text(address: Address) -> str:
+    """Return an address as people write it."""
     return str((IPv4Address if address.version == 4 else IPv6Address)(address.value))

@@ -27,7 +27,8 @@ MAX_FILE_BYTES = 4_000_000
 class Prepared:
     """All that resolving needs. servers: (address, port), at least one; ndots: dots that make a name complete.
 
-    hosts: the machine's own table, asked first. timeout_ns: for one name.
+    hosts: the machine's own table, asked first. timeout_ns: for one name. reverse_timeout_ns: for the name of one
+    address.
     """
 
     servers: tuple[tuple[Address, int], ...]
@@ -35,6 +36,7 @@ class Prepared:
     ndots: int
     hosts: Mapping[str, frozenset[Address]]
     timeout_ns: int
+    reverse_timeout_ns: int = 1_000_000_000
 
 
 class ResolvConf(NamedTuple):
@@ -55,6 +57,7 @@ def prepare(settings: ResolverSettings, resolv_conf: Path = RESOLV_CONF, hosts: 
         system.ndots,
         parse_hosts(_read(hosts)),
         settings.conf_timeout_ns,
+        settings.initial_timeout_ns,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tests.kit.place import Place
@@ -68,6 +69,6 @@ def settings_for(port: int, timeout_s: float = 10, search: tuple[str, ...] = ())
     return ResolverSettings(((LOOPBACK, port),), search, conf_timeout_ns=int(timeout_s * 1e9))
 
 
-def prepared_for(settings: ResolverSettings, hosts: Path = NOWHERE) -> Prepared:
+def prepared_for(settings: ResolverSettings, hosts: Path = NOWHERE, reverse_s: float = 10) -> Prepared:
     """Prepare without this machine's own hosts and name servers."""
-    return prepare(settings, NOWHERE, hosts)
+    return replace(prepare(settings, NOWHERE, hosts), reverse_timeout_ns=int(reverse_s * 1e9))

@@ -19,7 +19,7 @@ from tests.workers.resolver.name_server import prepared_for, settings_for
 from workers.contract.channel import ChannelClosedError, open_channel
 from workers.contract.context import ChannelLike
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import MAX_MESSAGE_BYTES, FromChild, LogBatch, Names
+from workers.contract.messages import MAX_MESSAGE_BYTES, FromChild, LogBatch, Looked, Lookup, Names
 from workers.contract.settings import Address
 from workers.resolver.child import GATHER_S, channel_log, pack_names, serve
 from workers.resolver.system import Prepared
@@ -185,6 +185,20 @@ def test_the_parents_death_ends_it(resolver: Resolver):
     resolver.start(prepared_for(settings_for(free_port(), timeout_s=1000)), "www.example.test")
     resolver.parent.close()
     assert isinstance(resolver.result(), ChannelClosedError)
+
+
+def test_every_question_for_a_name_is_answered(resolver: Resolver, tmp_path: Path):
+    hosts = tmp_path / "hosts"
+    hosts.write_text("192.0.2.1 a.test\n")
+    resolver.start(prepared_for(settings_for(free_port()), hosts, reverse_s=0.05), known={})
+    questions = [Lookup(number, *packed(f"192.0.2.{number % 2 + 1}")) for number in range(4)]
+    for question in questions:
+        assert resolver.parent.send(question)
+    answers = sorted((resolver.message() for _ in questions), key=lambda answer: answer.worker)
+    assert answers == [
+        Looked(question.worker, question.version, question.value, None if question.worker % 2 else "a.test", 60)
+        for question in questions
+    ]
 
 
 def test_what_the_parent_says_is_passed_over(resolver: Resolver):
