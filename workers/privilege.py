@@ -1,7 +1,8 @@
 """How a process gives up root directory, user, groups and capabilities, and proves that it cannot come back.
 
 The order matters: the root while it may still be changed, groups and the bounding set while there is a capability for
-them, the user last; then everything is tried again, and must fail.
+them, the user last; then everything is tried again, and must fail. What the work itself needs of capabilities is kept
+over the change of user, and nothing beside it.
 Source: credentials(7), capabilities(7), chroot(2).
 """
 
@@ -30,14 +31,19 @@ def confine(confinement: Confinement, descriptors: Iterable[int] = ()) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if confinement.root is not None:
         change_root(confinement.root, descriptors)
+    kept = sum(1 << capability for capability in confinement.capabilities)
+    if kept & ~sandbox.read_capabilities().permitted:
+        raise BootError("keep capabilities", f"not all of {sorted(confinement.capabilities)} are there")
     if sandbox.read_capabilities().effective >> _CAP_SETPCAP & 1:
         sandbox.drop_bounding_set()
     if confinement.uid is not None and confinement.gid is not None:
+        sandbox.keep_permitted(bool(kept))
         change_user(confinement.uid, confinement.gid)
-    sandbox.drop_capabilities()
+        sandbox.keep_permitted(False)
+    sandbox.drop_capabilities(kept)
     sandbox.forbid_new_privileges()
     sandbox.forbid_dumps()
-    prove_unprivileged(os.getresuid()[0] if confinement.uid is None else confinement.uid, confinement.gid)
+    prove_unprivileged(os.getresuid()[0] if confinement.uid is None else confinement.uid, confinement.gid, kept)
     if confinement.root is not None:
         prove_root_is_final()
 
@@ -72,16 +78,17 @@ def change_user(uid: int, gid: int) -> None:
         raise BootError(f"change to user {uid}, group {gid}", error.strerror or str(error)) from error
 
 
-def prove_unprivileged(uid: int, gid: int | None) -> None:
+def prove_unprivileged(uid: int, gid: int | None, kept: int = 0) -> None:
     """Raise PrivilegeError unless this process can be nobody but uid:gid, without capabilities, from now on.
 
-    gid None: groups were not to be changed, and are not looked at.
+    gid None: groups were not to be changed, and are not looked at. kept: the capabilities that it has all the same,
+    one bit each, and that none of its children will have.
     """
     if uid == 0 or os.getresuid() != (uid,) * 3:
         raise PrivilegeError(f"the user ids are {os.getresuid()}, not {uid}")
     if gid is not None and (os.getresgid() != (gid,) * 3 or os.getgroups()):
         raise PrivilegeError("group ids or supplementary groups were kept")
-    if any(sandbox.read_capabilities()):
+    if sandbox.read_capabilities() != (kept, kept, 0):
         raise PrivilegeError("capabilities were kept")
     if not sandbox.new_privileges_are_forbidden():
         raise PrivilegeError("new privileges are not forbidden")

@@ -1,4 +1,4 @@
-"""The system calls by which a process gives up capabilities for good: capset and prctl, by way of ctypes.
+"""The system calls by which a process gives up capabilities, all or all but some: capset and prctl, by way of ctypes.
 
 Nothing is decided here; workers.privilege says what is called, in which order, and proves the outcome.
 Source: capabilities(7), capset(2), prctl(2); linux/capability.h, linux/prctl.h.
@@ -15,6 +15,7 @@ from workers.errors import PrivilegeError
 
 _CAPABILITY_VERSION_3 = 0x2008_0522
 _PR_SET_DUMPABLE = 4
+_PR_SET_KEEPCAPS = 8
 _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
 _PR_SET_TIMERSLACK = 29
@@ -22,6 +23,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 _PR_GET_NO_NEW_PRIVS = 39
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
+_WORD = 0xFFFF_FFFF
 
 
 class _Header(ctypes.Structure):
@@ -59,9 +61,19 @@ def read_capabilities() -> CapabilitySets:
     return CapabilitySets(*(getattr(data[0], name) | getattr(data[1], name) << 32 for name in CapabilitySets._fields))
 
 
-def drop_capabilities() -> None:
-    """Empty the effective, permitted, inheritable and ambient sets."""
-    _check("capset", _capset(ctypes.byref(_Header(_CAPABILITY_VERSION_3, 0)), (_Data * 2)()))
+def keep_permitted(keep: bool) -> None:
+    """Let the permitted set survive a change of user, or not; the effective set never does."""
+    _check("prctl", _prctl(_PR_SET_KEEPCAPS, keep, 0, 0, 0))
+
+
+def drop_capabilities(kept: int = 0) -> None:
+    """Empty the effective, permitted, inheritable and ambient sets.
+
+    kept: what stays effective and permitted, one bit a capability. Raises PrivilegeError where that is not permitted.
+    """
+    low, high = kept & _WORD, kept >> 32
+    data = (_Data * 2)(_Data(low, low, 0), _Data(high, high, 0))
+    _check("capset", _capset(ctypes.byref(_Header(_CAPABILITY_VERSION_3, 0)), data))
     _check("prctl", _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))
 
 

@@ -1,8 +1,9 @@
 """The parent's capabilities: which a configuration needs, which of them are missing, which are kept while it runs.
 
 Kept, because a child may have to be replaced at any time: CAP_SETUID, CAP_SETGID, CAP_SYS_CHROOT and CAP_SETPCAP, by
-which the child gives up its own; CAP_KILL, to end a child that is another user by then. Everything else is dropped for
-good, CAP_DAC_OVERRIDE among it: a log file that is to be reopened must be root's by ordinary permissions.
+which the child gives up its own; CAP_KILL, to end a child that is another user by then; and what workers keep, because
+a replacement must have it too. Everything else is dropped for good, CAP_DAC_OVERRIDE among it: a log file that is to
+be reopened must be root's by ordinary permissions.
 Source: capabilities(7), capset(2), prctl(2); linux/capability.h.
 """
 
@@ -10,27 +11,15 @@ from __future__ import annotations
 
 import ctypes
 import os
-from dataclasses import dataclass
-from enum import IntEnum
+from collections.abc import Iterable
 from pathlib import Path
 
+from proxyd.daemon import demands
+from proxyd.daemon.demands import Capability, Need
 from proxyd.errors import SetupError
 from workers.contract.settings import Settings
 
-
-class Capability(IntEnum):
-    """The capabilities that matter here, by their number in linux/capability.h."""
-
-    CAP_KILL = 5
-    CAP_SETGID = 6
-    CAP_SETUID = 7
-    CAP_SETPCAP = 8
-    CAP_NET_BIND_SERVICE = 10
-    CAP_NET_ADMIN = 12
-    CAP_SYS_CHROOT = 18
-
-
-KEPT = frozenset(
+KEPT: frozenset[int] = frozenset(
     (
         Capability.CAP_KILL,
         Capability.CAP_SETGID,
@@ -67,14 +56,6 @@ _prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong,
 _prctl.restype = ctypes.c_int
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
-    """A capability a configuration needs, and for what."""
-
-    capability: Capability
-    purpose: str
-
-
 def held() -> frozenset[int]:
     """Return the numbers of the capabilities that this process can use."""
     data = (_Data * 2)()
@@ -85,13 +66,8 @@ def held() -> frozenset[int]:
 
 def needs(settings: Settings, changes_user: bool) -> list[Need]:
     """Return what the configuration needs beyond an ordinary user's rights. changes_user: children get other ids."""
-    first_free = int(_UNPRIVILEGED_PORT.read_text())
-    found = []
-    low = [listener.port for listener in settings.listeners if 0 < listener.port < first_free]
-    if low:
-        found.append(Need(Capability.CAP_NET_BIND_SERVICE, f"port {low[0]}"))
-    if any(listener.transparent for listener in settings.listeners):
-        found.append(Need(Capability.CAP_NET_ADMIN, "a transparent listener"))
+    first_free = first_free_port()
+    found = demands.of_listeners(settings, first_free) + demands.of_workers(settings, first_free)
     if changes_user:
         # CAP_KILL: the children are somebody else by the time they are to be ended.
         capabilities = (Capability.CAP_SETUID, Capability.CAP_SETGID, Capability.CAP_KILL)
@@ -101,16 +77,35 @@ def needs(settings: Settings, changes_user: bool) -> list[Need]:
     return found
 
 
+def kept_by_workers(settings: Settings) -> frozenset[int]:
+    """Return the capabilities that workers keep, because they need them with sessions to come."""
+    return frozenset(int(need.capability) for need in demands.of_workers(settings, first_free_port()))
+
+
+def first_free_port() -> int:
+    """Return the lowest port that needs no capability. Source: ip(7), ip_unprivileged_port_start."""
+    return int(_UNPRIVILEGED_PORT.read_text())
+
+
 def require(wanted: list[Need]) -> None:
-    """Raise SetupError naming every capability that is wanted and not held."""
+    """Raise SetupError naming every capability that is wanted and not held, and how to give it."""
     have = held()
     missing = [need for need in wanted if need.capability not in have]
     if missing:
         names = ", ".join(f"{need.capability.name} is needed for {need.purpose}" for need in missing)
-        raise SetupError("check capabilities", names)
+        raise SetupError("check capabilities", f"{names}; {_how_to_give(need.capability for need in missing)}")
 
 
-def drop_all_but(kept: frozenset[Capability] = KEPT) -> None:
+def _how_to_give(missing: Iterable[Capability]) -> str:
+    names = sorted({capability.name for capability in missing})
+    short = ",".join(f"+{name.removeprefix('CAP_').lower()}" for name in names)
+    return (
+        f"start it as root, by systemd with AmbientCapabilities={' '.join(names)}, "
+        f"or by setpriv --inh-caps {short} --ambient-caps {short}"
+    )
+
+
+def drop_all_but(kept: frozenset[int] = KEPT) -> None:
     """Drop every capability but these, of those held, from all sets. Raises SetupError when the kernel refuses."""
     have = held()
     if Capability.CAP_SETPCAP in have:
@@ -121,7 +116,7 @@ def drop_all_but(kept: frozenset[Capability] = KEPT) -> None:
     _check("prctl", _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))
 
 
-def _drop_bounding(kept: frozenset[Capability]) -> None:
+def _drop_bounding(kept: frozenset[int]) -> None:
     capability = 0
     while (state := _prctl(_PR_CAPBSET_READ, capability, 0, 0, 0)) >= 0:
         if state and capability not in kept:

@@ -11,6 +11,7 @@ import os
 import pwd
 from pathlib import Path
 
+from proxyd.daemon.capabilities import kept_by_workers
 from proxyd.errors import SetupError
 from workers.contract.context import Confinement
 from workers.contract.settings import Settings
@@ -19,21 +20,22 @@ DEFAULT_USER = "nobody"
 
 
 def look_up(settings: Settings) -> Confinement:
-    """Return who the children become, and their root.
+    """Return who the children become, their root, and the capabilities that workers keep.
 
     Raises SetupError when user, group or directory do not exist, or the user is root.
     """
     root = None if settings.chroot_dir is None else _existing_directory(settings.chroot_dir)
+    kept = kept_by_workers(settings)
     user = settings.app_user
     if user is None and settings.app_group is None and os.geteuid() != 0:
-        return Confinement(None, None, root)
+        return Confinement(None, None, root, kept)
     entry = _find_user(user if user is not None else _own_user())
     gid = entry.pw_gid if settings.app_group is None else _find_group(settings.app_group)
     if entry.pw_uid == 0:
         raise SetupError(f"app-user {entry.pw_name}", "children may not be root")
     if os.getresuid() == (entry.pw_uid,) * 3 and os.getresgid() == (gid,) * 3:
-        return Confinement(None, None, root)
-    return Confinement(entry.pw_uid, gid, root)
+        return Confinement(None, None, root, kept)
+    return Confinement(entry.pw_uid, gid, root, kept)
 
 
 def _own_user() -> str | int:

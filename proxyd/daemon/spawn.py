@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -107,7 +107,7 @@ class Spawner:
             proxy=estate.settings.name,
             channel=channel,
             keep=frozenset((channel.fileno(),)),
-            confinement=estate.confinement,
+            confinement=replace(estate.confinement, capabilities=frozenset()),
             foreign=estate.shared.regions,
         )
         log, book = resolver.channel_log(channel), None if known is None else _as_book(known)

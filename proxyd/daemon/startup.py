@@ -89,7 +89,7 @@ def _set_up(order: Order, logs: Logs, stack: ExitStack) -> Estate:
         logs.note("bound", sockets.raw_sockaddr(listener), workers)
     shared = Shared.create(settings, workers)
     held += _take_pidfile(default_path(settings.name, order.run_directory), settings.foreground, logs)
-    capabilities.drop_all_but()
+    capabilities.drop_all_but(capabilities.KEPT | confinement.capabilities)
     names = order.names if settings.resolve_names else ()
     return Estate(settings, listeners, shared, confinement, names, _read_users(settings, logs))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from workers.contract.context import Confinement
 from workers.errors import PrivilegeError
 
 NOBODY = 65534
+CAP_NET_RAW = 13
+IP_TRANSPARENT = 19
 
 
 def confine_and_look(confinement: Confinement) -> str:
@@ -115,6 +118,63 @@ def test_a_kept_capability_is_found_by_the_proof() -> None:
 def _keep_capabilities_over_the_change_of_user() -> None:
     # PR_SET_KEEPCAPS. Source: capabilities(7).
     assert ctypes.CDLL(None).prctl(8, 1, 0, 0, 0) == 0
+
+
+@requires_root
+@pytest.mark.parametrize("kept", [{13}, {10, 13}])
+def test_what_the_work_needs_is_kept_over_the_change_of_user_and_nothing_else(kept: set[int]) -> None:
+    def act() -> object:
+        privilege.confine(Confinement(NOBODY, NOBODY, capabilities=frozenset(kept)))
+        return os.getresuid(), tuple(sandbox.read_capabilities()), sandbox.bounding_set()
+
+    mask = sum(1 << capability for capability in kept)
+    assert in_child(act) == str(((NOBODY,) * 3, (mask, mask, 0), 0))
+
+
+@requires_root
+def test_a_kept_capability_works_and_cannot_be_handed_on() -> None:
+    def act() -> object:
+        privilege.confine(Confinement(NOBODY, NOBODY, capabilities=frozenset((CAP_NET_RAW,))))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.setsockopt(socket.SOL_IP, IP_TRANSPARENT, 1)
+            sock.bind(("192.0.2.77", 0))
+        status = subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True, check=True).stdout
+        return [line.split()[1] for line in status.splitlines() if line.startswith("Cap")]
+
+    assert in_child(act) == str(["0" * 16] * 5)
+
+
+@requires_root
+def test_one_who_is_no_root_keeps_what_was_given_to_it() -> None:
+    def act() -> object:
+        sandbox.keep_permitted(True)
+        privilege.change_user(NOBODY, NOBODY)
+        privilege.confine(Confinement(capabilities=frozenset((CAP_NET_RAW,))))
+        return tuple(sandbox.read_capabilities())
+
+    assert in_child(act) == str((1 << CAP_NET_RAW, 1 << CAP_NET_RAW, 0))
+
+
+@requires_root
+def test_what_is_to_be_kept_and_is_not_there_is_told() -> None:
+    def act() -> None:
+        sandbox.drop_capabilities()
+        privilege.confine(Confinement(capabilities=frozenset((CAP_NET_RAW,))))
+
+    assert in_child(act) == "BootError: keep capabilities: not all of [13] are there"
+
+
+@requires_root
+def test_more_than_what_is_to_be_kept_is_found_by_the_proof() -> None:
+    def act() -> None:
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        sandbox.keep_permitted(True)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+        sandbox.drop_capabilities(1 << CAP_NET_RAW | 1 << 10)
+        privilege.prove_unprivileged(NOBODY, NOBODY, 1 << CAP_NET_RAW)
+
+    assert in_child(act) == "PrivilegeError: capabilities were kept"
 
 
 @requires_root

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
+
+import pytest
 
 from tests.kit.requirement import requires_root
 from tests.workers.forked import in_child
@@ -30,6 +33,26 @@ def test_dropped_capabilities_are_gone_from_every_set() -> None:
         return [kernel_says(f"Cap{name}") for name in ("Eff", "Prm", "Inh", "Amb")]
 
     assert in_child(drop) == str(["0" * 16] * 4)
+
+
+@requires_root
+def test_what_is_kept_stays_effective_and_permitted_alone() -> None:
+    def drop() -> list[str]:
+        sandbox.drop_capabilities(1 << 13 | 1 << 37)
+        return [kernel_says(f"Cap{name}") for name in ("Eff", "Prm", "Inh", "Amb")]
+
+    assert in_child(drop) == str(["0000002000002000"] * 2 + ["0" * 16] * 2)
+
+
+@requires_root
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_permitted_set_survives_a_change_of_user_where_it_is_told_to(keep: bool) -> None:
+    def change() -> bool:
+        sandbox.keep_permitted(keep)
+        os.setresuid(65534, 65534, 65534)
+        return sandbox.read_capabilities().permitted != 0
+
+    assert in_child(change) == str(keep)
 
 
 @requires_root

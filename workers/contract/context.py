@@ -17,11 +17,13 @@ class Confinement:
 
     uid, gid: who it becomes, never 0; None where the program was started without privileges and stays who it is.
     root: the directory that becomes its root; None: the root stays.
+    capabilities: the numbers of those that it keeps, because its work needs them. Source: capabilities(7).
     """
 
     uid: int | None = None
     gid: int | None = None
     root: str | None = None
+    capabilities: frozenset[int] = frozenset()
 
 
 class ChannelLike(Protocol):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from proxyd.daemon import capabilities
-from proxyd.daemon.capabilities import KEPT, Capability, Need
+from proxyd.daemon.capabilities import KEPT
+from proxyd.daemon.demands import Capability, Need
 from tests.kit.requirement import requires_root
 from tests.workers.forked import in_child
-from workers.contract.settings import Address, ListenerSettings, Settings
+from workers.contract.settings import AclSettings, Address, ListenerSettings, Settings, SourceAddress
 
 LOOPBACK = Address(4, 127 << 24 | 1)
 
@@ -35,7 +37,7 @@ def test_an_ordinary_configuration_needs_nothing() -> None:
     ("wanted", "changes_user", "names"),
     [
         (settings(53), False, ["CAP_NET_BIND_SERVICE"]),
-        (settings(5300, transparent=True), False, ["CAP_NET_ADMIN"]),
+        (settings(5300, transparent=True), False, ["CAP_NET_RAW"]),
         (settings(5300), True, ["CAP_SETUID", "CAP_SETGID", "CAP_KILL"]),
         (settings(5300, chroot_dir="/var/empty"), False, ["CAP_SYS_CHROOT"]),
     ],
@@ -47,10 +49,14 @@ def test_each_privileged_wish_needs_its_capability(wanted: Settings, changes_use
 def test_every_missing_capability_is_named_with_its_purpose() -> None:
     def act() -> None:
         capabilities.drop_all_but(frozenset())
-        capabilities.require([Need(Capability.CAP_SETUID, "app-user"), Need(Capability.CAP_NET_ADMIN, "a listener")])
+        capabilities.require([Need(Capability.CAP_SETUID, "app-user"), Need(Capability.CAP_NET_RAW, "a listener")])
 
-    said = "CAP_SETUID is needed for app-user, CAP_NET_ADMIN is needed for a listener"
-    assert in_child(act) == f"SetupError: check capabilities: {said}"
+    said = "CAP_SETUID is needed for app-user, CAP_NET_RAW is needed for a listener"
+    give = (
+        "start it as root, by systemd with AmbientCapabilities=CAP_NET_RAW CAP_SETUID, "
+        "or by setpriv --inh-caps +net_raw,+setuid --ambient-caps +net_raw,+setuid"
+    )
+    assert in_child(act) == f"SetupError: check capabilities: {said}; {give}"
 
 
 @requires_root
@@ -69,6 +75,15 @@ def test_the_parent_keeps_what_replacements_need_and_nothing_else_in_any_set() -
     assert in_child(act) == str([True] * 6)
 
 
+@requires_root
+def test_the_parent_keeps_what_its_workers_keep() -> None:
+    def act() -> bool:
+        capabilities.drop_all_but(KEPT | {Capability.CAP_NET_RAW})
+        return capabilities.held() == KEPT | {Capability.CAP_NET_RAW}
+
+    assert in_child(act) == "True"
+
+
 def test_one_who_holds_nothing_can_drop_everything() -> None:
     def act() -> object:
         capabilities.drop_all_but(frozenset())
@@ -76,3 +91,15 @@ def test_one_who_holds_nothing_can_drop_everything() -> None:
         return sorted(capabilities.held())
 
     assert in_child(act) == "[]"
+
+
+def test_workers_keep_nothing_for_an_ordinary_configuration_and_not_what_only_the_start_needs() -> None:
+    for wanted in (settings(5300), settings(53), settings(5300, transparent=True)):
+        assert capabilities.kept_by_workers(wanted) == frozenset()
+
+
+def test_workers_keep_what_sessions_to_come_need() -> None:
+    acl = AclSettings("A", True, source_address=SourceAddress(client=True))
+    wanted = replace(settings(5300), acls=(acl,))
+    assert capabilities.kept_by_workers(wanted) == {Capability.CAP_NET_RAW}
+    assert [need.capability for need in capabilities.needs(wanted, False)] == [Capability.CAP_NET_RAW]

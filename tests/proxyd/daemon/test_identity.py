@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from proxyd.errors import SetupError
 from tests.kit.requirement import requires_root
 from tests.workers.forked import in_child
 from workers.contract.context import Confinement
-from workers.contract.settings import Settings
+from workers.contract.settings import AclSettings, Settings, SourceAddress
 
 NOBODY = pwd.getpwnam("nobody")
 DAEMON = pwd.getpwnam("daemon")
@@ -58,6 +59,12 @@ def test_what_does_not_exist_is_told(wanted: Settings, words: str) -> None:
 
 def test_a_root_directory_is_taken_over(tmp_path: Path) -> None:
     assert look_up(settings("daemon", root=str(tmp_path))).root == str(tmp_path)
+
+
+def test_workers_keep_what_the_rules_need() -> None:
+    acl = AclSettings("A", True, source_address=SourceAddress(client=True))
+    assert look_up(replace(settings("daemon"), acls=(acl,))).capabilities == {13}
+    assert look_up(settings("daemon")).capabilities == frozenset()
 
 
 @requires_root
