@@ -38,8 +38,8 @@ _TRACEBACK_CHARS = 8000
 class BootPlan:
     """What a child needs to begin.
 
-    child: its name in the log, as `worker 0`. proxy: the proxy's name. keep: every descriptor it owns, the channel's
-    among them, standard streams not. foreign: regions of other children, which it must not see.
+    child: its name in the log, as `worker 0`. proxy: the proxy's name; program: the program's. keep: every descriptor
+    it owns, the channel's among them, standard streams not. foreign: regions of other children, which it must not see.
     """
 
     child: str
@@ -48,6 +48,7 @@ class BootPlan:
     keep: frozenset[int]
     confinement: Confinement
     foreign: tuple[Region, ...] = ()
+    program: str = "udp-proxy"
 
 
 def run_child(plan: BootPlan, serve: Serve) -> NoReturn:
@@ -97,7 +98,7 @@ def _boot(plan: BootPlan, serve: Serve) -> ExitCode:
             region.unmap()
         close_others(plan.keep)
         wakeup = watch_signals()
-        titles.show_title(plan.child, plan.proxy)
+        titles.show_title(plan.child, plan.proxy, plan.program)
         privilege.confine(plan.confinement, plan.keep)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         plan.channel.send(Ready())

@@ -11,8 +11,10 @@ REFRESH_NS = 1_000_000_000
 class WorkerTitle:
     """One worker's title, kept up to date by its loop."""
 
-    def __init__(self, index: int, proxy: str) -> None:
-        self._prefix = f"udp-proxy: worker {index} {proxy}"
+    def __init__(self, index: int, proxy: str, program: str = "udp-proxy", unit: str = "session") -> None:
+        """proxy: its name. unit: what the number counts."""
+        self._prefix = f"{program}: worker {index} {proxy}"
+        self._unit = unit
         self._shown = -1
         self._next_ns = 0
 
@@ -24,10 +26,10 @@ class WorkerTitle:
             return False
         self._shown = sessions
         self._next_ns = now_ns + REFRESH_NS
-        setproctitle.setproctitle(f"{self._prefix}, {sessions} session{'' if sessions == 1 else 's'}")
+        setproctitle.setproctitle(f"{self._prefix}, {sessions} {self._unit}{'' if sessions == 1 else 's'}")
         return True
 
 
-def show_title(child: str, proxy: str) -> None:
+def show_title(child: str, proxy: str, program: str = "udp-proxy") -> None:
     """Set the title of a child that has no sessions, as `udp-proxy: resolver NAME`."""
-    setproctitle.setproctitle(f"udp-proxy: {child} {proxy}")
+    setproctitle.setproctitle(f"{program}: {child} {proxy}")

@@ -18,7 +18,7 @@ from proxyd.daemon.shared import Shared
 from proxyd.logs.relay import MisbehavedError
 from workers.contract.channel import ChannelClosedError, ParentEnd
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import Failed, FromChild, LogBatch, Looked, Lookup, Names, Ready, ToChild
+from workers.contract.messages import Failed, FromChild, LogBatch, Looked, Lookup, Moved, Names, Ready, ToChild
 from workers.errors import ContractError
 
 _BURST = 64
@@ -39,6 +39,7 @@ _PERMITTED: dict[type, tuple[frozenset[Role], frozenset[State]]] = {
     Names: (_RESOLVER, frozenset((State.READY, State.STOPPING))),
     Lookup: (_WORKER, frozenset((State.READY, State.STOPPING))),
     Looked: (_RESOLVER, frozenset((State.READY, State.STOPPING))),
+    Moved: (_WORKER, frozenset((State.READY, State.STOPPING))),
 }
 """Who may say what, and when."""
 
@@ -94,6 +95,7 @@ class Crew:
         resolved = any(child.role is Role.RESOLVER for child in roster.children)
         self._names: Names | None = None if resolved else Names({})
         self._handouts = Handouts()
+        self._moved: Moved | None = None
         self._asking: dict[Child, int] = {}
         self._handlers: dict[type, Callable[[Child, Any], None]] = {
             LogBatch: self._handle_batch,
@@ -102,6 +104,7 @@ class Crew:
             Names: self._handle_names,
             Lookup: self._handle_lookup,
             Looked: self._handle_looked,
+            Moved: self._handle_moved,
         }
 
     def start_due(self, now_ns: int) -> None:
@@ -120,6 +123,8 @@ class Crew:
             self._by_descriptor[channel.fileno()] = child
             self._epoll.register(channel.fileno(), select.EPOLLIN)
             self._journal.note("child-started", child.name, process)
+            if self._moved is not None and child.role is Role.WORKER:
+                self._handouts.replace(child, (self._moved,))
 
     def receive(self, descriptor: int, limit: int = _BURST) -> None:
         """Take what the child behind a channel's descriptor says, at most limit messages."""
@@ -221,6 +226,14 @@ class Crew:
         if asker is not None:
             self._asking[asker] = max(self._asking[asker] - 1, 0)
             self._handouts.add(asker, message, LOOKUPS_A_WORKER)
+
+    def _handle_moved(self, child: Child, message: Moved) -> None:
+        """Tell every worker, the one that says it and those to come too: the last word counts."""
+        if child.index != 0:
+            self._disown(child, "heartbeats are the first worker's")
+            return
+        self._moved = message
+        self.tell_workers((message,))
 
     def _bury(self, child: Child, now_ns: int) -> None:
         process = child.pid

@@ -24,7 +24,8 @@ class Shared:
         """Make regions and permits. Raises SetupError when memory or descriptors ran out."""
         try:
             regions = tuple(
-                Region.create(f"udp-proxy {settings.name} {index}", settings.max_sessions) for index in range(workers)
+                Region.create(f"{settings.program} {settings.name} {index}", settings.max_sessions)
+                for index in range(workers)
             )
             permits = _make_pool(settings.max_sessions)
         except OSError as error:

@@ -95,6 +95,7 @@ class Spawner:
             keep=frozenset(keep),
             confinement=estate.confinement,
             foreign=regions[:index] + regions[index + 1 :],
+            program=estate.settings.program,
         )
         return plan, lambda wakeup: self._worker(estate.context(index, channel, wakeup, level, known))
 
@@ -109,6 +110,7 @@ class Spawner:
             keep=frozenset((channel.fileno(),)),
             confinement=replace(estate.confinement, capabilities=frozenset()),
             foreign=estate.shared.regions,
+            program=estate.settings.program,
         )
         log, book = resolver.channel_log(channel), None if known is None else _as_book(known)
         return plan, lambda wakeup: resolver.serve(estate.names, prepared, channel, wakeup, log, book)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import TypeAlias
 
 from proxyd.daemon import capabilities, descriptors, identity, sockets
 from proxyd.daemon.exits import Ending, ExitStatus
@@ -30,6 +31,26 @@ from proxyd.errors import SetupError
 from proxyd.logs.setup import Logs, open_logs
 from workers.contract.settings import Settings
 
+Listeners: TypeAlias = tuple[tuple[socket.socket, ...], ...]
+"""The listening sockets as [worker][listener]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Openings:
+    """How a program opens its logs and its listening sockets. Both raise SetupError.
+
+    listeners: takes the settings and how many workers there are.
+    """
+
+    logs: Callable[[Settings], Logs]
+    listeners: Callable[[Settings, int], Listeners]
+
+
+SESSION_PROXY = Openings(
+    logs=lambda settings: open_logs(settings, settings.foreground, settings.name),
+    listeners=lambda settings, workers: sockets.bind_listeners(settings.listeners, workers),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -37,6 +58,7 @@ class Order:
 
     worker: the workers' loop. version: the program's, for the log. file: the configuration. warnings: of the
     configuration, for the log. names: its host names, to be resolved. run_directory: where the pidfile goes.
+    openings: the program's own. pidfile: another place for it, "" for no pidfile. banner: events for the log's begin.
     """
 
     settings: Settings
@@ -46,6 +68,9 @@ class Order:
     warnings: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     run_directory: Path = RUN_DIRECTORY
+    openings: Openings = SESSION_PROXY
+    pidfile: str | None = None
+    banner: tuple[tuple[str, tuple[str | int, ...]], ...] = ()
 
 
 def run_proxy(order: Order, on_ready: Callable[[], None]) -> Ending:
@@ -55,7 +80,7 @@ def run_proxy(order: Order, on_ready: Callable[[], None]) -> Ending:
     """
     with ExitStack() as stack:
         try:
-            logs = open_logs(order.settings, order.settings.foreground, order.settings.name)
+            logs = order.openings.logs(order.settings)
             stack.callback(logs.close)
             stack.push(partial(_log_unforeseen, logs))
         except SetupError as error:
@@ -72,7 +97,10 @@ def _set_up(order: Order, logs: Logs, stack: ExitStack) -> Estate:
     """Open everything, and give up what is not needed again. Raises SetupError; the stack undoes what was done."""
     settings = order.settings
     workers = 1 if settings.single_process else settings.workers
-    logs.note("configured", order.file)
+    if order.file:
+        logs.note("configured", order.file)
+    for event, fields in order.banner:
+        logs.note(event, *fields)
     for warning in order.warnings:
         logs.note("config-warning", warning)
     confinement = identity.look_up(settings)
@@ -83,12 +111,12 @@ def _set_up(order: Order, logs: Logs, stack: ExitStack) -> Estate:
     held: list[Pidfile] = []
     # Registered first, so removed last: where the file is gone, the sockets are free.
     stack.callback(_remove_pidfile, held)
-    listeners = sockets.bind_listeners(settings.listeners, workers)
+    listeners = order.openings.listeners(settings, workers)
     stack.callback(_unbind, listeners, logs)
     for listener in settings.listeners:
         logs.note("bound", sockets.raw_sockaddr(listener), workers)
     shared = Shared.create(settings, workers)
-    held += _take_pidfile(default_path(settings.name, order.run_directory), settings.foreground, logs)
+    held += _take_pidfile(order, logs)
     capabilities.drop_all_but(capabilities.KEPT | confinement.capabilities)
     names = order.names if settings.resolve_names else ()
     return Estate(settings, listeners, shared, confinement, names, _read_users(settings, logs))
@@ -117,12 +145,14 @@ def _read_users(settings: Settings, logs: Logs) -> UsersFile | None:
     return users
 
 
-def _take_pidfile(path: Path, foreground: bool, logs: Logs) -> list[Pidfile]:
+def _take_pidfile(order: Order, logs: Logs) -> list[Pidfile]:
     """Take the pidfile; in the foreground, an ordinary user does without where it cannot be written."""
+    if order.pidfile is not None:
+        return [Pidfile.take(Path(order.pidfile))] if order.pidfile else []
     try:
-        return [Pidfile.take(path)]
+        return [Pidfile.take(default_path(order.settings.name, order.run_directory))]
     except SetupError as error:
-        if not (foreground and os.geteuid() != 0 and isinstance(error.__cause__, PermissionError)):
+        if not (order.settings.foreground and os.geteuid() != 0 and isinstance(error.__cause__, PermissionError)):
             raise
         logs.note("config-warning", f"no pidfile: {error}")
         return []

@@ -57,7 +57,7 @@ class Supervisor:
         self._signals = SignalPipe()
         self._roster = make_roster(estate)
         self._crew = Crew(self._roster, Spawner(estate, main), estate.shared, logs, self._deliver, self._epoll)
-        self._title = ParentTitle(estate.settings.name)
+        self._title = ParentTitle(estate.settings.name, estate.settings.program)
         self._ending: Ending | None = None
         self._kill_ns = 0
         self._announced = False

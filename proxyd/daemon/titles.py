@@ -8,8 +8,8 @@ import setproctitle
 class ParentTitle:
     """The title, with the sessions of all workers."""
 
-    def __init__(self, proxy: str) -> None:
-        self._prefix = f"udp-proxy: parent {proxy}"
+    def __init__(self, proxy: str, program: str = "udp-proxy") -> None:
+        self._prefix = f"{program}: parent {proxy}"
         self._shown = -1
 
     def update(self, sessions: int) -> None:

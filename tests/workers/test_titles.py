@@ -39,3 +39,11 @@ def test_a_title_is_changed_once_a_second_at_most() -> None:
 
 def test_a_child_without_sessions_shows_its_role() -> None:
     assert in_child(lambda: (show_title("resolver", "DNS"), shown())[1]) == "udp-proxy: resolver DNS"
+
+
+def test_another_program_shows_its_own_name_and_counts_what_it_has() -> None:
+    def show() -> str:
+        assert WorkerTitle(1, "client", "uftpproxyd", "group").update(2, REFRESH_NS)
+        return shown()
+
+    assert in_child(show) == "uftpproxyd: worker 1 client, 2 groups"

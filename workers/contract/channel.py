@@ -24,6 +24,7 @@ from workers.contract.messages import (
     LogBatch,
     Looked,
     Lookup,
+    Moved,
     Names,
     ToChild,
     Users,
@@ -35,6 +36,7 @@ _Outgoing = TypeVar("_Outgoing")
 
 _FULL = frozenset((errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM))
 _ADDRESS_BYTES = {4: 4, 6: 16}
+_RAW_BYTES = (16, 28)
 _FIELD_TYPES = frozenset((str, int, bytes, type(None)))
 _encoder = msgspec.msgpack.Encoder()
 
@@ -194,10 +196,16 @@ def _check_address(version: int, value: bytes) -> None:
         raise ContractError(f"{len(value)} bytes are no address of IP version {version}")
 
 
+def _check_moved(message: Moved) -> None:
+    if len(message.downstream) not in _RAW_BYTES:
+        raise ContractError(f"{len(message.downstream)} bytes are no raw socket address")
+
+
 _BOUNDS: dict[type, Callable[[Any], None]] = {
     LogBatch: _check_batch,
     Names: _check_names,
     Users: _check_users,
     Lookup: _check_lookup,
     Looked: _check_looked,
+    Moved: _check_moved,
 }

@@ -91,5 +91,11 @@ class Looked(msgspec.Struct, frozen=True, tag="looked", array_like=True):
     ttl_s: int
 
 
-FromChild: TypeAlias = LogBatch | Ready | Failed | Names | Lookup | Looked
-ToChild: TypeAlias = Names | Users | Lookup | Looked
+class Moved(msgspec.Struct, frozen=True, tag="moved", array_like=True):
+    """The UFTP worker that sees heartbeats has a new downstream address, raw; the parent passes it to the others."""
+
+    downstream: bytes
+
+
+FromChild: TypeAlias = LogBatch | Ready | Failed | Names | Lookup | Looked | Moved
+ToChild: TypeAlias = Names | Users | Lookup | Looked | Moved

@@ -321,7 +321,7 @@ class MonitorSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One udp-proxy section with all it refers to; generation counts reloads from 1."""
+    """One udp-proxy section with all it refers to; generation counts reloads from 1. program: as ps names it."""
 
     name: str
     listeners: tuple[ListenerSettings, ...]
@@ -345,3 +345,4 @@ class Settings:
     resolver: ResolverSettings = ResolverSettings()
     resolve_names: bool = True
     monitor: MonitorSettings | None = None
+    program: str = "udp-proxy"

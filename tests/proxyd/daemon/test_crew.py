@@ -22,7 +22,7 @@ from proxyd.logs.setup import Logs, open_logs
 from tests.proxyd.daemon.estates import an_estate
 from workers.contract.context import WorkerContext
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import Failed, LogBatch, LogRecord, Looked, Lookup, Names, Users
+from workers.contract.messages import Failed, LogBatch, LogRecord, Looked, Lookup, Moved, Names, Users
 from workers.contract.slots import Counter
 
 TIMEOUT_S = 10
@@ -60,8 +60,10 @@ class Yard:
 
 
 @contextmanager
-def a_crew(directory: Path, main: WorkerMain, *others: Child, forks: type[Spawner] = Spawner) -> Iterator[Yard]:
-    with an_estate(directory / "log") as estate, select.epoll() as epoll:
+def a_crew(
+    directory: Path, main: WorkerMain, *others: Child, forks: type[Spawner] = Spawner, workers: int = 1
+) -> Iterator[Yard]:
+    with an_estate(directory / "log", workers=workers) as estate, select.epoll() as epoll:
         logs = open_logs(estate.settings, foreground=False, ident="TEST")
         relay = Relay(logs)
         roster = Roster([Child(Role.WORKER, 0), *others], 30, 60 * 10**9)
@@ -235,3 +237,31 @@ def test_a_hopeless_end_ends_the_proxy(tmp_path: Path, main: WorkerMain, status:
 )
 def test_ends_are_told_in_words(code: int, words: str) -> None:
     assert describe_exit(code) == words
+
+
+def test_what_the_first_worker_has_moved_to_is_told_to_all_workers_and_to_those_to_come(tmp_path: Path) -> None:
+    moved = Moved(bytes(16))
+
+    def main(context: WorkerContext) -> ExitCode:
+        first = context.region.words[Counter.TURNS] == 0
+        context.region.words[Counter.TURNS] += 1
+        if first:
+            says(context, moved)
+        select.select([context.channel.fileno()], [], [])
+        told = context.channel.receive() == moved
+        says(context, LogBatch([LogRecord("state", 0, (f"first {first}, told {told}",))], 0))
+        return ExitCode.CRASHED if first else wait_for_stop(context)
+
+    with a_crew(tmp_path, main) as yard:
+        yard.turn_until(lambda: "first False, told True" in yard.text())
+        assert "first True, told True" in yard.text()
+
+
+def test_only_the_first_worker_has_heartbeats(tmp_path: Path) -> None:
+    def main(context: WorkerContext) -> ExitCode:
+        if context.index == 1:
+            says(context, Moved(bytes(16)))
+        return wait_for_stop(context)
+
+    with a_crew(tmp_path, main, Child(Role.WORKER, 1), workers=2) as yard:
+        yard.turn_until(lambda: "Child worker 1 broke the contract" in yard.text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import signal
@@ -9,7 +10,8 @@ from pathlib import Path
 
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.pidfile import Pidfile, default_path
-from proxyd.daemon.startup import Order, run_proxy
+from proxyd.daemon.startup import SESSION_PROXY, Order, run_proxy
+from proxyd.logs.setup import open_logs
 from tests.daemon import echo_loop
 from tests.proxyd.daemon.estates import make_settings
 from tests.workers.forked import in_child
@@ -81,3 +83,25 @@ def test_an_unforeseen_error_is_logged_and_raised(tmp_path: Path) -> None:
     text = (tmp_path / "log").read_text()
     assert "UDPS-513-C Unforeseen error in parent: Traceback" in text
     assert "UDPS-722-K" in text
+
+
+def test_a_program_opens_its_own_and_begins_its_log_with_a_banner(tmp_path: Path) -> None:
+    openings = dataclasses.replace(SESSION_PROXY, logs=lambda settings: open_logs(settings, False, "other"))
+    wanted = dataclasses.replace(order(tmp_path), openings=openings, banner=(("state", ("begins",)),))
+    assert in_child(lambda: run_proxy(wanted, stop_when_ready)) == str(Ending(ExitStatus.OK, "SIGTERM"))
+    text = (tmp_path / "log").read_text()
+    assert " other[" in text
+    assert text.index("State: begins") < text.index("UDPS-721-K")
+
+
+def test_a_pidfile_may_have_another_place_or_none(tmp_path: Path) -> None:
+    for place in (str(tmp_path / "elsewhere.pid"), ""):
+        seen = tmp_path / "seen"
+
+        def look(seen: Path = seen) -> None:
+            seen.write_text(" ".join(path.name for path in tmp_path.glob("*.pid")))
+            stop_when_ready()
+
+        in_child(lambda place=place: run_proxy(dataclasses.replace(order(tmp_path), pidfile=place), look))
+        assert seen.read_text() == Path(place).name
+        assert not list(tmp_path.glob("*.pid"))

@@ -21,6 +21,7 @@ from workers.contract.messages import (
     LogRecord,
     Looked,
     Lookup,
+    Moved,
     Names,
     Ready,
     ToChild,
@@ -214,3 +215,13 @@ def test_a_local_channel_without_a_parents_part_has_nothing_to_wait_on() -> None
     channel = LocalChannel(lambda message: None)
     assert channel.fileno() == -1
     assert channel.receive() is None
+
+
+def test_what_is_no_socket_address_is_not_moved_to(ends: tuple[ParentEnd, ChildEnd]) -> None:
+    parent, child = ends
+    for size in (16, 28):
+        assert child.send(Moved(bytes(size)))
+        assert parent.receive() == Moved(bytes(size))
+    child.send(Moved(bytes(17)))
+    with pytest.raises(ContractError):
+        parent.receive()
