@@ -168,6 +168,14 @@ def _sock_writer(part: Callable[[bytes], str]) -> Callable[[Field], str]:
 write_sock = _sock_writer(_sock_text)
 
 
+_host_address = _sock_writer(_sock_address)
+
+
+def write_host(value: Field) -> str:
+    """Write a host as the value of a KEY=: its name as quoted text, or else the address of a socket address."""
+    return write_quoted(value) if type(value) is str else _host_address(value)
+
+
 # --- the other kinds ---------------------------------------------------------------------------------------------
 
 
@@ -238,6 +246,12 @@ def _json_sock(value: Field) -> JsonValue:
     return None if value is None else write_sock(value)
 
 
+def _json_host(value: Field) -> JsonValue:
+    if value is None:
+        return None
+    return _json_text(value) if type(value) is str else write_host(value)
+
+
 def encode_json(value: object) -> str:
     """Encode one object on one line that holds printable characters only."""
     text = _ENCODER.encode(value).decode()
@@ -257,6 +271,7 @@ WRITERS: dict[Kind, Callable[[Field], str]] = {
     Kind.TEXT: write_text,
     Kind.NUMBER: write_number,
     Kind.SOCK: write_sock,
+    Kind.HOST: write_host,
     Kind.SECONDS: write_seconds,
     Kind.FLAG: write_flag,
     Kind.DUMP: write_dump,
@@ -276,6 +291,7 @@ JSON_VALUES: dict[Kind, Callable[[Field], JsonValue]] = {
     Kind.TEXT: _json_text,
     Kind.NUMBER: _integer,
     Kind.SOCK: _json_sock,
+    Kind.HOST: _json_host,
     Kind.SECONDS: lambda value: _integer(value) / 1e9,
     Kind.FLAG: _flag,
     Kind.DUMP: write_dump,

@@ -39,6 +39,7 @@ _TYPES: dict[Kind, tuple[type, ...]] = {
     Kind.TEXT: (str, type(None)),
     Kind.NUMBER: (int,),
     Kind.SOCK: (bytes, type(None)),
+    Kind.HOST: (bytes, str),
     Kind.SECONDS: (int,),
     Kind.FLAG: (int,),
     Kind.DUMP: (bytes,),
@@ -136,7 +137,7 @@ def check_record(record: LogRecord) -> None:
 
 
 def _fits(kind: Kind, value: Any) -> bool:
-    if kind is Kind.SOCK:
+    if kind is Kind.SOCK or (kind is Kind.HOST and isinstance(value, bytes)):
         return value is None or len(value) in _SOCK_BYTES
     if kind is Kind.FLAG:
         return value in (0, 1)

@@ -14,12 +14,12 @@ from workers.contract.uftp_group_events import UFTP_GROUP_EVENTS
 
 __all__ = ["ALWAYS", "EVENTS", "LEVELS", "Event", "Kind", "Line"]
 
-_T, _N, _S, _SEC, _F = Kind.TEXT, Kind.NUMBER, Kind.SOCK, Kind.SECONDS, Kind.FLAG
+_T, _N, _S, _H, _SEC, _F = Kind.TEXT, Kind.NUMBER, Kind.SOCK, Kind.HOST, Kind.SECONDS, Kind.FLAG
 
 _PROXY_EVENT = (
-    "PROXY-EVENT PROTOCOL=UDP CLIENT={client_ip} CLIENT-IP={client_ip} CLIENT-PORT={client_port} SERVER={server_ip} "
-    "SERVER-IP={server_ip} SERVER-PORT={server_port} SERVER-PORT-NAME={server_port_name} USER={user} "
-    "BYTES-CIN={bytes_cin} BYTES-COUT={bytes_cout} BYTES-SIN={bytes_sin} BYTES-SOUT={bytes_sout} "
+    "PROXY-EVENT PROTOCOL=UDP CLIENT={client_host} CLIENT-IP={client_ip} CLIENT-PORT={client_port} "
+    "SERVER={server_host} SERVER-IP={server_ip} SERVER-PORT={server_port} SERVER-PORT-NAME={server_port_name} "
+    "USER={user} BYTES-CIN={bytes_cin} BYTES-COUT={bytes_cout} BYTES-SIN={bytes_sin} BYTES-SOUT={bytes_sout} "
     "DURATION={duration} STATUS={status} RESULT={result} RULE={rule}"
 )
 """The parent derives NAME_ip, NAME_port (and server_port_name) from the SOCK field NAME."""
@@ -67,6 +67,8 @@ _EVENTS = (
             ("bytes_cout", _N),
             ("bytes_sin", _N),
             ("bytes_sout", _N),
+            ("client_host", _H),
+            ("server_host", _H),
             ("duration", _SEC),
         ),
         (
@@ -88,6 +90,8 @@ _EVENTS = (
             ("bytes_cout", _N),
             ("bytes_sin", _N),
             ("bytes_sout", _N),
+            ("client_host", _H),
+            ("server_host", _H),
             ("duration", _SEC),
         ),
         (Line("UDPP-888-I", _PROXY_EVENT, stats=True),),

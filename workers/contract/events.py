@@ -18,6 +18,8 @@ class Kind(Enum):
     """An integer."""
     SOCK = "sock"
     """A raw struct sockaddr_in or sockaddr_in6, written [address]:port; None is written <NULL>."""
+    HOST = "host"
+    """A host's name as text, or, where it is not known, a raw socket address, of which the address is written."""
     SECONDS = "seconds"
     """Nanoseconds, written as seconds with three decimals."""
     FLAG = "flag"

@@ -65,7 +65,7 @@ class Engine(SessionTable):
             return None
         if not self._permits.take():
             self._drop_out(DropReason.TABLE_FULL, sizes)
-            self._records.table_full(source, self._permits.total, now_ns)
+            self._records.table_full(source, destination, grant, sum(sizes), self._permits.total, now_ns)
             return None
         self._track = self._track % LAST_TRACK + 1
         session = Session(grant.terms, now_ns, self._take_slot(), self._track)

@@ -80,20 +80,29 @@ class Records:
         if source not in self._rejected and len(self._rejected) < REJECTIONS_A_SECOND:
             self._rejected.add(source)
             name = None if grant.rule is None else grant.rule.name
-            failed = grant.refusal in _FAILED
+            failed = grant.refusal is None or grant.refusal in _FAILED
             status, result = ("ACCEPTED", "FAILED") if failed else ("REJECTED", "OK")
-            self.journal.note("rejected", 0, source, destination, grant.user, status, result, name, 0, size, 0, 0, 0)
+            hosts = (grant.client_name or source, destination)
+            self.journal.note(
+                "rejected", 0, source, destination, grant.user, status, result, name, 0, size, 0, 0, *hosts, 0
+            )
 
     def forbidden(self, session: Session, size: int, now_ns: int) -> None:
         """A broadcast session that could not tell its own datagrams from its client's."""
         self.journal.note("same-interface", session.track, session.client, session.destination)
         self._rejection(session.client, session.destination, session.grant, size, now_ns)
 
-    def table_full(self, source: bytes, sessions: int, now_ns: int) -> None:
-        """A client that found no free session; a warning a second at most. sessions: those of the whole proxy."""
+    def table_full(
+        self, source: bytes, destination: bytes, grant: Grant, size: int, sessions: int, now_ns: int
+    ) -> None:
+        """A client that the rules accept and that found no free session. sessions: those of the whole proxy.
+
+        A warning a second at most; in the stats log, as others that were refused.
+        """
         if now_ns - self._table_full_ns >= SECOND_NS:
             self._table_full_ns = now_ns
             self.journal.note("table-full", 0, sessions, source)
+        self._rejection(source, destination, grant, size, now_ns)
 
     def started(self, session: Session) -> None:
         """A session that begins."""
@@ -132,5 +141,7 @@ class Records:
             session.bytes_out + session.wasted_out,
             session.bytes_in + session.wasted_in,
             session.bytes_out,
+            session.grant.client_name or session.client,
+            session.grant.server_name or session.target,
             now_ns - session.opened_ns,
         )

@@ -25,6 +25,7 @@ FIELDS: dict[Kind, st.SearchStrategy[Field]] = {
     Kind.TEXT: st.text(st.characters(codec=None)) | st.none(),
     Kind.NUMBER: st.integers(-(2**63), 2**64 - 1),
     Kind.SOCK: st.sampled_from((CLIENT, SERVER, None)),
+    Kind.HOST: st.sampled_from((CLIENT, SERVER)) | st.text(),
     Kind.SECONDS: st.integers(0, 2**63 - 1),
     Kind.FLAG: st.sampled_from((0, 1)),
     Kind.UID: st.integers(0, 2**32 - 1),
@@ -48,9 +49,9 @@ def render(form: Format, event: str, *fields: Field, track: int = 17) -> list[st
     return [form.head(line, happening) + form.body(line, happening) for line in plan.lines]
 
 
-def session_end(user: str | None = None) -> tuple[Field, ...]:
+def session_end(user: str | None = None, client: Field = CLIENT, server: Field = SERVER) -> tuple[Field, ...]:
     words = ("dgrams-reached", "ACCEPTED", "ACCEPTED", "OK", "INTOK")
-    return (CLIENT, SERVER, 0, user, *words, 100, 40, 101, 41, 1_500_000_000)
+    return (CLIENT, SERVER, 0, user, *words, 100, 40, 101, 41, client, server, 1_500_000_000)
 
 
 def test_a_line_of_a_file_has_time_host_and_track() -> None:
@@ -88,6 +89,12 @@ def test_the_end_of_a_session_becomes_a_reason_a_summary_and_a_statistics_record
     assert [line.stats for line in PLANS["session-end"].lines] == [False, False, True]
 
 
+def test_the_statistics_record_has_the_names_of_hosts_where_they_are_known() -> None:
+    *_, record = render(Format("p", "h"), "session-end", *session_end(None, "pc.example.com", 'ns "1" RULE=X'))
+    assert " CLIENT=pc.example.com CLIENT-IP=10.0.0.1 CLIENT-PORT=4711 " in record
+    assert r' SERVER="ns \x221\x22 RULE=X" SERVER-IP=192.0.2.1 ' in record
+
+
 def test_a_user_with_blanks_is_quoted_in_every_line() -> None:
     lines = render(Format("p", "h"), "session-end", *session_end("jan STATUS=REJECTED"))
     assert all('USER="jan STATUS=REJECTED"' in line for line in lines[1:])
@@ -116,6 +123,8 @@ def test_a_json_line_has_the_text_and_the_fields() -> None:
         "bytes_cout": 40,
         "bytes_sin": 101,
         "bytes_sout": 41,
+        "client_host": "10.0.0.1",
+        "server_host": "192.0.2.1",
         "duration": 1.5,
     }
     del last["message"], last["fields"]
@@ -219,7 +228,7 @@ def test_no_line_ever_holds_what_does_not_print(happening: Happening, as_json: b
 
 @given(st.text(), st.text())
 def test_a_statistics_record_always_has_its_seventeen_keys_in_order(user: str, rule: str) -> None:
-    fields = (CLIENT, SERVER, user, "REJECTED", "OK", rule, 0, 0, 0, 0, 0)
+    fields = (CLIENT, SERVER, user, "REJECTED", "OK", rule, 0, 0, 0, 0, CLIENT, SERVER, 0)
     (line,) = render(Format("p", "h"), "rejected", *fields)
     unquoted = re.sub(r'"[^"]*"', "Q", line)
     keys = [word.partition("=")[0] for word in unquoted.split("PROXY-EVENT ")[1].split(" ")]

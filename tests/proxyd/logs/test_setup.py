@@ -23,7 +23,8 @@ from workers.contract.messages import LogRecord
 from workers.contract.settings import LogSettings, Settings, SyslogFailure
 
 CLIENT = struct.pack("=H", socket.AF_INET) + struct.pack(">H4s8x", 4711, bytes((10, 0, 0, 1)))
-ENDED: tuple[Field, ...] = (CLIENT, CLIENT, 0, None, "timeout-in", "ACCEPTED", "ACCEPTED", "OK", "A", 1, 2, 3, 4, 5)
+_WORDS = ("timeout-in", "ACCEPTED", "ACCEPTED", "OK", "A")
+ENDED: tuple[Field, ...] = (CLIENT, CLIENT, 0, None, *_WORDS, 1, 2, 3, 4, CLIENT, CLIENT, 5)
 BLANK = Settings(name="DNS", listeners=(), max_sessions=1, workers=1, acls=())
 
 

@@ -185,7 +185,7 @@ def test_the_record_of_an_end_counts_passed_and_received_bytes(pool: Pool) -> No
     assert record.track == session.track
     assert record.fields == (
         *(client(1), server(), 0, None, "bytes-in", "ACCEPTED", "ACCEPTED", "ABORTED", "X"),
-        *(20, 17, 23, 10, 2 * SECOND),
+        *(20, 17, 23, 10, client(1), server(), 2 * SECOND),
     )
 
 
@@ -209,7 +209,7 @@ def test_a_rejected_client_gets_one_record_a_second_and_every_search_its_own(poo
     assert len(searches) == 30
     assert {record.fields[-2:] for record in searches} == {("NO", "REJECTED")}
     assert len(rejected) - len(searches) == 4
-    assert rejected[1].fields == (client(1), PROXY, None, "REJECTED", "OK", "NO", 0, 7, 0, 0, 0)
+    assert rejected[1].fields == (client(1), PROXY, None, "REJECTED", "OK", "NO", 0, 7, 0, 0, client(1), PROXY, 0)
 
 
 def test_a_search_without_a_rule_is_recorded_without_a_name(pool: Pool) -> None:

@@ -79,8 +79,28 @@ def test_a_full_table_is_told_once_a_second_k84() -> None:
     diary = Diary()
     records = Records(diary.journal)
     for now_ns in (0, SECOND - 1, SECOND, 2 * SECOND - 1):
-        records.table_full(client(1), 5, now_ns)
-    assert [record.fields for record in diary.take()] == [(5, client(1))] * 2
+        records.table_full(client(1), PROXY, Grant(rule("R"), None), 7, 5, now_ns)
+    assert [record.fields for record in diary.take("table-full")] == [(5, client(1))] * 2
+
+
+def test_a_client_that_finds_the_table_full_has_its_record() -> None:
+    diary = Diary()
+    records = Records(diary.journal)
+    for _ in range(2):
+        records.table_full(client(1), PROXY, Grant(rule("R"), None, user="jan", client_name="pc.test"), 7, 5, T0)
+    (record,) = diary.take("rejected")
+    hosts = ("pc.test", PROXY)
+    assert record.fields == (client(1), PROXY, "jan", "ACCEPTED", "FAILED", "R", 0, 7, 0, 0, *hosts, 0)
+
+
+def test_an_end_tells_the_names_of_both_sides_where_they_are_known() -> None:
+    diary = Diary()
+    ending = session(rule("X"))
+    Records(diary.journal).ended(ending, CloseReason.SHUTDOWN, T0)
+    assert written(diary).fields[-3:-1] == (client(1), server())
+    ending.grant = Grant(rule("X"), None, client_name="pc.test", server_name="ns.test")
+    Records(diary.journal).ended(ending, CloseReason.SHUTDOWN, T0)
+    assert written(diary).fields[-3:-1] == ("pc.test", "ns.test")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +116,7 @@ def test_a_refusal_has_its_record_and_its_line(refusal: DropReason, status: str,
     Records(diary.journal).refused(client(1), PROXY, Grant(rule("R"), refusal), 12, T0)
     *lines, record = diary.take()
     assert [line.event for line in lines] == other
-    assert record.fields == (client(1), PROXY, None, status, result, "R", 0, 12, 0, 0, 0)
+    assert record.fields == (client(1), PROXY, None, status, result, "R", 0, 12, 0, 0, client(1), PROXY, 0)
 
 
 def test_a_refused_client_has_one_record_a_second() -> None:
