@@ -59,9 +59,9 @@ def encode_group_size(count: int) -> int:
 
 
 def decode_rate(word: int) -> int:
-    """Return the bytes a second that a rate word stands for: twelve bits of mantissa, four of exponent."""
+    """Return the bytes a second, rounded down, of a rate word: twelve bits of mantissa, four of exponent."""
     mantissa, exponent = word >> _RATE_EXPONENT_BITS, word & (1 << _RATE_EXPONENT_BITS) - 1
-    return _half_up(mantissa * 10 ** (exponent + 1), _RATE_MANTISSAS)
+    return mantissa * 10 ** (exponent + 1) // _RATE_MANTISSAS
 
 
 def encode_rate(bytes_a_second: int) -> int:
