@@ -42,8 +42,17 @@ PARENT_MAY_IMPORT = {
     "proxyd.config": ("workers.contract", "workers.errors", "workers.policy"),
     "proxyd.cli.test_udp": ("workers.contract", "workers.errors", "workers.policy", "workers.resolver.lookup"),
     "proxyd.daemon.sockets": ("workers.contract", "workers.errors", "workers.net.cbpf"),
+    "proxyd.daemon.places": ("workers.contract", "workers.errors", "workers.net.interfaces"),
     "proxyd.daemon.oob": ("workers.contract", "workers.errors", "workers.policy.users"),
     "proxyd.daemon.spawn": ("workers",),
+    "proxyd.uftp": (
+        "workers.contract",
+        "workers.errors",
+        "workers.multicast",
+        "workers.net.cbpf",
+        "workers.wire.sockaddr",
+        *(f"workers.uftp.{name}" for name in ("fingerprint", "keyring", "keys", "pem")),
+    ),
     "proxyd.keys": ("workers.errors", *(f"workers.uftp.{name}" for name in ("curves", "fingerprint", "keys", "pem"))),
 }
 

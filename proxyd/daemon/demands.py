@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterator
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import NamedTuple
 
 from workers.contract.settings import (
@@ -46,6 +46,28 @@ class Need(NamedTuple):
     purpose: str
 
 
+class Choice(Enum):
+    """Who among the workers gets a client's datagrams."""
+
+    KERNEL = "whoever the hash of both ends gives"
+    CLIENT = "whoever the client's address and port give"
+    FIRST = "the first one"
+
+
+class Wishes(NamedTuple):
+    """What the rules want of listening sockets.
+
+    forged: answers leave from other machines' addresses, and broadcasts are looked at for their time to live.
+    tos: datagrams come with their type of service. transparent, direct: who gets what comes to a transparent listener,
+    and to any other.
+    """
+
+    forged: bool = False
+    tos: bool = False
+    transparent: Choice = Choice.KERNEL
+    direct: Choice = Choice.KERNEL
+
+
 def text(address: Address) -> str:
     """Return an address as people write it."""
     return str((ipaddress.IPv4Address if address.version == 4 else ipaddress.IPv6Address)(address.value))
@@ -63,24 +85,23 @@ def effective_source(acl: AclSettings, settings: Settings) -> SourceAddress | No
     return acl.source_address or settings.source_address
 
 
-def has_broadcast(settings: Settings) -> bool:
-    """Tell whether any rule makes broadcast sessions."""
-    return _first(settings, _is_broadcast) is not None
+def wishes(settings: Settings) -> Wishes:
+    """Return what the rules want of the listening sockets.
 
-
-def answers_from_anywhere(settings: Settings) -> bool:
-    """Tell whether any rule may fix a session to a server that nobody has named."""
-    return _first(settings, lambda acl: acl.kind is SessionKind.ANY_SOCK) is not None
-
-
-def has_source_port(settings: Settings) -> bool:
-    """Tell whether any rule forces the source port, so that clients and answers have to meet in one worker."""
-    return _first(settings, lambda acl: acl.source_port is not None) is not None
-
-
-def reads_tos(settings: Settings) -> bool:
-    """Tell whether any rule looks at the type of service."""
-    return any(acl.tos is not None for acl in settings.acls)
+    With a forced source port, answers may come to a transparent listener and must meet their session in one worker;
+    with any-sock, a client answers to an address that its session did not begin with.
+    """
+    broadcast = _first(settings, lambda acl: acl.kind is SessionKind.BROADCAST)
+    any_sock = _first(settings, lambda acl: acl.kind is SessionKind.ANY_SOCK)
+    forced = _first(settings, lambda acl: acl.source_port is not None)
+    direct = _first(settings, lambda acl: acl.source_port is not None and acl.transparent is not True)
+    spread = Choice.KERNEL if any_sock is None else Choice.CLIENT
+    return Wishes(
+        forged=broadcast is not None,
+        tos=any(acl.tos is not None for acl in settings.acls),
+        transparent=spread if forced is None else Choice.FIRST,
+        direct=Choice.KERNEL if direct is None else Choice.FIRST,
+    )
 
 
 def of_workers(settings: Settings, first_free_port: int) -> list[Need]:
@@ -95,7 +116,7 @@ def of_listeners(settings: Settings, first_free_port: int) -> list[Need]:
     if low is not None:
         found.append(Need(Capability.CAP_NET_BIND_SERVICE, f"port {low.port}"))
     foreign = next((listener for listener in settings.listeners if listener.transparent), None)
-    broadcast = _first(settings, _is_broadcast)
+    broadcast = _first(settings, lambda acl: acl.kind is SessionKind.BROADCAST)
     if foreign is not None:
         found.append(Need(Capability.CAP_NET_RAW, f"'{item_of(foreign)}' in listen-on"))
     elif broadcast is not None:
@@ -105,10 +126,6 @@ def of_listeners(settings: Settings, first_free_port: int) -> list[Need]:
 
 def _first(settings: Settings, holds: Callable[[AclSettings], bool]) -> AclSettings | None:
     return next((acl for acl in settings.acls if acl.accept and holds(acl)), None)
-
-
-def _is_broadcast(acl: AclSettings) -> bool:
-    return acl.kind is SessionKind.BROADCAST
 
 
 def _sources(settings: Settings) -> Iterator[Need]:

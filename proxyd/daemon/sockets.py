@@ -3,6 +3,9 @@
 The sockets of one listener form a reuseport group. Who may be in it is settled without a race: the first socket is
 bound without SO_REUSEPORT, which fails as long as anybody else's socket overlaps, and joins the group afterwards; so a
 second daemon is refused although SO_REUSEPORT would let it in.
+A transparent listener is bound to every address, of one device or of all, and may answer from any address.
+Where all clients must meet in one worker, the other workers get sockets that are bound to nothing and hear nothing: a
+program that chooses the socket would not be asked for what nftables' tproxy statement delivers.
 Nothing is read or sent here, and UDP_GRO is the worker's to set.
 Source: socket(7), udp(7), ip(7), ipv6(7); net/ipv4/udp.c, reuseport_add_sock (a group made after the bind: Linux 4.6).
 """
@@ -14,68 +17,104 @@ import ipaddress
 import socket
 import sys
 from collections.abc import Sequence
+from typing import TypeAlias
 
+from proxyd.daemon.demands import Choice, Wishes, text
 from proxyd.errors import SetupError
-from workers.contract.settings import Address, ListenerSettings
+from workers.contract.settings import ListenerSettings
+from workers.net import cbpf
+
+Option: TypeAlias = tuple[int, int, int]
+"""Level, name and value of a socket option."""
+NO_WISHES = Wishes()
 
 BUFFER_BYTES = 4 * 1024 * 1024
 """Asked for each direction of each socket; the kernel charges only what is queued."""
 
+_SO_BINDTODEVICE = 25
 _SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 _SO_RXQ_OVFL = 40
 _IP_PKTINFO = 8
 _IP_MTU_DISCOVER = 10
+_IP_RECVTTL = 12
+_IP_RECVTOS = 13
+_IP_TRANSPARENT = 19
 _IP_MULTICAST_ALL = 49
 _IPV6_MULTICAST_ALL = 29
 _IPV6_MTU_DISCOVER = 23
+_IPV6_RECVTCLASS = 66
+_IPV6_TRANSPARENT = 75
 _PMTUDISC_DONT = 0
 """Never set DF: answers up to 65,507 bytes leave in fragments, and a forged ICMP cannot make the socket refuse them."""
 
+_COUNT_LOSSES = (socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
-_OPTIONS = {
-    4: ((socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_DONT),),
+_OPTIONS: dict[int, tuple[Option, ...]] = {
+    4: (_COUNT_LOSSES, (socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_DONT)),
     6: (
+        _COUNT_LOSSES,
         (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1),
         (socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_DONT),
     ),
 }
-_WILDCARD_OPTIONS = {
+_WILDCARD_OPTIONS: dict[int, tuple[Option, ...]] = {
     4: ((socket.IPPROTO_IP, _IP_PKTINFO, 1), (socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)),
     6: ((socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1), (socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)),
 }
 """Groups that other programs have joined are none of ours: every socket of the group would hear each datagram."""
+_TRANSPARENT_OPTIONS: dict[int, tuple[Option, ...]] = {
+    4: ((socket.IPPROTO_IP, _IP_TRANSPARENT, 1),),
+    6: ((socket.IPPROTO_IPV6, _IPV6_TRANSPARENT, 1),),
+}
+_TOS_OPTIONS: dict[int, tuple[Option, ...]] = {
+    4: ((socket.IPPROTO_IP, _IP_RECVTOS, 1),),
+    6: ((socket.IPPROTO_IPV6, _IPV6_RECVTCLASS, 1),),
+}
+_BROADCAST_OPTIONS: tuple[Option, ...] = (
+    (socket.SOL_SOCKET, socket.SO_BROADCAST, 1),
+    (socket.IPPROTO_IP, _IP_RECVTTL, 1),
+    (socket.IPPROTO_IP, _IP_TRANSPARENT, 1),
+)
+"""For wildcards where a rule makes broadcast sessions: each answer leaves from the address of the server it is from."""
 _BUFFERS = ((_SO_RCVBUFFORCE, socket.SO_RCVBUF), (_SO_SNDBUFFORCE, socket.SO_SNDBUF))
 _REASONS = {
     errno.EADDRNOTAVAIL: "the address is not configured on this machine",
     errno.EADDRINUSE: "Address already in use",
     errno.EACCES: "Permission denied (CAP_NET_BIND_SERVICE is needed for this port)",
+    errno.EPERM: "Permission denied (CAP_NET_RAW is needed for answers from other machines' addresses)",
+    errno.ENODEV: "this machine has no such interface",
 }
 
 
 def describe(listener: ListenerSettings) -> str:
-    """Return a listener as the log writes it: `[127.0.0.1]:53`."""
-    return f"[{_text(listener.address)}]:{listener.port}"
+    """Return a listener as the log writes it: `[127.0.0.1]:53`, `[0.0.0.0]:69 on eth0`."""
+    device = "" if listener.device is None or listener.address.value else f" on {listener.device}"
+    return f"[{text(listener.address)}]:{listener.port}{device}"
 
 
-def bind_listeners(listeners: Sequence[ListenerSettings], count: int) -> tuple[tuple[socket.socket, ...], ...]:
-    """Bind count sockets of every listener; return them as [worker][listener].
+def bind_listeners(
+    listeners: Sequence[ListenerSettings], count: int, wishes: Wishes = NO_WISHES
+) -> tuple[tuple[socket.socket, ...], ...]:
+    """Bind count sockets of every listener, of which no two are at one place; return them as [worker][listener].
 
     They are non-blocking and close-on-exec. A port of 0 takes whichever is free, the same for the whole group.
     Raises SetupError naming the first listener that cannot be had; nothing stays open then.
     """
     groups: dict[int, list[socket.socket]] = {}
-    wildcards: set[tuple[int, int]] = set()
-    # Wildcards first: they prove for the addresses they cover, too, that nobody else is there.
-    order = sorted(range(len(listeners)), key=lambda index: listeners[index].address.value != 0)
+    wildcards: dict[tuple[int, int], set[str | None]] = {}
+    # The widest first: they prove for the places they cover, too, that nobody else is there.
+    order = sorted(range(len(listeners)), key=lambda index: _narrowness(listeners[index]))
     try:
         for index in order:
             listener = listeners[index]
-            place = (listener.address.version, listener.port)
+            devices = wildcards.setdefault((listener.address.version, listener.port), set())
+            covered = bool(devices) if listener.address.value else None in devices
             groups[index] = []
-            _bind_group(listener, count, groups[index], covered=place in wildcards)
+            _open_group(listener, count, wishes, groups[index])
+            _bind_group(listener, _choice(listener, wishes), groups[index], covered=covered)
             if listener.address.value == 0 and listener.port:
-                wildcards.add(place)
+                devices.add(listener.device)
     except OSError as error:
         for group in groups.values():
             close_all(group)
@@ -99,13 +138,54 @@ def close_all(sockets: Sequence[socket.socket]) -> None:
         sock.close()
 
 
-def _bind_group(listener: ListenerSettings, count: int, group: list[socket.socket], covered: bool) -> None:
-    """Bind a listener's sockets into group. covered: a wildcard of ours has proved that the place is free."""
-    target = _bind_address(listener)
-    for number in range(count):
+def _narrowness(listener: ListenerSettings) -> int:
+    """Return 0 for every address, 1 for every address of one device, 2 for one address."""
+    return 2 if listener.address.value else int(listener.device is not None)
+
+
+def _choice(listener: ListenerSettings, wishes: Wishes) -> Choice:
+    return wishes.transparent if listener.transparent else wishes.direct
+
+
+def _open_group(listener: ListenerSettings, count: int, wishes: Wishes, group: list[socket.socket]) -> None:
+    """Open a listener's sockets into group, with all their options."""
+    options = _options(listener, wishes)
+    for _ in range(count):
         sock = socket.socket(_FAMILIES[listener.address.version], socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         group.append(sock)
-        _set_options(sock, listener.address)
+        for level, option, value in options:
+            sock.setsockopt(level, option, value)
+        if listener.device is not None and listener.address.value == 0:
+            sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, listener.device.encode())
+        for forced, ordinary in _BUFFERS:
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, forced, BUFFER_BYTES)
+            except PermissionError:
+                sock.setsockopt(socket.SOL_SOCKET, ordinary, BUFFER_BYTES)
+
+
+def _options(listener: ListenerSettings, wishes: Wishes) -> list[Option]:
+    version, wildcard = listener.address.version, listener.address.value == 0
+    wanted: list[tuple[Option, ...]] = [_OPTIONS[version]]
+    if wildcard:
+        wanted.append(_WILDCARD_OPTIONS[version])
+    if listener.transparent:
+        wanted.append(_TRANSPARENT_OPTIONS[version])
+    if wishes.tos:
+        wanted.append(_TOS_OPTIONS[version])
+    if wishes.forged and wildcard and version == 4:
+        wanted.append(_BROADCAST_OPTIONS)
+    return [option for options in wanted for option in options]
+
+
+def _bind_group(listener: ListenerSettings, choice: Choice, group: list[socket.socket], covered: bool) -> None:
+    """Bind those sockets of a group that are to hear anything, and say who of them hears what.
+
+    covered: a wildcard of ours has proved that the place is free.
+    """
+    target = _bind_address(listener)
+    heard = group[:1] if choice is Choice.FIRST else group
+    for number, sock in enumerate(heard):
         exclusive = number == 0 and not covered
         if not exclusive:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -113,28 +193,13 @@ def _bind_group(listener: ListenerSettings, count: int, group: list[socket.socke
         if exclusive:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             target = sock.getsockname()
-
-
-def _set_options(sock: socket.socket, address: Address) -> None:
-    options = _OPTIONS[address.version] + (_WILDCARD_OPTIONS[address.version] if address.value == 0 else ())
-    for level, option, value in options:
-        sock.setsockopt(level, option, value)
-    sock.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
-    for forced, ordinary in _BUFFERS:
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, forced, BUFFER_BYTES)
-        except PermissionError:
-            sock.setsockopt(socket.SOL_SOCKET, ordinary, BUFFER_BYTES)
+    if choice is Choice.CLIENT and len(heard) > 1:
+        cbpf.attach_steering(heard[0], cbpf.by_client(listener.address.version, len(heard)))
 
 
 def _bind_address(listener: ListenerSettings) -> tuple[str, int] | tuple[str, int, int, int]:
-    text = _text(listener.address)
+    address = text(listener.address)
     if listener.address.version == 4:
-        return text, listener.port
-    link_local = ipaddress.IPv6Address(text).is_link_local and listener.device is not None
-    return text, listener.port, 0, socket.if_nametoindex(listener.device or "") if link_local else 0
-
-
-def _text(address: Address) -> str:
-    kind = ipaddress.IPv4Address if address.version == 4 else ipaddress.IPv6Address
-    return str(kind(address.value))
+        return address, listener.port
+    link_local = ipaddress.IPv6Address(address).is_link_local and listener.device is not None
+    return address, listener.port, 0, socket.if_nametoindex(listener.device or "") if link_local else 0

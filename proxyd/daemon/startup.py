@@ -13,13 +13,13 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
 
-from proxyd.daemon import capabilities, descriptors, identity, sockets
+from proxyd.daemon import capabilities, demands, descriptors, identity, places, sockets
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.oob import UsersFile
 from proxyd.daemon.pidfile import RUN_DIRECTORY, Pidfile, default_path
@@ -29,7 +29,7 @@ from proxyd.daemon.spawn import Estate, WorkerMain
 from proxyd.daemon.supervisor import Supervisor
 from proxyd.errors import SetupError
 from proxyd.logs.setup import Logs, open_logs
-from workers.contract.settings import Settings
+from workers.contract.settings import ListenerSettings, Settings
 
 Listeners: TypeAlias = tuple[tuple[socket.socket, ...], ...]
 """The listening sockets as [worker][listener]."""
@@ -48,7 +48,7 @@ class Openings:
 
 SESSION_PROXY = Openings(
     logs=lambda settings: open_logs(settings, settings.foreground, settings.name),
-    listeners=lambda settings, workers: sockets.bind_listeners(settings.listeners, workers),
+    listeners=lambda settings, workers: sockets.bind_listeners(settings.listeners, workers, demands.wishes(settings)),
 )
 
 
@@ -108,18 +108,27 @@ def _set_up(order: Order, logs: Logs, stack: ExitStack) -> Estate:
     too_few = descriptors.raise_limit(descriptors.needed(settings, workers))
     if too_few is not None:
         logs.note("config-warning", too_few)
+    settings = replace(settings, listeners=places.settle(settings.listeners))
     held: list[Pidfile] = []
     # Registered first, so removed last: where the file is gone, the sockets are free.
     stack.callback(_remove_pidfile, held)
     listeners = order.openings.listeners(settings, workers)
     stack.callback(_unbind, listeners, logs)
     for listener in settings.listeners:
-        logs.note("bound", sockets.raw_sockaddr(listener), workers)
+        _note_bound(listener, workers, logs)
     shared = Shared.create(settings, workers)
     held += _take_pidfile(order, logs)
     capabilities.drop_all_but(capabilities.KEPT | confinement.capabilities)
     names = order.names if settings.resolve_names else ()
     return Estate(settings, listeners, shared, confinement, names, _read_users(settings, logs))
+
+
+def _note_bound(listener: ListenerSettings, workers: int, logs: Logs) -> None:
+    raw = sockets.raw_sockaddr(listener)
+    if listener.transparent:
+        logs.note("bound-transparently", raw, listener.device or "every interface", workers)
+    else:
+        logs.note("bound", raw, workers)
 
 
 def _serve(estate: Estate, order: Order, logs: Logs, on_ready: Callable[[], None]) -> Ending:

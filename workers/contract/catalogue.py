@@ -174,6 +174,11 @@ _EVENTS = (
         (Line("UDPS-721-K", "Listening on {listener} with {sockets} sockets"),),
     ),
     Event(
+        "bound-transparently",
+        (("listener", _S), ("device", _T), ("sockets", _N)),
+        (Line("UDPS-723-K", "Listening transparently on {listener} of {device} with {sockets} sockets"),),
+    ),
+    Event(
         "child-started",
         (("child", _T), ("process", _N)),
         (Line("UDPS-710-K", "Child {child} started, process {process}"),),

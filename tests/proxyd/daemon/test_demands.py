@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from proxyd.daemon import demands
+from proxyd.daemon.demands import Choice, Wishes
 from workers.contract.settings import (
     AclSettings,
     Address,
@@ -23,6 +24,7 @@ ANY = Address(4, 0)
 HOME = Address(4, 127 << 24 | 1)
 CLIENT = SourceAddress(client=True)
 ACCEPT = AclSettings("A", True)
+FORCED = SourcePort(SourcePortMode.FORCE, 5000)
 FIRST_FREE = 1024
 
 
@@ -60,8 +62,8 @@ def test_a_listener_asks_for_its_capability(listener: ListenerSettings, said: st
 def test_answers_to_broadcasts_need_a_foreign_source() -> None:
     rule = replace(ACCEPT, kind=SessionKind.BROADCAST)
     assert listeners(settings(rule)) == ["CAP_NET_RAW: 'session-type broadcast' in session-acl A"]
-    assert demands.has_broadcast(settings(rule))
-    assert not demands.has_broadcast(settings(replace(rule, accept=False)))
+    assert demands.wishes(settings(rule)).forged
+    assert not demands.wishes(settings(replace(rule, accept=False))).forged
 
 
 def test_the_clients_address_is_asked_for_where_it_is_written() -> None:
@@ -87,7 +89,6 @@ def test_a_rules_own_source_address_stands_above_the_proxys() -> None:
 def test_low_source_ports_ask_for_a_capability(forced: SourcePort, asked: bool) -> None:
     given = settings(replace(ACCEPT, source_port=forced))
     assert workers(given) == (["CAP_NET_BIND_SERVICE: 'source-port' in session-acl A"] if asked else [])
-    assert demands.has_source_port(given)
     assert demands.of_workers(given, 0) == []
 
 
@@ -108,16 +109,26 @@ def test_marks_and_high_priorities_ask_for_a_capability_where_a_rule_uses_them(
     assert workers(settings(AclSettings("D", False, queue_to_client="Q"), queues=(queue,))) == []
 
 
-def test_rules_tell_which_choice_of_worker_they_need() -> None:
-    rule = replace(ACCEPT, kind=SessionKind.ANY_SOCK)
-    assert demands.answers_from_anywhere(settings(rule))
-    assert not demands.answers_from_anywhere(settings(ACCEPT))
-    assert not demands.has_source_port(settings(rule))
+@pytest.mark.parametrize(
+    ("rules", "transparent", "direct"),
+    [
+        ([ACCEPT], Choice.KERNEL, Choice.KERNEL),
+        ([ACCEPT, replace(ACCEPT, kind=SessionKind.ANY_SOCK)], Choice.CLIENT, Choice.KERNEL),
+        ([replace(ACCEPT, source_port=FORCED), replace(ACCEPT, kind=SessionKind.ANY_SOCK)], Choice.FIRST, Choice.FIRST),
+        ([replace(ACCEPT, source_port=FORCED, transparent=True)], Choice.FIRST, Choice.KERNEL),
+        ([replace(ACCEPT, source_port=FORCED, accept=False)], Choice.KERNEL, Choice.KERNEL),
+    ],
+)
+def test_sessions_and_what_belongs_to_them_meet_in_one_worker(
+    rules: list[AclSettings], transparent: Choice, direct: Choice
+) -> None:
+    found = demands.wishes(settings(*rules))
+    assert (found.transparent, found.direct) == (transparent, direct)
 
 
 def test_rules_tell_whether_they_look_at_the_type_of_service() -> None:
-    assert demands.reads_tos(settings(AclSettings("D", False, tos=frozenset((8,)))))
-    assert not demands.reads_tos(settings(ACCEPT))
+    assert demands.wishes(settings(AclSettings("D", False, tos=frozenset((8,))))).tos
+    assert demands.wishes(settings(ACCEPT)) == Wishes()
 
 
 def test_a_listener_is_shown_as_its_item() -> None:

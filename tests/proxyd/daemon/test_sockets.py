@@ -9,12 +9,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from proxyd.daemon.demands import Choice, Wishes
 from proxyd.daemon.sockets import bind_listeners, close_all, describe, raw_sockaddr
 from proxyd.errors import SetupError
+from tests.kit.requirement import requires_root
+from tests.workers.forked import in_child
+from workers import sandbox
 from workers.contract.settings import Address, ListenerSettings
 
 Group = tuple[tuple[socket.socket, ...], ...]
 LOOPBACK6 = Address(6, 1)
+ANY = Address(4, 0)
 _numbers = itertools.count(1)
 
 
@@ -168,9 +173,109 @@ def test_options_are_set(bound: list[Group]) -> None:
     assert four.getsockopt(socket.IPPROTO_IP, 10) == six.getsockopt(socket.IPPROTO_IPV6, 23) == 0  # PMTUDISC_DONT
 
 
+def option(sock: socket.socket, level: int, name: int) -> int:
+    return sock.getsockopt(level, name)
+
+
+@requires_root
+@pytest.mark.parametrize(("version", "level", "name"), [(4, socket.IPPROTO_IP, 19), (6, socket.IPPROTO_IPV6, 75)])
+def test_a_transparent_listener_may_answer_from_any_address_and_another_may_not(
+    bound: list[Group], version: int, level: int, name: int
+) -> None:
+    any_address = Address(version, 0)
+    bound.append(bind_listeners([ListenerSettings(any_address, 0, True), ListenerSettings(any_address, 0)], 1))
+    foreign, own = bound[0][0]
+    assert [option(sock, level, name) for sock in (foreign, own)] == [1, 0]
+
+
+@requires_root
+def test_broadcast_rules_change_the_ipv4_wildcards_and_no_other_listener(bound: list[Group]) -> None:
+    wanted = [listener(Address(4, 0), 0), listener(own_address(), 0), listener(Address(6, 0), 0)]
+    bound.append(bind_listeners(wanted, 1, Wishes(forged=True)))
+    found = [
+        (option(sock, socket.IPPROTO_IP, 12), option(sock, socket.IPPROTO_IP, 19), option(sock, socket.SOL_SOCKET, 6))
+        for sock in bound[0][0]
+    ]
+    assert found == [(1, 1, 1), (0, 0, 0), (0, 0, 0)]
+
+
+def test_the_type_of_service_is_told_where_a_rule_asks_for_it(bound: list[Group]) -> None:
+    wanted = [listener(own_address(), 0), listener(LOOPBACK6, 0)]
+    bound.append(bind_listeners(wanted, 1, Wishes(tos=True)))
+    bound.append(bind_listeners(wanted, 1))
+    for (four, six), expected in ((bound[0][0], 1), (bound[1][0], 0)):
+        assert option(four, socket.IPPROTO_IP, 13) == option(six, socket.IPPROTO_IPV6, 66) == expected
+
+
+@requires_root
+def test_all_that_comes_meets_in_the_first_worker_where_it_must(bound: list[Group]) -> None:
+    group = bind_listeners([ListenerSettings(Address(4, 0), 0, True)], 3, Wishes(transparent=Choice.FIRST))
+    bound.append(group)
+    for _ in range(30):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(b"x", ("127.0.0.1", group[0][0].getsockname()[1]))
+    assert received(group) == [30, 0, 0]
+
+
+@requires_root
+def test_what_one_client_sends_meets_in_one_worker_whoever_it_is_sent_to(bound: list[Group]) -> None:
+    group = bind_listeners([ListenerSettings(Address(4, 0), 0, True)], 4, Wishes(transparent=Choice.CLIENT))
+    bound.append(group)
+    busy = set()
+    for _ in range(40):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            for number in range(1, 6):
+                client.sendto(b"x", (f"127.0.0.{number}", group[0][0].getsockname()[1]))
+        counts = received(group)
+        assert sorted(counts) == [0, 0, 0, 5]
+        busy.add(counts.index(5))
+    assert busy == {0, 1, 2, 3}
+
+
+def received(group: Group) -> list[int]:
+    return [len(list(iter(lambda sock=sock: _receive(sock), None))) for (sock,) in group]  # type: ignore[misc]
+
+
+@requires_root
+def test_a_listener_on_a_device_hears_that_device_alone(bound: list[Group]) -> None:
+    with stranger(Address(4, 0), 0) as probe:
+        port = probe.getsockname()[1]
+    device = socket.if_indextoname(1)
+    wanted = [listener(own_address(), port), ListenerSettings(Address(4, 0), port, True, device), listener(ANY, port)]
+    group = bind_listeners(wanted, 2)
+    bound.append(group)
+    names = [option(sock, socket.SOL_SOCKET, 62) for sock in group[1]]  # SO_BINDTOIFINDEX
+    assert names == [0, 1, 0]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.sendto(b"x", ("127.0.0.1", port))
+    assert [sum(_receive(sock) is not None for sock in socks) for socks in zip(*group, strict=True)] == [0, 1, 0]
+
+
+@requires_root
+def test_a_stranger_is_found_under_a_listener_on_a_device() -> None:
+    with stranger(own_address(), 0) as taken, pytest.raises(SetupError, match=r"on lo: Address already in use"):
+        bind_listeners([ListenerSettings(ANY, taken.getsockname()[1], True, socket.if_indextoname(1))], 1)
+
+
+def test_a_device_that_is_not_there_is_told() -> None:
+    with pytest.raises(SetupError, match=r"\[0.0.0.0\]:5300 on no-such: this machine has no such interface"):
+        bind_listeners([ListenerSettings(ANY, 5300, device="no-such")], 1)
+
+
+@requires_root
+def test_a_missing_right_to_foreign_answers_is_told() -> None:
+    def act() -> None:
+        sandbox.drop_capabilities()
+        bind_listeners([ListenerSettings(ANY, 5300, True)], 1)
+
+    assert "CAP_NET_RAW is needed for answers from other machines' addresses" in in_child(act)
+
+
 def test_listeners_are_described_for_people_and_for_the_log() -> None:
     four, six = listener(Address(4, 127 << 24 | 1), 53), listener(LOOPBACK6, 53)
     assert [describe(four), describe(six)] == ["[127.0.0.1]:53", "[::1]:53"]
+    assert describe(ListenerSettings(ANY, 69, True, "eth0")) == "[0.0.0.0]:69 on eth0"
+    assert describe(ListenerSettings(LOOPBACK6, 69, False, "eth0")) == "[::1]:69"
     assert raw_sockaddr(four) == b"\x02\x00\x00\x35\x7f\x00\x00\x01" + bytes(8)
     assert raw_sockaddr(six) == b"\x0a\x00\x00\x35" + bytes(4) + bytes(15) + b"\x01" + bytes(4)
 
