@@ -1,0 +1,73 @@
+"""The shared words of buckets, and the locks on them."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from workers.contract.rates import RateRegion
+
+
+@pytest.fixture
+def region() -> RateRegion:
+    return RateRegion.create("test", 3)
+
+
+def test_buckets_begin_full_and_are_seen_by_a_child(region: RateRegion) -> None:
+    assert list(region.words) == [0, 0, 0]
+    process = os.fork()
+    if process == 0:
+        region.words[1] = -5
+        os._exit(0)
+    os.waitpid(process, 0)
+    assert list(region.words) == [0, -5, 0]
+
+
+def test_a_region_without_buckets_can_be_made() -> None:
+    assert len(RateRegion.create("test", 0).words) == 1
+
+
+def locked_in_a_child(region: RateRegion, bucket: int) -> tuple[int, int]:
+    """Let a child take a lock and keep it; return its process and the end of the pipe that it waits at."""
+    told, tells = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os.close(told)
+        with region.locked(bucket) as held:
+            os.write(tells, b"y" if held else b"n")
+            signal.pause()
+    os.close(tells)
+    assert os.read(told, 1) == b"y"
+    os.close(told)
+    return process, bucket
+
+
+def test_a_lock_that_another_process_holds_cannot_be_had_and_others_can(region: RateRegion) -> None:
+    process, _ = locked_in_a_child(region, 1)
+    try:
+        with region.locked(1) as held:
+            assert not held
+        with region.locked(0) as below, region.locked(2) as above:
+            assert below
+            assert above
+    finally:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+
+
+def test_the_lock_of_a_dead_process_is_free(region: RateRegion) -> None:
+    process, _ = locked_in_a_child(region, 2)
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    with region.locked(2) as held:
+        assert held
+
+
+def test_a_lock_is_given_back(region: RateRegion) -> None:
+    with region.locked(0) as held:
+        assert held
+    process, _ = locked_in_a_child(region, 0)
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
