@@ -9,13 +9,15 @@ from itertools import count
 from typing import NamedTuple
 
 from tests.kit.session_model import Datagram
-from tests.kit.session_parts import MONDAY_NOON, PROXY, Diary, Pool
-from workers.contract.settings import AclSettings
-from workers.contract.slots import CloseReason, Counter
+from tests.kit.session_parts import MONDAY_NOON, PROXY, Diary, Pool, server
+from workers.contract.settings import AclSettings, Address
+from workers.contract.slots import CloseReason, Counter, DropReason
+from workers.policy.hostset import UNASKED
 from workers.policy.timecond import CivilTime
 from workers.session.admission import Admission, NeedsName
 from workers.session.engine import Engine
-from workers.session.session import Session
+from workers.session.session import PLAIN, Session, Traits
+from workers.session.sources import choose
 from workers.stats import Stats
 
 
@@ -28,16 +30,17 @@ class Arrival(NamedTuple):
 
 
 class Leaving(NamedTuple):
-    """A datagram that left: to the session's target, or to its client."""
+    """A datagram that left: to the session's target, or to its client, who sees it come from face."""
 
     datagram: Datagram
     peer: bytes
+    face: bytes = b""
 
 
 class Driver:
     """One worker. sockets: sessions by their descriptor. have_sockets: whether new sessions get one.
 
-    out, into: what left in each direction.
+    out, into: what left in each direction. Destinations in the servers' network are not the proxy's own.
     """
 
     def __init__(
@@ -51,7 +54,8 @@ class Driver:
         self.diary = Diary()
         self.stats = Stats()
         self.permits, self._words = pool.permits()
-        admission = Admission(tuple(rules), civil_time)
+        self.names: dict[Address, str | None] = {}
+        admission = Admission(tuple(rules), civil_time, reverse=lambda address: self.names.get(address, UNASKED))
         self.engine = Engine(admission, listeners, self.permits, self.diary.journal, self.stats)
         self.sockets: dict[int, Session] = {}
         self.have_sockets = True
@@ -67,7 +71,7 @@ class Driver:
     @property
     def sessions(self) -> list[Session]:
         """All open sessions."""
-        return [session for table in self.engine.tables for session in table.values()]
+        return [session for table in self.engine.tables for key, session in table.items() if key == session.key]
 
     # --- from clients ------------------------------------------------------------------------------------------------
 
@@ -141,14 +145,21 @@ class Driver:
     def _open(self, listener: int, arrival: Arrival, run: list[Datagram], now_ns: int) -> Session | None:
         sizes = [datagram.size for datagram in run]
         client, destination, _ = arrival
-        session = self.engine.admit(listener, _key(arrival), client, destination, sizes, now_ns)
-        if session is None or isinstance(session, NeedsName):
+        traits = Traits(transparent=True) if is_foreign(destination) else PLAIN
+        session = self.engine.admit(listener, _key(arrival), client, destination, sizes, now_ns, traits)
+        if isinstance(session, NeedsName):
+            self.engine.refuse_out(sizes, DropReason.NAME_PENDING)
+            return None
+        if session is None:
             return None
         if not self.have_sockets:
             self.engine.fail(session, "socket", "Too many open files", sizes)
             return None
         session.fd = session.sock = next(self._fds)
         self.sockets[session.fd] = session
+        source = choose(session.terms.rule, session.client, session.target)
+        if source is not None and source.forced:
+            self.engine.trails.share(session, source.local)
         self.engine.begin(session)
         return session
 
@@ -189,17 +200,44 @@ class Driver:
 
     def hear_strangers(self, session: Session, datagrams: Sequence[Datagram], now_ns: int) -> None:
         """Handle what came to an unconnected socket."""
+        passed = []
         for index, datagram in enumerate(datagrams):
             if session.closing is not None:
                 self.engine.refuse_in(session, [size for _, size, *_ in datagrams[index:]])
                 break
-            self.engine.judge(session, datagram.source, datagram.size, now_ns)
+            if self._judge(session, datagram, now_ns):
+                passed.append(datagram)
+        self._send_in(session, passed)
         self._conclude([session], now_ns)
+
+    def hear_return(self, local: bytes, datagrams: Sequence[Datagram], now_ns: int) -> None:
+        """Handle what one server sent to a source that sessions share, or that a listener heard instead of them."""
+        session = self.engine.trails.find(local, datagrams[0].source)
+        if session is None:
+            self.engine.refuse_stray([size for _, size, *_ in datagrams])
+        else:
+            self.hear_strangers(session, datagrams, now_ns)
+
+    def rest(self) -> None:
+        """Let time pass until nobody but the servers that are fixed can be in their sessions' sockets."""
+        for session in self.sessions:
+            if session.fixed:
+                session.connected = session.simple = True
+
+    def _judge(self, session: Session, datagram: Datagram, now_ns: int) -> bool:
+        """Decide on a datagram that may be anybody's."""
+        fixed = session.fixed
+        if not self.engine.judge(session, datagram.source, datagram.size, now_ns):
+            return False
+        if session.fixed and not fixed:
+            self.engine.trails.alias(session, session.client + session.face(datagram.source))
+        return self.engine.pass_in(session, [datagram.size], now_ns) == 1
 
     def _send_in(self, session: Session, datagrams: Iterable[Datagram]) -> None:
         for datagram in datagrams:
             if datagram.fate is None:
-                self.into.append(Leaving(datagram, session.client))
+                face = session.face(datagram.source or session.target)
+                self.into.append(Leaving(datagram, session.client, face))
             else:
                 self.engine.unsent_in(session, [datagram.size], datagram.fate)
 
@@ -232,6 +270,11 @@ class Driver:
             del self.sockets[session.fd]
             session.sock = None
         self.engine.ended.clear()
+
+
+def is_foreign(destination: bytes) -> bool:
+    """Tell whether a raw address is not one of the proxy's own: it lies in the network of the servers."""
+    return destination[4:7] == server()[4:7]
 
 
 def _key(arrival: Arrival) -> bytes:

@@ -3,7 +3,7 @@ no batches, no caches. Slow on purpose; the engine is compared with it (tests/pr
 
 One liberty, which is the datapath's: datagrams of one flow that arrive together are decided on before the first of them
 is sent, so a send that fails gives its datagram back only then.
-Source: udp-proxy(8); K-15 to K-34, K-48, K-63 to K-87.
+Source: udp-proxy(8); K-15 to K-55, K-63 to K-87.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from workers.contract.settings import AclSettings, Limits, SessionKind
+from workers.contract.settings import AclSettings, SessionKind, SourcePortMode
 from workers.contract.slots import CloseReason, DropReason
 
 
@@ -36,11 +36,20 @@ class Key(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """What the rules say: a refusal, or a rule and its target."""
+    """What the rules say: a refusal, or a rule and its target; transparent: the destination is not the proxy's own."""
 
     refusal: DropReason | None
     rule: AclSettings | None = None
     target: bytes = b""
+    transparent: bool = False
+
+
+class Sent(NamedTuple):
+    """A datagram that left: its number, whom it went to, and whom it seems to come from (out: the proxy, b"")."""
+
+    number: int
+    to: bytes
+    seems_from: bytes = b""
 
 
 class End(NamedTuple):
@@ -83,15 +92,24 @@ class ModelSession:
 
     key: Key
     target: bytes
-    one_way: bool
-    limits: Limits
+    rule: AclSettings
+    transparent: bool
     opened_ns: int
 
     def __post_init__(self) -> None:
+        self.kind, self.limits = self.rule.kind, self.rule.limits
+        self.fixed = self.kind is SessionKind.NORMAL
+        self.alias: Key | None = None
+        self.since = 0
+        self.local = _forced_source(self.rule, self.key.client)
         limits = self.limits
         self.out = _Way(limits.max_dgrams_out, limits.max_bytes_out, limits.out_ns, self.opened_ns)
         # Nothing is ever passed in, so limits on it mean nothing (2.12, constraint 4).
-        into = (None, None, None) if self.one_way else (limits.max_dgrams_in, limits.max_bytes_in, limits.in_ns)
+        into = (
+            (None, None, None)
+            if self.kind is SessionKind.ONE_WAY
+            else (limits.max_dgrams_in, limits.max_bytes_in, limits.in_ns)
+        )
         self.into = _Way(*into, self.opened_ns)
         self.closing: CloseReason | None = None
 
@@ -105,6 +123,21 @@ class ModelSession:
             (self.limits.both_ns, last_ns, CloseReason.TIMEOUT_BOTH),
         )
         return min(((since + limit, reason) for limit, since, reason in possible if limit is not None), default=None)
+
+    def listens_to(self, source: bytes) -> int:
+        """Tell whether a datagram from source is its server's: 3 its one sock, 2 its host, 1 anybody will do, 0 no."""
+        if self.fixed:
+            return 3 if source == self.target else 0
+        # The port is bytes 2 and 3 of a raw socket address.
+        if self.kind in (SessionKind.ONE_WAY, SessionKind.ANY_PORT):
+            return 2 if source[4:] == self.target[4:] else 0
+        return 1
+
+    def face(self, source: bytes) -> bytes:
+        """Return what sock the client sees an answer come from (K-33, K-37, K-40, K-44)."""
+        destination = self.key.destination
+        genuine = self.kind is SessionKind.BROADCAST or (self.kind is SessionKind.ANY_SOCK and self.transparent)
+        return source[:2] + destination[2:4] + source[4:] if genuine else destination
 
     def expired(self, now_ns: int) -> bool:
         """Tell whether a time limit has passed; at the very instant it has."""
@@ -137,19 +170,22 @@ class ModelSession:
 class SessionModel:
     """All sessions of a proxy, whatever worker has them.
 
-    choose: what the rules say on a client and the destination it wrote. sent: numbers of the datagrams that left, by
-    worker and direction. received, drops: counted by worker and direction, and reason. ends, starts: since last asked.
+    choose: what the rules say on a client and the destination it wrote. aliases: sessions by the addresses their
+    servers really have (K-41). sent: the datagrams that left, by worker and direction. received, drops: counted by
+    worker and direction, and reason. ends, starts: since last asked.
     """
 
     def __init__(self, capacity: int, choose: Callable[[bytes, bytes], Choice]) -> None:
         self.capacity = capacity
         self.choose = choose
         self.sessions: dict[Key, ModelSession] = {}
-        self.sent: dict[tuple[int, str], list[int]] = {}
+        self.aliases: dict[Key, ModelSession] = {}
+        self.sent: dict[tuple[int, str], list[Sent]] = {}
         self.received: Counter[tuple[int, str]] = Counter()
         self.drops: Counter[tuple[int, str, DropReason]] = Counter()
         self.starts: list[tuple[bytes, bytes]] = []
         self.ends: list[End] = []
+        self._settled = 0
 
     # --- datagrams ---------------------------------------------------------------------------------------------------
 
@@ -170,8 +206,23 @@ class SessionModel:
                     passed.append(datagram)
                 else:
                     self._drop(key, "out", DropReason.LIMIT)
-            self._deliver(session, "out", passed)
+            self._deliver(session, "out", [(datagram, b"") for datagram in passed])
             self._conclude(session, now_ns)
+
+    def find_return(self, worker: int, local: bytes, source: bytes) -> ModelSession | None:
+        """Return whose datagram it is that came to a source the proxy uses for clients: the newest of those that fit
+        best (K-24)."""
+        fitting = [
+            (session.listens_to(source), session.since, session)
+            for session in self.sessions.values()
+            if session.key.worker == worker and session.local == local and session.listens_to(source)
+        ]
+        return max(fitting, key=lambda entry: entry[:2])[2] if fitting else None
+
+    def stray(self, worker: int, datagrams: Sequence[Datagram]) -> None:
+        """Let datagrams of a server arrive that belong to no session (K-25)."""
+        self.received[worker, "in"] += len(datagrams)
+        self.drops[worker, "in", DropReason.NO_SESSION] += len(datagrams)
 
     def server_run(self, key: Key, datagrams: Sequence[Datagram], now_ns: int) -> None:
         """Let datagrams arrive on the server-side socket of a session, which may be over."""
@@ -185,7 +236,7 @@ class SessionModel:
                 session.into.bytes_received += datagram.size
                 self._drop(key, "in", DropReason.NO_SESSION)
             elif self._answers(session, datagram) and session.take(session.into, datagram.size, now_ns):
-                passed.append(datagram)
+                passed.append((datagram, session.face(datagram.source)))
             elif session.closing is not CloseReason.ONE_WAY_REPLY and session.closing is not None:
                 self._drop(key, "in", DropReason.LIMIT)
         if session is not None:
@@ -193,17 +244,29 @@ class SessionModel:
             self._conclude(session, now_ns)
 
     def _answers(self, session: ModelSession, datagram: Datagram) -> bool:
-        """Tell whether a datagram is its server's and its client's; otherwise drop it (K-28 to K-32)."""
-        if not session.one_way and datagram.source == session.target:
+        """Tell whether a datagram is its server's and its client's; otherwise drop it (K-28 to K-47)."""
+        expected = session.listens_to(datagram.source) > 0
+        if expected and session.kind is not SessionKind.ONE_WAY:
+            self._fix(session, datagram.source)
             return True
         session.into.bytes_received += datagram.size
-        # The port is bytes 2 and 3 of a raw socket address.
-        if session.one_way and datagram.source[4:] == session.target[4:]:
+        if expected:
             session.closing = CloseReason.ONE_WAY_REPLY
             self._drop(session.key, "in", DropReason.ONE_WAY)
         else:
             self._drop(session.key, "in", DropReason.WRONG_SOURCE)
         return False
+
+    def _fix(self, session: ModelSession, source: bytes) -> None:
+        """Take the first server that answers for the only one, where that is the kind's way (K-36, K-39, K-41)."""
+        if session.fixed or session.kind not in (SessionKind.ANY_PORT, SessionKind.ANY_SOCK):
+            return
+        session.fixed, session.target = True, source
+        self._settle(session)
+        alias = session.key._replace(destination=session.face(source))
+        if alias not in self.sessions and alias not in self.aliases:
+            session.alias = alias
+            self.aliases[alias] = session
 
     # --- time --------------------------------------------------------------------------------------------------------
 
@@ -232,7 +295,7 @@ class SessionModel:
 
     def _alive(self, key: Key, now_ns: int) -> ModelSession | None:
         """Return the session; one whose time is up is gone even if nobody has noticed yet (K-82)."""
-        session = self.sessions.get(key)
+        session = self.sessions.get(key) or self.aliases.get(key)
         if session is not None and session.expired(now_ns):
             expiry = session.expiry()
             if expiry is not None:
@@ -241,7 +304,7 @@ class SessionModel:
         return session
 
     def _open(self, key: Key, rest: list[Datagram], now_ns: int, *, sockets: bool) -> ModelSession | None:
-        refusal, rule, target = self.choose(key.client, key.destination)
+        refusal, rule, target, transparent = self.choose(key.client, key.destination)
         if refusal is None and len(self.sessions) >= self.capacity:
             refusal = DropReason.TABLE_FULL
         if refusal is None and not sockets:
@@ -252,16 +315,23 @@ class SessionModel:
             for _ in rest:
                 self._drop(key, "out", DropReason.REJECTED if refusal is None else refusal)
             return None
-        session = ModelSession(key, target, rule.kind is SessionKind.ONE_WAY, rule.limits, now_ns)
+        session = ModelSession(key, target, rule, transparent, now_ns)
         self.sessions[key] = session
+        self._settle(session)
         self.starts.append((key.client, target))
         return session
 
-    def _deliver(self, session: ModelSession, direction: str, passed: list[Datagram]) -> None:
-        way = session.out if direction == "out" else session.into
-        for datagram in passed:
+    def _settle(self, session: ModelSession) -> None:
+        """Note that a session has begun to expect its server, or has found it: the last to do so gets the answers."""
+        self._settled += 1
+        session.since = self._settled
+
+    def _deliver(self, session: ModelSession, direction: str, passed: list[tuple[Datagram, bytes]]) -> None:
+        way, to = (session.out, session.target) if direction == "out" else (session.into, session.key.client)
+        for datagram, face in passed:
             if datagram.fate is None:
-                self.sent.setdefault((session.key.worker, direction), []).append(datagram.number)
+                sent = Sent(datagram.number, to, face)
+                self.sent.setdefault((session.key.worker, direction), []).append(sent)
             else:
                 session.give_back(way, datagram.size)
                 self._drop(session.key, direction, datagram.fate)
@@ -275,6 +345,8 @@ class SessionModel:
 
     def _end(self, session: ModelSession, reason: CloseReason, now_ns: int) -> None:
         del self.sessions[session.key]
+        if session.alias is not None:
+            del self.aliases[session.alias]
         out, into = session.out, session.into
         self.ends.append(
             End(
@@ -288,3 +360,11 @@ class SessionModel:
                 now_ns - session.opened_ns,
             )
         )
+
+
+def _forced_source(rule: AclSettings, client: bytes) -> bytes | None:
+    """Return the sock that a session's datagrams leave from, where the rule forces one (K-54)."""
+    if rule.source_port is None:
+        return None
+    port = client[2:4] if rule.source_port.mode is SourcePortMode.CLIENT else rule.source_port.port.to_bytes(2, "big")
+    return client[:2] + port + client[4:]

@@ -22,6 +22,8 @@ from workers.contract.settings import (
     Limits,
     SessionKind,
     Sock,
+    SourceAddress,
+    SourcePort,
     TimeCondition,
 )
 from workers.contract.slots import HEADER_BYTES
@@ -87,11 +89,25 @@ def rule(
     plug_to: Sock | None = TARGET,
     kind: SessionKind = SessionKind.NORMAL,
     time: TimeCondition | None = None,
+    source_port: SourcePort | None = None,
     **limits: int,
 ) -> AclSettings:
-    """Return a rule. clients: their numbers, none: everybody. limits: as the fields of Limits are called."""
+    """Return a rule. clients: their numbers, none: everybody. limits: as the fields of Limits are called.
+
+    source_port: with it, the source address is the client's too.
+    """
     sources = hosts(*(Address(4, LOCAL + number) for number in clients)) if clients else ()
-    return AclSettings(name, accept, sources=sources, plug_to=plug_to, kind=kind, time=time, limits=Limits(**limits))
+    return AclSettings(
+        name,
+        accept,
+        sources=sources,
+        plug_to=plug_to,
+        kind=kind,
+        time=time,
+        source_address=None if source_port is None else SourceAddress(client=True),
+        source_port=source_port,
+        limits=Limits(**limits),
+    )
 
 
 def named(name: str, port: int | None = SERVER_PORT) -> Sock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kit.session_model import Broken, Choice, Datagram, Key, SessionModel
+from tests.kit.session_model import Broken, Choice, Datagram, Key, Sent, SessionModel
 from tests.kit.session_parts import PROXY, SECOND, client, rule, server
 from workers.contract.settings import AclSettings, SessionKind
 from workers.contract.slots import CloseReason, DropReason
@@ -28,7 +28,7 @@ def reasons(found: SessionModel) -> list[CloseReason]:
 def test_the_fourth_of_three_ends_the_session_and_the_fifth_opens_one_k67_k71() -> None:
     found = model(max_dgrams_out=3)
     found.client_run(KEY, run(1, 1, 1, 1, 1), 0)
-    assert found.sent[0, "out"] == [0, 1, 2, 4]
+    assert [sent.number for sent in found.sent[0, "out"]] == [0, 1, 2, 4]
     assert reasons(found) == [CloseReason.DGRAMS_OUT]
     assert found.sessions[KEY].out.dgrams == 1
 
@@ -48,7 +48,7 @@ def test_bytes_pass_up_to_the_limit_k72() -> None:
     assert not found.ends
     found.server_run(KEY, run(1, 1), 0)
     assert reasons(found) == [CloseReason.BYTES_IN]
-    assert found.sent[0, "in"] == [0, 1]
+    assert found.sent[0, "in"] == [Sent(0, client(1), PROXY), Sent(1, client(1), PROXY)]
     assert found.drops[0, "in", DropReason.LIMIT] == found.drops[0, "in", DropReason.NO_SESSION] == 1
 
 

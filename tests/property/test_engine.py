@@ -15,12 +15,25 @@ import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
-from tests.kit.session_driver import Arrival, Driver
-from tests.kit.session_model import Choice, Datagram, End, Key, SessionModel
+from tests.kit.session_driver import Arrival, Driver, is_foreign
+from tests.kit.session_model import Choice, Datagram, End, Key, Sent, SessionModel
 from tests.kit.session_parts import LOCAL, PROXY, REMOTE, SECOND, TARGET, Pool, client, named, rule, server, sock
-from workers.contract.settings import AclSettings, Address, SessionKind, TimeItem
+from workers.contract.catalogue import EVENTS
+from workers.contract.settings import (
+    AclSettings,
+    Address,
+    HostCondition,
+    HostList,
+    HostMember,
+    HostPattern,
+    SessionKind,
+    SourcePort,
+    SourcePortMode,
+    TimeItem,
+)
 from workers.contract.slots import CLOSE_WORDS, CloseReason, DropReason
 from workers.deadlines import TICK_NS
+from workers.policy.hostset import UNASKED
 from workers.session.session import Session
 
 RUNS = 3 * settings().max_examples
@@ -28,6 +41,8 @@ pytestmark = pytest.mark.timeout(3_600)  # Only the night's many examples take m
 HOSTS = 3
 LISTENERS = 2
 OTHER_PROXY = sock(LOCAL + 99, 5301)
+STRANGERS = (server(2), server(3), server(2, 99), server(77))
+"""Whom clients may write to although it is not the proxy, and who may answer in a server's place."""
 GONE = (DropReason.EXPIRED, DropReason.NO_SESSION)
 """Both say that the session is over; which of them depends on who noticed first, and does not matter."""
 
@@ -74,7 +89,13 @@ FLOWS = (
     *(Flow(2),) * 4,
     *(Flow(3),) * 2,
     *(Flow(1, 2), Flow(1, 1, OTHER_PROXY), Flow(2, 2), Flow(3, 2, OTHER_PROXY), Flow(HOSTS + 1)),
+    *(Flow(host, 1, destination) for host in (1, 2) for destination in STRANGERS),
 )
+KINDS = (SessionKind.NORMAL,) * 4 + (SessionKind.ONE_WAY,) + (SessionKind.ANY_PORT, SessionKind.ANY_SOCK) * 2
+KINDS += (SessionKind.BROADCAST,)
+SOURCE_PORTS = (None,) * 5 + (SourcePort(SourcePortMode.CLIENT), SourcePort(SourcePortMode.FORCE, 5300))
+BY_NAME = (HostCondition(HostList((HostMember(HostPattern("good$")),))),)
+NAMES = ("good", "good", "bad", None, UNASKED)
 DGRAM_LIMITS = (None, None, 1, 1, 2, 3)
 BYTE_LIMITS = (None,) * 12 + (1, 8, 47, 65_507, 200_000)
 TIMEOUTS = (None, None, None, SECOND, 2 * SECOND, 3 * SECOND)
@@ -89,16 +110,18 @@ CAPACITIES = (8, 8, 15, 1, 2, 3)
 def read_rule(tape: Tape, number: int) -> AclSettings:
     """Read a rule that fits one client host; most of them accept."""
     names = ("max_dgrams_out", "max_dgrams_in", "max_bytes_out", "max_bytes_in")
-    return rule(
+    found = rule(
         f"R{number}",
         accept=tape.pick((True,) * 12 + (False,)),
         clients=(number,),
         plug_to=tape.pick(TARGETS),
-        kind=tape.pick((SessionKind.NORMAL,) * 4 + (SessionKind.ONE_WAY,)),
+        kind=tape.pick(KINDS),
         time=tape.pick((None, None, (TimeItem(),))),
+        source_port=tape.pick(SOURCE_PORTS),
         **{name: tape.pick(DGRAM_LIMITS if "dgrams" in name else BYTE_LIMITS) for name in names},
         **{name: tape.pick(TIMEOUTS) for name in ("session_ns", "in_ns", "out_ns", "both_ns")},
     )
+    return replace(found, servers=tape.pick(((), (), (), (), BY_NAME)))
 
 
 @dataclass(frozen=True)
@@ -120,6 +143,23 @@ class FromServers:
 
 
 @dataclass(frozen=True)
+class FromReturns:
+    """What comes to a source that the proxy has used for a client: of which session, and from which sender."""
+
+    worker: int
+    which: int
+    sender: int
+    run: list[Parcel]
+
+
+@dataclass(frozen=True)
+class Rest:
+    """A moment in which nothing comes: what was fixed is all that can come from then on."""
+
+    worker: int
+
+
+@dataclass(frozen=True)
 class Wait:
     """Time that goes by: so long, or until `until` (a session's end, the engine's alarm), and `by` later or earlier."""
 
@@ -131,9 +171,10 @@ class Wait:
 
 @dataclass(frozen=True)
 class Learn:
-    """New addresses of the configuration's names."""
+    """New addresses of the configuration's names, and new names of servers."""
 
     names: dict[str, int | None]
+    reverse: dict[Address, str | None]
 
 
 def read_from_clients(tape: Tape) -> FromClients:
@@ -152,7 +193,7 @@ def read_from_servers(tape: Tape) -> FromServers:
     heard = [
         (
             tape.pick((0, 0, 0, 0, 1, 1, 2, 5)),
-            tape.pick((0, 1, 2)),
+            tape.pick((0, 0, 0, 1, 2, 3, 4)),
             [tape.pick(PARCELS) for _ in range(tape.pick((1, 1, 2, 4)))],
         )
         for _ in range(tape.pick((1, 2, 4)))
@@ -165,7 +206,17 @@ def read_wait(tape: Tape) -> Wait:
 
 
 def read_learn(tape: Tape) -> Learn:
-    return Learn({name: tape.pick(ADDRESSES) for name in "ab"})
+    names = {name: tape.pick(ADDRESSES) for name in "ab"}
+    return Learn(names, {Address(4, REMOTE + number): tape.pick(NAMES) for number in (1, 2, 3)})
+
+
+def read_from_returns(tape: Tape) -> FromReturns:
+    run = [tape.pick(PARCELS) for _ in range(tape.pick((1, 1, 2)))]
+    return FromReturns(tape.pick(PLACES)[0], tape.pick(range(4)), tape.pick((0, 0, 1, 2, 3, 4)), run)
+
+
+def read_rest(tape: Tape) -> Rest:
+    return Rest(tape.pick(PLACES)[0])
 
 
 def read_question(tape: Tape) -> FromClients:
@@ -182,7 +233,8 @@ def read_pause(tape: Tape) -> Wait:
 
 
 TALK = (read_question, read_question, read_answer, read_answer, read_pause)
-STEPS = (read_wait, read_wait, *(read_from_clients,) * 4, *(read_from_servers,) * 4, read_learn)
+STEPS = (read_wait, read_wait, *(read_from_clients,) * 4, *(read_from_servers,) * 4, read_from_returns, read_rest)
+STEPS += (read_learn,)
 tapes = st.binary(min_size=500, max_size=500)
 
 
@@ -196,6 +248,7 @@ class Duel:
         self.pool = pool
         self.rules = {index + 1: acl for index, acl in enumerate(rules)}
         self.names: dict[str, int | None] = {}
+        self.reverse: dict[Address, str | None] = {}
         self.workers = [Driver(rules, pool, listeners=LISTENERS) for _ in range(2)]
         self.model = SessionModel(pool.capacity, self.choose)
         self.now_ns = 7 * SECOND
@@ -205,14 +258,30 @@ class Duel:
         """Read the rules: each fits one host, or there is one that fits all; they look at nothing else."""
         host = int.from_bytes(source[4:8], "big") - LOCAL
         acl = self.rules.get(host) if self.rules[1].sources else self.rules[1]
-        if acl is None or not acl.accept:
+        if acl is None:
             return Choice(DropReason.REJECTED, acl)
+        target, name = self.target(acl, destination)
+        if acl.servers and name != "good":
+            return Choice(DropReason.NAME_PENDING if name == UNASKED else DropReason.REJECTED, acl)
+        if not acl.accept:
+            return Choice(DropReason.REJECTED, acl)
+        if acl.plug_to is None and not is_foreign(destination):
+            return Choice(DropReason.NO_PLUG_TO, acl)
+        if target is None:
+            return Choice(DropReason.NO_TARGET, acl)
+        return Choice(None, acl, target, is_foreign(destination))
+
+    def target(self, acl: AclSettings, destination: bytes) -> tuple[bytes | None, str | None]:
+        """Return where a rule's sessions go, and that server's name; no address where its name has none."""
         plug = acl.plug_to
         if plug is None:
-            return Choice(DropReason.NO_PLUG_TO, acl)
-        address = plug.host.value if isinstance(plug.host, Address) else self.names.get(plug.host.name)
+            address = Address(4, int.from_bytes(destination[4:8], "big"))
+            return destination, self.reverse.get(address, UNASKED)
         port = int.from_bytes(destination[2:4], "big") if plug.port is None else plug.port
-        return Choice(DropReason.NO_TARGET, acl) if address is None else Choice(None, acl, sock(address, port))
+        if isinstance(plug.host, Address):
+            return sock(plug.host.value, port), self.reverse.get(plug.host, UNASKED)
+        value = self.names.get(plug.host.name)
+        return None if value is None else sock(value, port), plug.host.name
 
     def datagrams(self, parcels: list[Parcel], source: bytes = b"") -> tuple[Datagram, ...]:
         """Make datagrams of sizes and fates, each with a number of its own."""
@@ -223,7 +292,15 @@ class Duel:
 
     def take(self, step: Any) -> None:
         """Do one step, and let the worker tend as it does after each turn."""
-        {FromClients: self.clients, FromServers: self.servers, Wait: self.wait, Learn: self.learn}[type(step)](step)
+        steps = {
+            FromClients: self.clients,
+            FromServers: self.servers,
+            FromReturns: self.returns,
+            Rest: lambda rest: self.workers[rest.worker].rest(),
+            Wait: self.wait,
+            Learn: self.learn,
+        }
+        steps[type(step)](step)
 
     def clients(self, step: FromClients) -> None:
         worker, listener = step.place
@@ -254,7 +331,7 @@ class Duel:
             for session, (sender, run) in chosen.items()
             if not session.connected
         }
-        for session, run in (heard | strangers).items():
+        for session, run in (strangers | heard).items():
             key = Key(step.worker, session.listener, session.client, session.destination)
             self.model.server_run(key, run, self.now_ns)
         for session, run in strangers.items():
@@ -266,6 +343,20 @@ class Duel:
         else:
             for session, run in heard.items():
                 driver.hear_trains(session, [run[:2], run[2:]] if len(run) > 2 else [run], self.now_ns)
+
+    def returns(self, step: FromReturns) -> None:
+        driver = self.workers[step.worker]
+        sharing = [session for session in driver.sessions if session.trail is not None and session.trail.local]
+        if sharing:
+            chosen = sharing[step.which % len(sharing)]
+            local, source = chosen.trail.local, _sender(chosen, step.sender, anybody=True)
+            run = self.datagrams(step.run, source)
+            twin = self.model.find_return(step.worker, local, source)
+            if twin is None:
+                self.model.stray(step.worker, run)
+            else:
+                self.model.server_run(twin.key, run, self.now_ns)
+            driver.hear_return(local, run, self.now_ns)
 
     def wait(self, step: Wait) -> None:
         ends = [expiry[0] for session in self.model.sessions.values() if (expiry := session.expiry())]
@@ -283,10 +374,11 @@ class Duel:
             self.model.reconcile(index, self.keys(index), self.now_ns, TICK_NS)
 
     def learn(self, step: Learn) -> None:
-        self.names = step.names
+        self.names, self.reverse = step.names, step.reverse
         known = {name: frozenset({Address(4, host)}) for name, host in step.names.items() if host is not None}
         for driver in self.workers:
             driver.engine.admission.learn_names(known)
+            driver.names = step.reverse
 
     def stop(self) -> None:
         """End everything: every permit is back in the pool."""
@@ -325,9 +417,9 @@ class Duel:
             ("out", driver.out, stats.drops_out, stats.received_out, stats.forwarded_out, stats.bytes_out),
             ("in", driver.into, stats.drops_in, stats.received_in, stats.forwarded_in, stats.bytes_in),
         ):
-            numbers = [leaving.datagram.number for leaving in left]
-            assert numbers == model.sent.get((index, direction), [])
-            assert forwarded == len(numbers)
+            sent = [Sent(datagram.number, peer, face) for datagram, peer, face in left]
+            assert sent == model.sent.get((index, direction), [])
+            assert forwarded == len(sent)
             assert total == sum(leaving.datagram.size for leaving in left)
             assert received == model.received[index, direction]
             assert _drops(drops) == _drops([model.drops[index, direction, reason] for reason in DropReason])
@@ -339,6 +431,8 @@ class Duel:
             driver.stats.closes[reason] for reason in CloseReason if reason is not CloseReason.FAILURE
         )
         assert sorted(driver.sockets.values(), key=id) == sorted(sessions, key=id)
+        aliases = {key for key in self.model.aliases if key.worker == index}
+        assert driver.engine.trails.aliases == len(aliases)
         assert len({session.slot for session in sessions}) == len(sessions)
         assert all(0 <= session.slot < self.pool.capacity for session in sessions)
         alarm_ns = driver.engine.next_deadline_ns()
@@ -352,12 +446,12 @@ class Duel:
             assert expiry is None or alarm_ns < expiry[0] + TICK_NS
 
 
-def _sender(session: Session, which: int) -> bytes:
-    """Return who sends: the target; to an unconnected socket also the target's other port, and another host."""
+def _sender(session: Session, which: int, *, anybody: bool = False) -> bytes:
+    """Return who sends: the target; to an unconnected socket also the target's other port, and other hosts."""
     target = session.target
-    if session.connected or which == 0:
+    if which == 0 or (session.connected and not anybody):
         return target
-    return target[:2] + b"\1\1" + target[4:] if which == 1 else server(77)
+    return target[:2] + b"\1\1" + target[4:] if which == 1 else STRANGERS[which - 2]
 
 
 def _drops(counts: list[int]) -> dict[DropReason | None, int]:
@@ -366,8 +460,10 @@ def _drops(counts: list[int]) -> dict[DropReason | None, int]:
 
 
 def _end(fields: tuple[Any, ...]) -> End:
-    source, target, _, _, reason, *_, cin, cout, sin, sout, duration_ns = fields
-    return End(source, target, CloseReason(CLOSE_WORDS.index(reason)), cin, cout, sin, sout, duration_ns)
+    found = {name: value for (name, _), value in zip(EVENTS["session-end"].fields, fields, strict=True)}
+    reason = CloseReason(CLOSE_WORDS.index(found["reason"]))
+    counts = (found[name] for name in ("bytes_cin", "bytes_cout", "bytes_sin", "bytes_sout", "duration"))
+    return End(found["client"], found["server"], reason, *counts)
 
 
 def play(rules: list[AclSettings], capacity: int, tape: Tape, kinds: Sequence[Any] = STEPS) -> None:

@@ -239,6 +239,11 @@ class Engine(SessionTable):
         """Drop and count datagrams of a client that nobody need judge."""
         self._drop_out(reason, sizes)
 
+    def refuse_stray(self, sizes: list[int]) -> None:
+        """Drop and count what a server sent that belongs to no session: it opens none (K-25)."""
+        self.stats.received_in += len(sizes)
+        self.stats.drops_in[DropReason.NO_SESSION] += len(sizes)
+
     def refuse_in(self, session: Session, sizes: list[int]) -> None:
         """Drop and count what a server sent behind the datagram that ended its session."""
         self._drop_in(session, DropReason.NO_SESSION, sizes)

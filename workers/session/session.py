@@ -210,6 +210,11 @@ class Session:
         self.trains = True
         self.deep = False
 
+    @property
+    def fixed(self) -> bool:
+        """Whether its server has answered and nobody else counts any more, in a kind of session where that is open."""
+        return self.trail is not None and self.trail.fixed
+
     def face(self, source: bytes) -> bytes:
         """Return the raw address the client is to see an answer come from, which source sent (K-33, K-37 to K-44)."""
         destination = self.destination
