@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import select
 import socket
 
 import pytest
 
-from tests.kit.traffic import UDP_GRO, listen
+from tests.kit.traffic import UDP_GRO, WAIT_S, listen, udp
 from workers.listener import Listener
 from workers.wire import sockaddr
+
+OPTIONS = {
+    (4, "ttl"): (socket.IPPROTO_IP, 12),
+    (4, "tos"): (socket.IPPROTO_IP, 13),
+    (6, "tos"): (socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS),
+}
 
 
 @pytest.mark.parametrize(
@@ -28,3 +35,23 @@ def test_a_listener_delivers_trains():
     assert sock.getsockopt(socket.IPPROTO_UDP, UDP_GRO) == 0
     Listener.of(0, sock, settings.listeners[0])
     assert sock.getsockopt(socket.IPPROTO_UDP, UDP_GRO) == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
+@pytest.mark.parametrize("more", [(), ("ttl",), ("tos",), ("ttl", "tos")])
+def test_it_is_known_how_much_control_data_comes_with_every_datagram(host, more):
+    settings, (sock,) = listen([], [host])
+    version = 6 if ":" in host else 4
+    for what in more:
+        if (version, what) in OPTIONS:
+            sock.setsockopt(*OPTIONS[version, what], 1)
+    usual = Listener.of(0, sock, settings.listeners[0]).usual
+    with udp("::1" if version == 6 else "127.0.0.1") as client:
+        client.sendto(b"x", (client.getsockname()[0], sock.getsockname()[1]))
+        _, items, _, _ = receive_message(sock)
+    assert sum(socket.CMSG_SPACE(len(data)) for _, _, data in items) == usual
+
+
+def receive_message(sock: socket.socket) -> tuple[bytes, list[tuple[int, int, bytes]], int, object]:
+    assert select.select([sock], [], [], WAIT_S)[0]
+    return sock.recvmsg(10, 200)

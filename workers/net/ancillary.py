@@ -1,4 +1,6 @@
-"""Control data of datagrams: packet information, train size, queue overflow. Pure decoding and encoding of bytes.
+"""Control data of datagrams: packet information, train size, queue overflow, time to live, type of service.
+
+Pure decoding and encoding of bytes.
 
 Source: cmsg(3), ip(7), ipv6(7), udp(7), socket(7); struct layouts of 64-bit Linux.
 """
@@ -20,6 +22,14 @@ _PKTINFO6 = struct.Struct("=16sI")
 _TRAIN = struct.Struct("=i")
 _OVERFLOW = struct.Struct("=I")
 _SEGMENT = struct.Struct("=H")
+_INT = struct.Struct("=i")
+
+USUAL_ITEMS: dict[int, tuple[tuple[int, int, int], ...]] = {
+    4: ((IPPROTO_IP, IP_PKTINFO, 12), (IPPROTO_IP, 12, 4), (IPPROTO_IP, 13, 1)),
+    6: ((IPPROTO_IPV6, 49, 20), (IPPROTO_IPV6, 66, 4)),
+}
+"""Options that make every datagram carry an item, and how many bytes it has: packet information, time to live, type of
+service, by IP version. The kernel puts them in this order, behind the train's."""
 
 
 class PacketInfo(NamedTuple):
@@ -33,12 +43,15 @@ class PacketInfo(NamedTuple):
 class Control(NamedTuple):
     """What is known of one received datagram, or train of datagrams of train_bytes each; 0 and None: nothing.
 
-    overflow: datagrams the socket's queue has lost so far, modulo 2**32.
+    overflow: datagrams the socket's queue has lost so far, modulo 2**32. ttl: its time to live. tos: its type of
+    service, or traffic class.
     """
 
     packet: PacketInfo | None = None
     train_bytes: int = 0
     overflow: int | None = None
+    ttl: int | None = None
+    tos: int = 0
 
 
 def split(raw: bytes | memoryview) -> Iterator[tuple[int, int, bytes]]:
@@ -55,6 +68,7 @@ def split(raw: bytes | memoryview) -> Iterator[tuple[int, int, bytes]]:
 def decode(items: Iterator[tuple[int, int, bytes]]) -> Control:
     """Gather the items of one datagram; unknown ones are passed over."""
     packet, train, overflow = None, 0, None
+    ttl, tos = None, 0
     for level, kind, data in items:
         match level, kind:
             case (0, 8) if len(data) >= _PKTINFO4.size:
@@ -67,7 +81,13 @@ def decode(items: Iterator[tuple[int, int, bytes]]) -> Control:
                 train = _TRAIN.unpack_from(data)[0]
             case (1, 40) if len(data) >= _OVERFLOW.size:
                 overflow = _OVERFLOW.unpack_from(data)[0]
-    return Control(packet, train, overflow)
+            case (0, 2) if len(data) >= _INT.size:
+                ttl = _INT.unpack_from(data)[0]
+            case (0, 1) if data:
+                tos = data[0]
+            case (41, 67) if len(data) >= _INT.size:
+                tos = _INT.unpack_from(data)[0]
+    return Control(packet, train, overflow, ttl, tos)
 
 
 def item(level: int, kind: int, data: bytes) -> bytes:
@@ -76,12 +96,22 @@ def item(level: int, kind: int, data: bytes) -> bytes:
     return (_HEADER.pack(length, level, kind) + data).ljust((length + 7) & ~7, b"\0")
 
 
+def space(size: int) -> int:
+    """Return how many bytes an item of this many bytes takes."""
+    return _HEADER.size + (size + 7) // 8 * 8
+
+
 def reply_from(packet: PacketInfo) -> bytes:
     """Encode control data that makes an answer leave from the address that answers a received datagram."""
-    if len(packet.local) == 4:
-        return item(IPPROTO_IP, IP_PKTINFO, _PKTINFO4.pack(0, packet.local, bytes(4)))
-    link_local = packet.local[0] == 0xFE and packet.local[1] & 0xC0 == 0x80
-    return item(IPPROTO_IPV6, IPV6_PKTINFO, _PKTINFO6.pack(packet.local, packet.interface if link_local else 0))
+    return from_address(packet.local, packet.interface)
+
+
+def from_address(local: bytes, interface: int) -> bytes:
+    """Encode control data that makes a datagram leave from a packed address; only a link-local one has an interface."""
+    if len(local) == 4:
+        return item(IPPROTO_IP, IP_PKTINFO, _PKTINFO4.pack(0, local, bytes(4)))
+    link_local = local[0] == 0xFE and local[1] & 0xC0 == 0x80
+    return item(IPPROTO_IPV6, IPV6_PKTINFO, _PKTINFO6.pack(local, interface if link_local else 0))
 
 
 def segment(size: int) -> bytes:

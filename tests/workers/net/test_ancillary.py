@@ -19,6 +19,9 @@ PACKET4 = ancillary.item(socket.IPPROTO_IP, ancillary.IP_PKTINFO, struct.pack("=
 PACKET6 = ancillary.item(socket.IPPROTO_IPV6, ancillary.IPV6_PKTINFO, struct.pack("=16sI", LINK6, 7))
 TRAIN = ancillary.item(ancillary.IPPROTO_UDP, ancillary.UDP_GRO, struct.pack("=i", 1400))
 LOST = ancillary.item(ancillary.SOL_SOCKET, ancillary.SO_RXQ_OVFL, struct.pack("=I", 2**32 - 1))
+TTL = ancillary.item(socket.IPPROTO_IP, socket.IP_TTL, struct.pack("=i", 1))
+TOS4 = ancillary.item(socket.IPPROTO_IP, socket.IP_TOS, b"\xb8")
+TOS6 = ancillary.item(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, struct.pack("=i", 0xB8))
 
 items = st.lists(st.tuples(st.integers(0, 2**31), st.integers(0, 2**31), st.binary(max_size=30)), max_size=5)
 
@@ -41,10 +44,27 @@ def test_everything_known_is_gathered_in_any_order():
 
 
 def test_unknown_items_are_passed_over():
-    assert read(ancillary.item(0, 1, b"\x10") + TRAIN) == Control(train_bytes=1400)
+    assert read(ancillary.item(0, 3, b"\x10") + TRAIN) == Control(train_bytes=1400)
 
 
-@pytest.mark.parametrize("raw", [PACKET4, PACKET6, TRAIN, LOST])
+def test_time_to_live_and_type_of_service_are_read_of_either_version():
+    assert read(TTL + TOS4) == Control(ttl=1, tos=0xB8)
+    assert read(TOS6) == Control(tos=0xB8)
+
+
+def test_an_item_takes_the_space_the_system_gives_it():
+    for size in range(1, 30):
+        assert ancillary.space(size) == socket.CMSG_SPACE(size)
+
+
+def test_an_address_to_leave_from_names_the_interface_only_where_it_must():
+    assert ancillary.from_address(LOCAL4, 7) == ancillary.reply_from(PacketInfo(7, LOCAL4, WRITTEN4))
+    for local, interface in ((GLOBAL6, 0), (LINK6, 7)):
+        ((_, _, data),) = ancillary.split(ancillary.from_address(local, 7))
+        assert data == struct.pack("=16sI", local, interface)
+
+
+@pytest.mark.parametrize("raw", [PACKET4, PACKET6, TRAIN, LOST, TTL, TOS4, TOS6])
 def test_data_too_short_for_its_kind_is_passed_over(raw: bytes):
     ((level, kind, data),) = ancillary.split(raw)
     assert read(raw) != Control()
