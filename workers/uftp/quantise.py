@@ -61,7 +61,7 @@ def encode_group_size(count: int) -> int:
 def decode_rate(word: int) -> int:
     """Return the bytes a second, rounded down, of a rate word: twelve bits of mantissa, four of exponent."""
     mantissa, exponent = word >> _RATE_EXPONENT_BITS, word & (1 << _RATE_EXPONENT_BITS) - 1
-    return mantissa * 10 ** (exponent + 1) // _RATE_MANTISSAS
+    return mantissa * int(10 ** (exponent + 1)) // _RATE_MANTISSAS
 
 
 def encode_rate(bytes_a_second: int) -> int:
