@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
-from tests.kit.lab import Lab
+from tests.kit import delivery
+from tests.kit.lab import Host, Lab
 from tests.kit.place import Namespace
 from tests.kit.process import ProcessError
 from tests.kit.requirement import CAP_NET_ADMIN, CAP_SYS_ADMIN, has_capabilities
@@ -19,6 +20,9 @@ HOSTS = ("client", "proxy", "server")
 USAGE = """usage:
        scripts/lab up                                  make client, proxy and server, each with its addresses
        scripts/lab client|proxy|server COMMAND ...     run a command there
+       scripts/lab deliver rule|mark|tproxy PORT ...   have the proxy's machine take what the client sends to anybody's
+                                                       ports, for transparent listeners
+       scripts/lab deliver answers                     and what servers answer to the client, for source-address client
        scripts/lab down                                stop all that runs there, delete everything
 Needs root."""
 
@@ -54,6 +58,25 @@ def run(host: str, argv: list[str]) -> int:
     if namespace.path.exists():
         command = namespace.argv(argv)
         os.execvp(command[0], command)
+    return missing()
+
+
+def deliver(what: str, ports: list[int]) -> int:
+    """Set up one way of udp-proxy-transparent(7) in the laboratory that is there."""
+    lab = Lab(NAME)
+    lab.hosts = {name: Host(Namespace(f"{NAME}-{name}")) for name in HOSTS}
+    if not lab.proxy.path.exists():
+        return missing()
+    delivery.lead_through(lab)
+    if what == "answers":
+        delivery.deliver_answers(lab)
+    else:
+        delivery.deliver(lab, what, ports)
+    return 0
+
+
+def missing() -> int:
+    """Say that there is nothing to act in."""
     print("there is no laboratory: scripts/lab up", file=sys.stderr)
     return 1
 
@@ -61,13 +84,17 @@ def run(host: str, argv: list[str]) -> int:
 def main(argv: list[str]) -> int:
     """Carry out one word of the command line."""
     match argv[1:]:
-        case ["up"] | ["down"] if not has_capabilities(CAP_NET_ADMIN, CAP_SYS_ADMIN):
+        case ["up"] | ["down"] | ["deliver", *_] if not has_capabilities(CAP_NET_ADMIN, CAP_SYS_ADMIN):
             print("network namespaces are root's", file=sys.stderr)
             return 1
         case ["up"]:
             return up()
         case ["down"]:
             return down()
+        case ["deliver", "answers"]:
+            return deliver("answers", [])
+        case ["deliver", way, *ports] if way in delivery.WAYS and ports and all(port.isdigit() for port in ports):
+            return deliver(way, list(map(int, ports)))
         case [host, *command] if host in HOSTS and command:
             return run(host, command)
     print(USAGE, file=sys.stderr)

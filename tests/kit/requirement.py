@@ -22,6 +22,7 @@ PACKAGES = {
     "iperf3": "iperf3",
     "logger": "bsdutils",
     "mandoc": "mandoc",
+    "nft": "nftables",
     "nsd": "nsd",
     "nsenter": "util-linux",
     "rsyslogd": "rsyslog",

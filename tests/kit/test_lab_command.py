@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.place import Place
-from tests.kit.requirement import requires_namespaces
+from tests.kit.requirement import requires_namespaces, requires_program
 
 ROOT = Path(__file__).parents[2]
 NAME = f"pxd-hand-{os.getpid()}"
@@ -40,7 +40,25 @@ def test_up_lasts_until_down(here: Place) -> None:
     assert not list(Path("/run/netns").glob(f"{NAME}-*"))
 
 
-@pytest.mark.parametrize("words", [(), ("sideways",), ("client",), ("up", "now")])
+@requires_namespaces
+@requires_program("nft")
+def test_each_way_of_delivery_can_be_set_up_by_hand(here: Place) -> None:
+    try:
+        assert command(here, "deliver", "mark", "69") == (1, "there is no laboratory: scripts/lab up\n")
+        assert command(here, "up")[0] == 0
+        for words in (("rule", "69"), ("mark", "69", "514"), ("tproxy", "69"), ("answers",)):
+            assert command(here, "deliver", *words) == (0, "")
+        rules = command(here, "proxy", "ip", "-6", "rule")[1]
+        assert ("iif front ipproto udp dport 69" in rules, rules.count("fwmark")) == (True, 1)
+        tables = command(here, "proxy", "nft", "list", "tables")[1]
+        assert tables == "table inet udp_proxy_clients\ntable inet udp_proxy_answers\n"
+    finally:
+        assert command(here, "down") == (0, "")
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("sideways",), ("client",), ("up", "now"), ("deliver", "mark"), ("deliver", "by", "69")]
+)
 def test_another_word_shows_the_usage(here: Place, words: tuple[str, ...]) -> None:
     status, text = command(here, *words)
     assert status == 64

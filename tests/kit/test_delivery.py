@@ -1,0 +1,110 @@
+"""Each way brings foreign datagrams, whole, to a transparent socket of the proxy's machine, and back."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.kit import delivery
+from tests.kit.lab import FRONT, Lab
+from tests.kit.requirement import requires_namespaces, requires_program
+from tests.kit.way import WAYS, Way, port_of
+
+PORT = 6900
+WAIT_S = 20.0
+LARGEST = 65_507
+NAMES = {4: "0.0.0.0", 6: "::"}
+# Level, IP_TRANSPARENT, the option that asks for packet information. Source: ip(7), ipv6(7).
+OPTIONS = {4: (socket.IPPROTO_IP, 19, 8), 6: (socket.IPPROTO_IPV6, 75, socket.IPV6_RECVPKTINFO)}
+
+pytestmark = [
+    requires_program("nft"),
+    pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys()),
+]
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def transparent(stack: ExitStack, lab: Lab, way: Way, name: str, port: int, device: str = "") -> socket.socket:
+    """Return a transparent socket of the proxy's machine."""
+    sock = stack.enter_context(lab.proxy.socket(way.family))
+    level, forged, info = OPTIONS[way.version]
+    sock.setsockopt(level, forged, 1)
+    sock.setsockopt(level, info, 1)
+    if device:
+        sock.setsockopt(socket.SOL_SOCKET, 25, device.encode())  # SO_BINDTODEVICE
+    sock.bind((name, port))
+    sock.settimeout(WAIT_S)
+    return sock
+
+
+def client_of(stack: ExitStack, lab: Lab, way: Way) -> socket.socket:
+    """Return a socket of the client, connected to the server itself."""
+    sock = stack.enter_context(lab.client.socket(way.family))
+    sock.settimeout(WAIT_S)
+    sock.connect((way.server, PORT))
+    return sock
+
+
+def echo(sock: socket.socket) -> bytes:
+    """Answer one datagram from the address it was sent to; return it."""
+    payload, control, _, source = sock.recvmsg(65_536, 500)
+    sock.sendmsg([payload], [item for item in control if item[0] != socket.SOL_SOCKET], 0, source)
+    return payload
+
+
+@requires_namespaces
+@pytest.mark.parametrize("device", ["", FRONT.name])
+@pytest.mark.parametrize("means", delivery.WAYS)
+def test_the_client_talks_to_the_server_and_the_proxys_machine_answers(
+    lab: Lab, stack: ExitStack, way: Way, means: str, device: str
+) -> None:
+    delivery.lead_through(lab)
+    delivery.deliver(lab, means, [PORT])
+    proxy = transparent(stack, lab, way, NAMES[way.version], PORT, device)
+    client = client_of(stack, lab, way)
+    # By a rule alone, fragments have no port to go by: what does not fit into one is lost.
+    for size in (0, 10, 1400) if means == "rule" else (10, 1400, 20_000, 60_000):
+        payload = bytes(size)
+        client.send(payload)
+        assert echo(proxy) == payload
+        # A connected socket: the answer counts only if it comes from the server's address and port.
+        assert client.recv(65_536) == payload
+
+
+@requires_namespaces
+@pytest.mark.parametrize("means", ["mark", "tproxy"])
+def test_the_proxys_own_addresses_need_no_help_and_get_none(lab: Lab, stack: ExitStack, way: Way, means: str) -> None:
+    delivery.lead_through(lab)
+    delivery.deliver(lab, means, [PORT])
+    proxy = transparent(stack, lab, way, NAMES[way.version], PORT)
+    with way.client_socket(lab, PORT) as client:
+        client.send(b"to the proxy itself")
+        assert echo(proxy) == b"to the proxy itself"
+        assert client.recv(100) == b"to the proxy itself"
+
+
+@requires_namespaces
+@pytest.mark.parametrize("connected", [True, False])
+def test_answers_to_a_client_come_to_the_socket_that_pretends_to_be_it(
+    lab: Lab, stack: ExitStack, way: Way, connected: bool
+) -> None:
+    delivery.lead_through(lab)
+    delivery.deliver_answers(lab)
+    pretender = transparent(stack, lab, way, way.client, 0)
+    server = stack.enter_context(way.server_socket(lab, PORT))
+    if connected:
+        pretender.connect((way.server, PORT))
+    for size in (10, 30_000):
+        pretender.sendmsg([bytes(size)], [], 0, *([] if connected else [(way.server, PORT)]))
+        payload, source = server.recvfrom(65_536)
+        assert (source[:2], len(payload)) == ((way.client, port_of(pretender)), size)
+        server.sendto(payload, source)
+        assert pretender.recv(65_536) == payload
