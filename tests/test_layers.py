@@ -36,6 +36,7 @@ CTYPES_HOMES = ("workers.net.mmsg", "workers.net.cbpf", "workers.sandbox", "prox
 CRYPTOGRAPHY_HOMES = tuple(f"workers.uftp.{name}" for name in ("ciphers", "curves", "hashes", "keys", "pem", "seal"))
 """The tables that name its classes, and what works with them; the engine above sees bytes and our own classes."""
 
+KEY_MODULES = tuple(f"workers.uftp.{name}" for name in ("curves", "fingerprint", "keys", "pem", "primes"))
 # What each part of the parent's side may import of the children's; the longest row that fits a module is its own.
 PARENT_MAY_IMPORT = {
     "proxyd": ("workers.contract", "workers.errors"),
@@ -53,7 +54,8 @@ PARENT_MAY_IMPORT = {
         "workers.wire.sockaddr",
         *(f"workers.uftp.{name}" for name in ("fingerprint", "keyring", "keys", "pem")),
     ),
-    "proxyd.keys": ("workers.errors", *(f"workers.uftp.{name}" for name in ("curves", "fingerprint", "keys", "pem"))),
+    "proxyd.keys": ("workers.errors", *KEY_MODULES),
+    "proxyd.cli.uftp_keymgt": KEY_MODULES,
 }
 
 BROAD_EXCEPT_HOMES = ("workers.loop", "workers.boot", "proxyd.cli", "proxyd.daemon.detach")

@@ -12,11 +12,10 @@ from typing import NamedTuple
 
 from workers.uftp.ciphers import SALT_BYTES
 from workers.uftp.hashes import SHA1, Hash
+from workers.uftp.keying import VERIFY_BYTES
 from workers.uftp.suite import Suite
 
-RANDOM_BYTES = 32
 MASTER_BYTES = 48
-VERIFY_BYTES = 12
 
 
 class KeySet(NamedTuple):

@@ -16,15 +16,10 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from workers.errors import SealError
 from workers.uftp.ciphers import CIPHERS, TAG_BYTES, AeadCipher, CbcDecryptor, CbcEncryptor, make_iv
 from workers.uftp.hashes import Hash
+from workers.uftp.keying import SIGNATURE_AT
 from workers.uftp.keys import PrivateKey, PublicKey
 from workers.uftp.schedule import MASTER_BYTES, KeySet
 from workers.uftp.suite import SignatureType, Suite
-
-HEADER_BYTES = 16
-SEALED_AT = 28
-"""Where the signature begins, and what follows it: the header, the counter and two lengths are before it."""
-WRAPPED_BYTES = 48
-"""One KEYINFO entry's secret."""
 
 _HEAD = struct.Struct("!16sQHH")
 _LENGTHS = struct.Struct("!HH")
@@ -76,13 +71,13 @@ def make_sealer(suite: Suite, keys: KeySet, own: PrivateKey | None = None) -> Se
 
 def _check_lengths(datagram: bytes, signature_bytes: int) -> None:
     """Return if a datagram has the lengths of an ENCRYPTED message with such a signature."""
-    if len(datagram) < SEALED_AT:
+    if len(datagram) < SIGNATURE_AT:
         raise SealError("message", f"{len(datagram)} bytes are too short")
     signature, payload = _LENGTHS.unpack_from(datagram, _LENGTHS_AT)
     if signature != signature_bytes:
         raise SealError("message", f"a signature of {signature} bytes; wanted {signature_bytes}")
-    if SEALED_AT + signature + payload != len(datagram):
-        raise SealError("message", f"{signature} and {payload} bytes announced, {len(datagram) - SEALED_AT} there")
+    if SIGNATURE_AT + signature + payload != len(datagram):
+        raise SealError("message", f"{signature} and {payload} bytes announced, {len(datagram) - SIGNATURE_AT} there")
 
 
 class AeadSealer:
@@ -105,7 +100,7 @@ class AeadSealer:
         """As Sealer says."""
         _check_lengths(datagram, 0)
         iv = make_iv(self._salt, datagram[_SOURCE], datagram[_COUNTER], self._iv_bytes)
-        return self._cipher.decrypt(iv, datagram[SEALED_AT:], datagram[:SEALED_AT])
+        return self._cipher.decrypt(iv, datagram[SIGNATURE_AT:], datagram[:SIGNATURE_AT])
 
     def check(self, datagram: bytes, signer: PublicKey | None = None) -> None:
         """As Sealer says; the tag cannot be checked without decrypting."""
@@ -145,7 +140,7 @@ class MacSealer(_CbcSealer):
         super().__init__(suite, keys)
         self._mac = HMAC(keys.mac_key, suite.digest.algorithm)
         self._size = suite.digest.size
-        self._end = SEALED_AT + self._size
+        self._end = SIGNATURE_AT + self._size
         self._zeros = bytes(self._size)
 
     def seal(self, header: bytes, message: bytes, counter: int) -> bytes:
@@ -165,8 +160,8 @@ class MacSealer(_CbcSealer):
         """As Sealer says."""
         _check_lengths(datagram, self._size)
         mac = self._mac.copy()
-        mac.update(datagram[:SEALED_AT] + self._zeros + datagram[self._end :])
-        if not compare_digest(mac.finalize(), datagram[SEALED_AT : self._end]):
+        mac.update(datagram[:SIGNATURE_AT] + self._zeros + datagram[self._end :])
+        if not compare_digest(mac.finalize(), datagram[SIGNATURE_AT : self._end]):
             raise SealError("signature", "a wrong HMAC")
 
     def relay(self, datagram: bytes, signer: PublicKey | None = None) -> bytes:
@@ -195,21 +190,21 @@ class SigningSealer(_CbcSealer):
         """As Sealer says."""
         self.check(datagram, signer)
         size = _LENGTHS.unpack_from(datagram, _LENGTHS_AT)[0]
-        return self._decrypt(datagram, SEALED_AT + size)
+        return self._decrypt(datagram, SIGNATURE_AT + size)
 
     def check(self, datagram: bytes, signer: PublicKey | None = None) -> None:
         """As Sealer says."""
         if signer is None:
             raise SealError("signature", "the sender's key is not known")
         _check_lengths(datagram, signer.signature_bytes)
-        check_signature(datagram, SEALED_AT, signer, self._digest)
+        check_signature(datagram, SIGNATURE_AT, signer, self._digest)
 
     def relay(self, datagram: bytes, signer: PublicKey | None = None) -> bytes:
         """As Sealer says: the signer's signature is checked, and ours takes its place, which must be as long."""
         self.check(datagram, signer)
         if _LENGTHS.unpack_from(datagram, _LENGTHS_AT)[0] != self._own.public.signature_bytes:
             raise SealError("signature", "of another length than ours")
-        return sign_in_place(datagram, SEALED_AT, self._own, self._digest)
+        return sign_in_place(datagram, SIGNATURE_AT, self._own, self._digest)
 
 
 def sign_in_place(datagram: bytes, offset: int, key: PrivateKey, digest: Hash) -> bytes:
