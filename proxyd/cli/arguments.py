@@ -18,7 +18,7 @@ EXIT_USAGE = 64
 MIN_LEVEL, MAX_LEVEL = 3, 9
 
 USAGE = {
-    "udp-proxy": "usage: udp-proxy [-hv] [-d dbglev] -f cfgfile",
+    "udp-proxy": "usage: udp-proxy [-hv] [-d dbglev] [-P pidfile] -f cfgfile",
     "test-udp": "usage: test-udp [-hv] [-d dbglev] -f cfgfile [-r] [-t test_expr]",
 }
 OPTIONS = {
@@ -26,10 +26,11 @@ OPTIONS = {
     "v": "print the version, and the tag for the configuration's version item",
     "d": f"debugging level until the configuration is read, {MIN_LEVEL} (least) to {MAX_LEVEL} (most)",
     "f": "the configuration file",
+    "P": "write the process id to this file, not to /run/udp-proxy-NAME.pid",
     "r": "resolve the configuration's names before testing",
     "t": "test the configuration with this expression; -t 'help;' tells more",
 }
-_LETTERS = {"udp-proxy": "hvd:f:", "test-udp": "hvd:f:rt:"}
+_LETTERS = {"udp-proxy": "hvd:P:f:", "test-udp": "hvd:f:rt:"}
 
 
 class UsageError(ProxydError):
@@ -42,7 +43,7 @@ class UsageError(ProxydError):
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """What a command line asks for. level None: not given. resolve, expression: test-udp only."""
+    """What a command line asks for. level None: not given. resolve, expression: test-udp; pidfile: udp-proxy only."""
 
     file: str = ""
     level: int | None = None
@@ -50,6 +51,7 @@ class Arguments:
     expression: str | None = None
     shows_help: bool = False
     shows_version: bool = False
+    pidfile: str | None = None
 
 
 def parse_arguments(program: str, argv: Sequence[str]) -> Arguments:
@@ -66,7 +68,9 @@ def parse_arguments(program: str, argv: Sequence[str]) -> Arguments:
     level = _level(given["-d"]) if "-d" in given else None
     if not given.get("-f"):
         raise UsageError("found no -f; wanted the configuration file")
-    return Arguments(given["-f"], level, "-r" in given, given.get("-t"))
+    if given.get("-P") == "":
+        raise UsageError("found no file after -P; wanted the pidfile")
+    return Arguments(given["-f"], level, "-r" in given, given.get("-t"), pidfile=given.get("-P"))
 
 
 def _level(text: str) -> int:

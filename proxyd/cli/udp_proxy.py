@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from proxyd import __version__
 from proxyd.cli.arguments import Arguments, read_arguments
@@ -56,6 +57,8 @@ def _run(compiled: Compiled, arguments: Arguments) -> Ending:
         file=arguments.file,
         warnings=tuple(str(warning) for warning in compiled.warnings),
         names=compiled.names,
+        # The daemon's directory is another one by the time it writes the file.
+        pidfile=None if arguments.pidfile is None else str(Path(arguments.pidfile).absolute()),
     )
     if compiled.settings.foreground:
         return run_proxy(order, lambda: None)

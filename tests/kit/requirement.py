@@ -18,6 +18,7 @@ Test = TypeVar("Test", bound=Callable[..., object])
 
 PACKAGES = {
     "dig": "bind9-dnsutils",
+    "flock": "util-linux",
     "ip": "iproute2",
     "iperf3": "iperf3",
     "logger": "bsdutils",
@@ -27,6 +28,7 @@ PACKAGES = {
     "nsenter": "util-linux",
     "rsyslogd": "rsyslog",
     "shellcheck": "shellcheck",
+    "start-stop-daemon": "dpkg",
     "tcpdump": "tcpdump",
 }
 """Program to the Debian package that has it. scripts/test installs those the tests need."""

@@ -11,6 +11,7 @@ def test_all_options_are_taken() -> None:
         "x.cfg", 7, True, "help;"
     )
     assert parse_arguments("udp-proxy", ["-fx.cfg"]) == Arguments("x.cfg")
+    assert parse_arguments("udp-proxy", ["-P", "x.pid", "-f", "x.cfg"]) == Arguments("x.cfg", pidfile="x.pid")
 
 
 @pytest.mark.parametrize("level", ["2", "10", "x", "", "-3", "٣", "3.0", " 4"])
@@ -30,6 +31,8 @@ def test_levels_from_3_to_9_are_taken(level: int) -> None:
         ("udp-proxy", [], "found no -f"),
         ("udp-proxy", ["-f", ""], "found no -f"),
         ("udp-proxy", ["-f"], "option -f requires argument"),
+        ("udp-proxy", ["-P", "", "-f", "x"], "found no file after -P"),
+        ("test-udp", ["-P", "x.pid", "-f", "x"], "option -P not recognized"),
         ("udp-proxy", ["-r", "-f", "x"], "option -r not recognized"),
         ("udp-proxy", ["-t", "help;", "-f", "x"], "option -t not recognized"),
         ("test-udp", ["-x"], "option -x not recognized"),
