@@ -7,17 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxyd.errors import SetupError
+from workers.contract.rates import RateRegion
 from workers.contract.settings import Settings
 from workers.contract.slots import Counter, Region
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """regions: one a worker. permits: an eventfd (semaphore) that holds how many sessions may still be opened."""
+    """regions: one a worker. permits: an eventfd (semaphore) that holds how many sessions may still be opened.
+
+    rates: the buckets of the queues that have a rate, None where none has.
+    """
 
     regions: tuple[Region, ...]
     permits: int
     max_sessions: int
+    rates: RateRegion | None = None
 
     @classmethod
     def create(cls, settings: Settings, workers: int) -> Shared:
@@ -28,9 +33,10 @@ class Shared:
                 for index in range(workers)
             )
             permits = _make_pool(settings.max_sessions)
+            rates = _make_buckets(settings)
         except OSError as error:
             raise SetupError("create shared memory", error.strerror or str(error)) from error
-        return cls(regions, permits, settings.max_sessions)
+        return cls(regions, permits, settings.max_sessions, rates)
 
     @property
     def sessions(self) -> int:
@@ -85,6 +91,13 @@ class Shared:
         os.dup2(pool, self.permits, inheritable=False)
         os.close(pool)
         return permits
+
+
+def _make_buckets(settings: Settings) -> RateRegion | None:
+    """Make a bucket for each queue and direction, where one has a rate at all."""
+    if all(queue.rate_bps is None for queue in settings.queues):
+        return None
+    return RateRegion.create(f"{settings.program} {settings.name} rates", 2 * len(settings.queues))
 
 
 def _make_pool(permits: int) -> int:

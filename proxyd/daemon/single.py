@@ -1,7 +1,8 @@
 """One process that does everything (`singleproc`): for debugging. It confines itself as a worker does.
 
 The parent's part runs inside the worker's loop: the loop waits on the local channel, and every signal passes through
-here before it reaches the loop. Log files cannot be reopened where root or user have changed.
+here before it reaches the loop. Where root or user have changed, log files may not be reopened any more, and the file
+of users not be read again: then the users stay as they are.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from collections.abc import Callable
 
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.signals import HANDLED, SignalPipe
-from proxyd.daemon.spawn import Estate, WorkerMain, confine_this_process, resolve_once
+from proxyd.daemon.spawn import Estate, OwnResolver, WorkerMain, confine_this_process
 from proxyd.daemon.supervisor import LEVEL_STEPS, STOPPING, UNSUPPORTED, log_failure, refuse_signal, reopen, step_level
 from proxyd.logs.relay import Relay
 from proxyd.logs.setup import Logs
 from workers.contract.channel import LocalChannel
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import FromChild, LogBatch, Names
+from workers.contract.messages import FromChild, LogBatch, Lookup
 from workers.errors import WorkerError
 
+LOOK_S = 1.0
+"""How often the file of users is looked at."""
 _TO_THE_LOOP = frozenset((signal.SIGUSR1, signal.SIGUSR2, signal.SIGRTMIN + 1))
 
 
@@ -32,24 +35,28 @@ class SingleProcess:
         self._estate = estate
         self._logs = logs
         self._relay = Relay(logs)
-        self._signals = SignalPipe(frozenset(HANDLED) - {signal.SIGCHLD})
+        self._signals = SignalPipe(frozenset(HANDLED) - {signal.SIGCHLD} | {signal.SIGALRM})
+        self._channel = LocalChannel(self._take, self._signals.fileno(), self._poll)
+        self._resolver = OwnResolver(estate)
         self._loop_end, self._our_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._ending: Ending | None = None
 
     def run(self, main: WorkerMain, on_ready: Callable[[], None]) -> Ending:
         """Confine this process, and serve until a signal ends it."""
-        names = resolve_once(self._estate) if self._estate.names else Names({})
-        channel = LocalChannel(self._take, self._signals.fileno(), self._poll)
+        names = self._resolver.resolve_names()
         # The loop asks for what waits when there is something to read.
         self._signals.wake()
         try:
             confine_this_process(self._estate.confinement)
-            context = self._estate.context(0, channel, self._loop_end, self._logs.level, names)
+            if self._estate.users is not None:
+                signal.setitimer(signal.ITIMER_REAL, LOOK_S, LOOK_S)
+            context = self._estate.context(0, self._channel, self._loop_end, self._logs.level, names)
             on_ready()
             code = main(context)
         except WorkerError as error:
             return Ending(ExitStatus.UNAVAILABLE, str(error))
         finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             self._signals.end()
             os.close(self._our_end)
         ending = self._ending or Ending(ExitStatus.OK, "the loop ended")
@@ -61,11 +68,18 @@ class SingleProcess:
     def _take(self, message: FromChild) -> None:
         if isinstance(message, LogBatch):
             self._relay.deliver(message, os.getpid(), time.monotonic_ns())
+        elif isinstance(message, Lookup):
+            self._channel.give(self._resolver.answer(message))
+            self._signals.wake()
         self._flush()
 
     def _poll(self) -> None:
         for number in self._signals.read():
             self._answer(number)
+        users = self._estate.users
+        if users is not None and users.look(time.monotonic_ns()):
+            for part in users.parts:
+                self._channel.give(part)
         self._flush()
 
     def _flush(self) -> None:

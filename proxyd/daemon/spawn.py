@@ -22,10 +22,13 @@ from workers.boot import BootPlan, Serve, run_child
 from workers.contract.channel import ChildEnd, ParentEnd, open_channel
 from workers.contract.context import ChannelLike, Confinement, WorkerContext
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import Names
+from workers.contract.messages import Looked, Lookup, Names
+from workers.contract.rates import RateRegion
 from workers.contract.settings import Address, Settings
+from workers.contract.slots import Region
+from workers.policy.acl import compile_rules
 from workers.resolver import child as resolver
-from workers.resolver import lookup, system
+from workers.resolver import lookup, reverse, system
 
 WorkerMain: TypeAlias = Callable[[WorkerContext], ExitCode]
 """A worker's loop."""
@@ -52,8 +55,19 @@ class Estate:
         region, listeners = shared.regions[index], self.listeners[index]
         users = () if self.users is None else self.users.parts
         return WorkerContext(
-            index, self.settings, listeners, channel, region, shared.permits, wakeup, level, names, users
+            index, self.settings, listeners, channel, region, shared.permits, wakeup, level, names, users, shared.rates
         )
+
+    @property
+    def resolving(self) -> bool:
+        """Whether names are needed at all: of the configuration's hosts, or of addresses that come."""
+        return bool(self.names) or compile_rules(self.settings.acls).patterns
+
+    @property
+    def regions(self) -> tuple[Region | RateRegion, ...]:
+        """All shared memory that is mapped."""
+        shared = self.shared
+        return shared.regions if shared.rates is None else (*shared.regions, shared.rates)
 
 
 class Spawner:
@@ -88,6 +102,8 @@ class Spawner:
         estate, index = self._estate, child.index
         listeners, regions = estate.listeners[index], estate.shared.regions
         keep = {channel.fileno(), estate.shared.permits, regions[index].fd, *(sock.fileno() for sock in listeners)}
+        if estate.shared.rates is not None:
+            keep.add(estate.shared.rates.fd)
         plan = BootPlan(
             child=child.name,
             proxy=estate.settings.name,
@@ -109,16 +125,30 @@ class Spawner:
             channel=channel,
             keep=frozenset((channel.fileno(),)),
             confinement=replace(estate.confinement, capabilities=frozenset()),
-            foreign=estate.shared.regions,
+            foreign=estate.regions,
             program=estate.settings.program,
         )
         log, book = resolver.channel_log(channel), None if known is None else _as_book(known)
         return plan, lambda wakeup: resolver.serve(estate.names, prepared, channel, wakeup, log, book)
 
 
-def resolve_once(estate: Estate) -> Names:
-    """Resolve the configuration's names, where one process does everything; may take as long as conf-timeout."""
-    return resolver.pack_names(lookup.resolve_names(estate.names, estate.settings.resolver))[0]
+class OwnResolver:
+    """The resolver's work where one process does everything: it waits for each answer. Made before it is confined."""
+
+    def __init__(self, estate: Estate) -> None:
+        self._names = estate.names
+        self._settings = estate.settings.resolver
+        self._prepared = system.prepare(self._settings)
+
+    def resolve_names(self) -> Names:
+        """Resolve the configuration's names; may take as long as conf-timeout."""
+        if not self._names:
+            return Names({})
+        return resolver.pack_names(lookup.resolve_names(self._names, self._settings))[0]
+
+    def answer(self, question: Lookup) -> Looked:
+        """Find the name of an address; may take as long as initial-timeout."""
+        return reverse.answer_now(question, self._prepared)
 
 
 def _as_book(names: Names) -> dict[str, frozenset[Address]]:

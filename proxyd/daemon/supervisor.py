@@ -37,7 +37,7 @@ def make_roster(estate: Estate) -> Roster:
     """Return the roster of an estate's children, all of them due."""
     settings = estate.settings
     children = [Child(Role.WORKER, index) for index in range(len(estate.listeners))]
-    if estate.names:
+    if estate.resolving:
         children.append(Child(Role.RESOLVER, 0))
     return Roster(children, settings.respawn_count, settings.respawn_ns)
 

@@ -153,6 +153,10 @@ class LocalChannel:
             self._poll()
         return self._waiting.pop(0) if self._waiting else None
 
+    def give(self, message: ToChild) -> None:
+        """Let a message wait for receive; whoever gives it sees that wait_on becomes readable."""
+        self._waiting.append(message)
+
 
 def _check_batch(message: LogBatch) -> None:
     if len(message.records) > MAX_BATCH_RECORDS:

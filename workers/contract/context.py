@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from workers.contract.messages import NO_NAMES, FromChild, Names, ToChild, Users
+from workers.contract.rates import RateRegion
 from workers.contract.settings import Settings
 from workers.contract.slots import Region
 
@@ -53,6 +54,7 @@ class WorkerContext:
     the worker serves nobody before they come.
     level: the debug log's level when the worker begins.
     users: the parts of the table of out-of-band users as it is now, none where the configuration asks for no users.
+    rates: the buckets of the queues that have a rate, None where none has.
     """
 
     index: int
@@ -65,3 +67,4 @@ class WorkerContext:
     level: int
     names: Names | None = NO_NAMES
     users: tuple[Users, ...] = ()
+    rates: RateRegion | None = None

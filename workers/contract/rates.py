@@ -25,6 +25,7 @@ class RateRegion:
     def __init__(self, fd: int, memory: mmap.mmap) -> None:
         self.fd = fd
         self.words = memoryview(memory).cast("q")
+        self._memory = memory
 
     @classmethod
     def create(cls, name: str, buckets: int) -> RateRegion:
@@ -33,6 +34,12 @@ class RateRegion:
         size = max(buckets, 1) * WORD_BYTES
         os.ftruncate(fd, size)
         return cls(fd, mmap.mmap(fd, size))
+
+    def unmap(self) -> None:
+        """Take the region out of this process's memory, for good; other processes keep theirs."""
+        self.words.release()
+        self._memory.close()
+        os.close(self.fd)
 
     @contextmanager
     def locked(self, bucket: int) -> Iterator[bool]:

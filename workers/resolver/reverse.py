@@ -17,7 +17,7 @@ import dns.rdtypes.ANY.PTR
 import dns.resolver
 import dns.reversename
 
-from workers.contract.messages import MAX_NAME_CHARS
+from workers.contract.messages import MAX_NAME_CHARS, Looked, Lookup
 from workers.contract.settings import Address, ResolverSettings
 from workers.policy.hostset import normal_address, normal_name
 from workers.resolver.lookup import BACKEND, address_text, make_resolver
@@ -106,6 +106,13 @@ def resolve_addresses(addresses: Iterable[Address], settings: ResolverSettings) 
     wanted = tuple(addresses)
     found = asyncio.run(_look_up_all(wanted, prepare(settings)))
     return {address: name for address, (name, _) in zip(wanted, found, strict=True) if name is not None}
+
+
+def answer_now(question: Lookup, prepared: Prepared) -> Looked:
+    """Answer a worker's question, waiting for it; not to be called inside an event loop."""
+    address = Address(question.version, int.from_bytes(question.value))
+    ((name, ttl_s),) = asyncio.run(_look_up_all((address,), prepared))
+    return Looked(question.worker, question.version, question.value, name, ttl_s)
 
 
 async def _look_up_all(addresses: tuple[Address, ...], prepared: Prepared) -> list[Found]:

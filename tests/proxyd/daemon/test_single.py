@@ -8,11 +8,13 @@ import select
 import signal
 import socket
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.oob import UsersFile
 from proxyd.daemon.single import SingleProcess
 from proxyd.daemon.spawn import WorkerMain
 from proxyd.logs.setup import Places, open_logs
@@ -20,8 +22,8 @@ from tests.proxyd.daemon.estates import an_estate
 from tests.workers.forked import in_child
 from workers.contract.context import WorkerContext
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import LogBatch, LogRecord
-from workers.contract.settings import LogSettings, SyslogFailure
+from workers.contract.messages import LogBatch, LogRecord, Lookup, Users
+from workers.contract.settings import AuthSettings, LogSettings, SyslogFailure
 from workers.errors import ContractError
 
 
@@ -69,6 +71,51 @@ def test_each_part_answers_its_own_signals(tmp_path: Path) -> None:
     assert "Signal SIGHUP (reload) is not supported yet" in text
     assert "Log level is 8" in text
     assert f"State: {[int(number) for number in sent[1:]]}" in text
+
+
+def test_a_question_for_a_name_is_answered_at_once(tmp_path: Path) -> None:
+    def main(context: WorkerContext) -> ExitCode:
+        context.channel.send(Lookup(0, 4, b"\x7f\0\0\x01"))
+        select.select([context.channel.fileno()], [], [])
+        answer = context.channel.receive()
+        context.channel.send(LogBatch([LogRecord("state", 0, (repr(answer),))], 0))
+        return note_signals(context)
+
+    run_single(tmp_path / "log", main, signal.SIGTERM)
+    assert "name='localhost'" in (tmp_path / "log").read_text()
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A directory that everybody may use: this process becomes another user."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+
+
+def test_users_are_read_again_and_told(tmp_path: Path, open_folder: Path) -> None:
+    listing = open_folder / "oob.list"
+
+    def main(context: WorkerContext) -> ExitCode:
+        assert context.users == (Users(True, True, []),)
+        listing.write_text("10.0.0.1\talice\n")
+        while not isinstance(message := context.channel.receive(), Users):
+            select.select([context.channel.fileno()], [], [])
+        context.channel.send(LogBatch([LogRecord("state", 0, (message.entries[0][2],))], 0))
+        return ExitCode.STOPPED
+
+    def act() -> Ending:
+        with an_estate(tmp_path / "log") as estate:
+            logs = open_logs(estate.settings, foreground=False, ident="TEST")
+            users = UsersFile(AuthSettings("OOB", str(listing)), logs)
+            ending = SingleProcess(dataclasses.replace(estate, users=users), logs).run(main, lambda: None)
+            logs.close()
+            return ending
+
+    assert in_child(act) == str(Ending(ExitStatus.OK, "the loop ended"))
+    text = (tmp_path / "log").read_text()
+    assert "State: alice" in text
+    assert f"Users read from {listing}, 1 entries" in text
 
 
 def test_a_loop_that_ends_by_itself_is_a_failure(tmp_path: Path) -> None:

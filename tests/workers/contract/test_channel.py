@@ -209,6 +209,8 @@ def test_a_local_channel_hands_over_at_once_and_gives_out_what_waited() -> None:
     assert channel.fileno() == 5
     assert [channel.receive(), channel.receive()] == [names, None]
     assert polled == [1, 1]
+    channel.give(names)
+    assert channel.receive() == names
 
 
 def test_a_local_channel_without_a_parents_part_has_nothing_to_wait_on() -> None:

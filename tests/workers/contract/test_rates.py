@@ -65,6 +65,17 @@ def test_the_lock_of_a_dead_process_is_free(region: RateRegion) -> None:
         assert held
 
 
+def test_a_process_that_unmaps_it_leaves_it_to_the_others(region: RateRegion) -> None:
+    process = os.fork()
+    if process == 0:
+        region.unmap()
+        os._exit(0)
+    assert os.waitpid(process, 0)[1] == 0
+    region.words[0] = 1
+    with region.locked(0) as held:
+        assert held
+
+
 def test_a_lock_is_given_back(region: RateRegion) -> None:
     with region.locked(0) as held:
         assert held
