@@ -15,7 +15,7 @@ from workers.contract.slots import CLOSE_WORDS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(ROOT.glob("*.md"))
-MANUALS = sorted((ROOT / "etc" / "man").glob("*.[58]"))
+MANUALS = sorted((ROOT / "etc" / "man").glob("*.[158]"))
 CATALOGUE = {line.id for event in EVENTS.values() for line in event.lines}
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=[path.name for path in DOCUMENTS])
@@ -44,7 +44,8 @@ def test_the_readme_begins_with_the_two_commands() -> None:
 def test_every_command_has_its_manual_page() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for command in project["scripts"]:
-        page = (ROOT / "etc" / "man" / f"{command}.8").read_text()
+        (path,) = (ROOT / "etc" / "man").glob(f"{command}.[18]")
+        page = path.read_text()
         for section in ("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "DIAGNOSTICS", "SEE ALSO"):
             assert f".Sh {section}\n" in page
     assert ".Sh SIGNALS\n" in (ROOT / "etc" / "man" / "udp-proxy.8").read_text()

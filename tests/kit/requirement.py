@@ -26,10 +26,12 @@ PACKAGES = {
     "nft": "nftables",
     "nsd": "nsd",
     "nsenter": "util-linux",
+    "openssl": "openssl",
     "rsyslogd": "rsyslog",
     "shellcheck": "shellcheck",
     "start-stop-daemon": "dpkg",
     "tcpdump": "tcpdump",
+    "uftp_keymgt": "uftp",
 }
 """Program to the Debian package that has it. scripts/test installs those the tests need."""
 

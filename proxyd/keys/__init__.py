@@ -1,0 +1,1 @@
+"""Key files: what uftp-keymgt makes and shows, and what uftpproxyd reads."""
