@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from tests.kit.captures import Captured
-from tests.workers.uftp.keyring import rsa
+from tests.workers.uftp.sample_keys import rsa
 from workers.uftp import header, messages
 from workers.uftp.announce import Announce
 from workers.uftp.header import HEADER_BYTES, Header

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa as library_rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.workers.uftp.keyring import KINDS, ec, key, rsa
+from tests.workers.uftp.sample_keys import KINDS, ec, key, rsa
 from workers.errors import KeyRefused, SealError
 from workers.uftp.curves import AVAILABLE, CURVES, find_curve
 from workers.uftp.fingerprint import fingerprint

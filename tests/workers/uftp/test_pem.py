@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from tests.workers.uftp.keyring import KINDS, ec, key, rsa
+from tests.workers.uftp.sample_keys import KINDS, ec, key, rsa
 from workers.errors import KeyRefused, PassphraseWanted
 from workers.uftp.curves import CURVES
 from workers.uftp.pem import decode_pem, encode_pem

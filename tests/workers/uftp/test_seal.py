@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kit.captures import FOLDER, Captured, captures, files
-from tests.workers.uftp.keyring import KINDS, ec, key, keys_of, rsa, suite_name, suites
 from tests.workers.uftp.recorded import Transfer
+from tests.workers.uftp.sample_keys import KINDS, ec, key, keys_of, rsa, suite_name, suites
 from workers.errors import SealError
 from workers.uftp.ciphers import CIPHERS
 from workers.uftp.finish import Complete, Done

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.workers.uftp.keyring import ec, rsa, suite_name, suites
+from tests.workers.uftp.sample_keys import ec, rsa, suite_name, suites
 from workers.errors import SealError
 from workers.uftp.keys import EC_BLOB, RSA_BLOB
 from workers.uftp.suite import KeyExchange, SignatureType, choose_suite, weaknesses
