@@ -29,6 +29,7 @@ from workers.net.arena import Arena
 from workers.net.mmsg import MmsgTransport
 from workers.net.plain import PlainTransport
 from workers.net.transport import Transport
+from workers.orders import Orders
 from workers.outbound import Outbound
 from workers.permits import Permits
 from workers.policy.timecond import CivilTime
@@ -39,7 +40,6 @@ from workers.sockets import SessionSockets
 from workers.stats import Publisher, Stats
 from workers.titles import WorkerTitle
 
-LOWEST_LEVEL, HIGHEST_LEVEL = 3, 9
 PUBLISH_NS = 100_000_000
 """How often the shared counters are written while there is traffic."""
 SWEEP_NS = 1_000_000_000
@@ -121,6 +121,7 @@ class Worker:
         self._listening = False
         if context.names is not None:
             self._learn(context.names)
+        self._orders = Orders(self._parts.engine, self._parts.journal)
         self._publisher = Publisher(context.region.words)
         self._title = WorkerTitle(context.index, context.settings.name)
         self._changed = True
@@ -228,6 +229,8 @@ class Worker:
         """Write the counters and the title, and begin a sweep over the slots when one is due."""
         words, sessions = self._context.region.words, self._parts.engine.sessions
         words[Counter.SESSIONS] = sessions
+        # After the sessions: whoever sees it sees a number that only falls.
+        words[Counter.DRAINING] = self._parts.engine.draining
         words[Counter.LOG_LEVEL] = self._parts.journal.level
         words[Counter.TURNS] += 1
         stats, journal = self._parts.stats, self._parts.journal
@@ -256,9 +259,7 @@ class Worker:
             if number == signal.SIGTERM:
                 self._stopping = True
             elif number in _STEPS:
-                level = self._parts.journal.level + _STEPS[number]
-                self._parts.journal.set_level(min(HIGHEST_LEVEL, max(LOWEST_LEVEL, level)))
-                self._parts.journal.note_urgent("level", 0, self._parts.journal.level)
+                self._orders.set_level(self._parts.journal.level + _STEPS[number])
                 self._changed = True
             elif number == signal.SIGRTMIN + 1:
                 self._parts.journal.note_urgent("state", 0, self._state())
@@ -279,6 +280,11 @@ class Worker:
                 return
             if isinstance(message, Names):
                 self._learn(message)
+            now_ns = time.monotonic_ns()
+            if self._orders.carry_out(message, now_ns):
+                self._parts.sockets.close_ended(now_ns)
+                self._parts.permits.settle()
+                self._publish(now_ns)
 
     def _learn(self, names: Names) -> None:
         """Take in the current addresses of host names; with the first of them the worker begins to listen.

@@ -26,6 +26,7 @@ from tests.kit.traffic import (
     waiting,
 )
 from tests.kit.worker_runner import RunningWorker, serving
+from workers.contract.messages import Drain, Kill, Level
 from workers.contract.settings import Limits, SessionKind
 from workers.contract.slots import CloseReason, Counter, DropReason
 from workers.loop import MAX_EVENTS
@@ -61,6 +62,47 @@ def test_what_the_other_version_of_ip_cannot_carry_is_dropped_counted_and_ends_n
             assert server.recv(65_536) == b"fits"
         assert worker.drops_out == {DropReason.SEND_FAILED: 1}
         assert worker.count(Counter.SESSIONS_OPENED) == 1
+
+
+# --- what the parent orders ------------------------------------------------------------------------------------------
+
+
+def test_a_session_that_is_killed_is_gone_from_memory_and_its_client_begins_another(fast_path):
+    with udp() as server, udp() as client:
+        with serving(forward_to(server.getsockname()), fast_path=fast_path) as worker:
+            client.sendto(b"first", worker.to[0])
+            before = server.recvfrom(100)[1]
+            worker.wait_for("session-start")
+            # A session is written to memory once it has lived for a moment.
+            worker.until(lambda: len(worker.open_slots()) == 1)
+            worker.tell(Kill(worker.open_slots()))
+            worker.wait_for("session-end")
+            worker.until(lambda: worker.count(Counter.SESSIONS) == 0)
+            assert worker.open_slots() == []
+            client.sendto(b"again", worker.to[0])
+            assert server.recvfrom(100)[1] != before
+        assert worker.closes == {CloseReason.KILLED: 1, CloseReason.SHUTDOWN: 1}
+
+
+def test_a_draining_worker_says_so_once_its_number_of_sessions_only_falls(fast_path):
+    with udp() as server, udp() as client, udp() as late:
+        with serving(forward_to(server.getsockname()), fast_path=fast_path) as worker:
+            client.sendto(b"first", worker.to[0])
+            server.recv(100)
+            worker.tell(Drain())
+            worker.until(lambda: worker.count(Counter.DRAINING) == 1)
+            assert worker.count(Counter.SESSIONS) == 1
+            late.sendto(b"refused", worker.to[0])
+            client.sendto(b"served", worker.to[0])
+            assert server.recv(100) == b"served"
+        assert worker.drops_out == {DropReason.DRAINING: 1}
+
+
+def test_a_level_is_set_by_the_parent(fast_path):
+    with udp() as server, serving(forward_to(server.getsockname()), fast_path=fast_path) as worker:
+        worker.tell(Level(4))
+        (record,) = worker.wait_for("level")
+        assert record.fields == (4,)
 
 
 # --- what the machine refuses ----------------------------------------------------------------------------------------

@@ -97,5 +97,21 @@ class Moved(msgspec.Struct, frozen=True, tag="moved", array_like=True):
     downstream: bytes
 
 
+class Kill(msgspec.Struct, frozen=True, tag="kill", array_like=True):
+    """A worker is to end these sessions, (slot, beginning in nanoseconds) pairs; those that are over do not matter."""
+
+    sessions: list[tuple[int, int]]
+
+
+class Drain(msgspec.Struct, frozen=True, tag="drain", array_like=True):
+    """A worker is to begin no session any more."""
+
+
+class Level(msgspec.Struct, frozen=True, tag="level", array_like=True):
+    """A worker's debug log is to have this level."""
+
+    level: int
+
+
 FromChild: TypeAlias = LogBatch | Ready | Failed | Names | Lookup | Looked | Moved
-ToChild: TypeAlias = Names | Users | Lookup | Looked | Moved
+ToChild: TypeAlias = Names | Users | Lookup | Looked | Moved | Kill | Drain | Level

@@ -51,6 +51,8 @@ class Counter(IntEnum):
     """Loop turns: a worker whose count stands still while datagrams wait is stuck."""
     TOP = 6
     """One more than the highest slot ever used: nobody need look further."""
+    DRAINING = 7
+    """1 when the worker lets nobody in any more: from then on SESSIONS only falls."""
     RECEIVED_OUT = 16
     FORWARDED_OUT = 17
     BYTES_OUT = 18
@@ -127,6 +129,8 @@ class CloseReason(IntEnum):
     ONE_WAY_REPLY = 9
     SHUTDOWN = 10
     FAILURE = 11
+    KILLED = 12
+    """An administrator has ended it."""
 
 
 CLOSE_WORDS = tuple(reason.name.lower().replace("_", "-") for reason in CloseReason)
@@ -190,6 +194,7 @@ class Region:
         """
         self.words[Counter.SESSIONS] = 0
         self.words[Counter.PERMITS] = 0
+        self.words[Counter.DRAINING] = 0
         for slot in range(min(self.words[Counter.TOP], self.slot_count)):
             start = self.offset(slot)
             if self.memory[start]:

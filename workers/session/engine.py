@@ -31,6 +31,8 @@ class Engine(SessionTable):
     def __init__(self, admission: Admission, listeners: int, permits: Permits, journal: Journal, stats: Stats) -> None:
         super().__init__(listeners, permits, Records(journal), stats)
         self.admission = admission
+        self.draining = False
+        """Whether no session may begin any more."""
         self._track = 0
 
     def admit(
@@ -49,6 +51,9 @@ class Engine(SessionTable):
         calls `begin`, or `fail`, or `forbid`. Where a name decides that is not known yet, nothing is counted: the
         caller asks for it, and then comes again, or drops the run (`refuse_out`).
         """
+        if self.draining:
+            self._drop_out(DropReason.DRAINING, sizes)
+            return None
         if traits is PLAIN:
             grant = self.admission.decide(listener, source, destination)
         else:

@@ -25,7 +25,7 @@ from workers.errors import ContractError
 
 SPEC_WORDS = {
     *("dgrams-in", "dgrams-out", "bytes-in", "bytes-out", "dgrams-reached", "timeout-session", "timeout-in"),
-    *("timeout-out", "timeout-both", "one-way-reply", "shutdown", "failure"),
+    *("timeout-out", "timeout-both", "one-way-reply", "shutdown", "failure", "killed"),
 }
 
 
