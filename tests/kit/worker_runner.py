@@ -19,9 +19,9 @@ from workers.boot import BootPlan, run_child
 from workers.contract.channel import ChannelClosedError, ChildEnd, open_channel
 from workers.contract.context import Confinement, WorkerContext
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import FromChild, LogBatch, LogRecord, Ready
+from workers.contract.messages import FromChild, LogBatch, LogRecord, Ready, ToChild
 from workers.contract.settings import AclSettings, Settings
-from workers.contract.slots import CloseReason, Counter, DropReason, Region
+from workers.contract.slots import SLOT, CloseReason, Counter, DropReason, Region
 from workers.loop import run
 
 CONFINEMENT = Confinement(65534, 65534) if os.geteuid() == 0 else Confinement()
@@ -126,6 +126,25 @@ class RunningWorker:
         return {reason: count for reason in CloseReason if (count := self.count(Counter.CLOSES + reason))}
 
     # --- its end -----------------------------------------------------------------------------------------------------
+
+    def until(self, holds: Callable[[], bool], within_s: float = WAIT_S) -> None:
+        """Wait until its shared memory shows something."""
+        deadline = time.monotonic() + within_s
+        while not holds():
+            if time.monotonic() > deadline:
+                raise TimeoutError("the worker's memory never showed it")
+            select.select([], [], [], 0.01)
+
+    def tell(self, message: ToChild) -> None:
+        """Send it a message."""
+        if not self._channel.send(message):
+            raise AssertionError("the channel is full")
+
+    def open_slots(self) -> list[tuple[int, int]]:
+        """Return the sessions that stand in shared memory: their slots and beginnings."""
+        region = self._region
+        found = [SLOT.unpack_from(region.memory, region.offset(slot)) for slot in range(region.words[Counter.TOP])]
+        return [(slot, fields[5]) for slot, fields in enumerate(found) if fields[0]]
 
     def signal(self, number: int) -> None:
         """Send it a signal."""
