@@ -43,6 +43,7 @@ PARENT_MAY_IMPORT = {
     "proxyd.config": ("workers.contract", "workers.errors", "workers.policy"),
     "proxyd.cli.test_udp": ("workers.contract", "workers.errors", "workers.policy", "workers.resolver.lookup"),
     "proxyd.daemon.sockets": ("workers.contract", "workers.errors", "workers.net.cbpf"),
+    "proxyd.daemon.routing": ("workers.contract", "workers.errors", "workers.wire.netlink"),
     "proxyd.daemon.places": ("workers.contract", "workers.errors", "workers.net.interfaces"),
     "proxyd.daemon.oob": ("workers.contract", "workers.errors", "workers.policy.users"),
     "proxyd.daemon.spawn": ("workers",),

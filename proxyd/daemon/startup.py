@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
 
-from proxyd.daemon import capabilities, demands, descriptors, identity, places, sockets
+from proxyd.daemon import capabilities, demands, descriptors, identity, places, routing, sockets
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.oob import UsersFile
 from proxyd.daemon.pidfile import RUN_DIRECTORY, Pidfile, default_path
@@ -109,6 +109,8 @@ def _set_up(order: Order, logs: Logs, stack: ExitStack) -> Estate:
     if too_few is not None:
         logs.note("config-warning", too_few)
     settings = replace(settings, listeners=places.settle(settings.listeners))
+    for warning in routing.diagnose(settings):
+        logs.note("config-warning", warning)
     held: list[Pidfile] = []
     # Registered first, so removed last: where the file is gone, the sockets are free.
     stack.callback(_remove_pidfile, held)

@@ -40,14 +40,14 @@ def deliver(lab: Lab, way: str, ports: Sequence[int]) -> None:
         rules = [f"rule add iif {FRONT.name} ipproto udp dport {port} lookup {TABLE}" for port in ports]
         _in_both(lab.proxy, rules)
         return
-    _add_mark_rule(lab.proxy)
+    _add_mark_rule(lab.proxy, FRONT.name)
     _load(lab.proxy, f"udp-proxy-{way}.nft", {"clients": f'"{FRONT.name}"', "ports": ", ".join(map(str, ports))})
 
 
 def deliver_answers(lab: Lab) -> None:
     """Deliver servers' answers to clients to the proxy's machine, where a socket of it waits for them."""
     _add_local_table(lab.proxy)
-    _add_mark_rule(lab.proxy)
+    _add_mark_rule(lab.proxy, BACK.name)
     _load(lab.proxy, "udp-proxy-answers.nft", {"servers": f'"{BACK.name}"'})
 
 
@@ -55,11 +55,13 @@ def _add_local_table(place: Namespace) -> None:
     _in_both(place, [f"route replace local default dev lo table {TABLE}"])
 
 
-def _add_mark_rule(place: Namespace) -> None:
+def _add_mark_rule(place: Namespace, interface: str) -> None:
+    """Send what is marked and has come in by an interface to the table of local routes, once."""
     for version in VERSIONS:
         listed = place.run(["ip", version, "rule", "list", "table", str(TABLE)]).stdout
-        if "fwmark" not in listed:
-            place.run(["ip", version, "rule", "add", "fwmark", hex(MARK), "lookup", str(TABLE)])
+        if f"fwmark {MARK:#x} iif {interface}" not in listed:
+            rule = f"rule add iif {interface} fwmark {MARK:#x} lookup {TABLE}"
+            place.run(["ip", version, *rule.split()])
 
 
 def _in_both(place: Namespace, commands: Sequence[str]) -> None:

@@ -9,9 +9,9 @@ from contextlib import ExitStack
 import pytest
 
 from tests.kit import delivery
-from tests.kit.lab import FRONT, Lab
+from tests.kit.lab import BACK, FRONT, PROXY_HOST, Lab
 from tests.kit.requirement import requires_namespaces, requires_program
-from tests.kit.way import WAYS, Way, port_of
+from tests.kit.way import WAY4, WAYS, Way, port_of
 
 PORT = 6900
 WAIT_S = 20.0
@@ -20,10 +20,9 @@ NAMES = {4: "0.0.0.0", 6: "::"}
 # Level, IP_TRANSPARENT, the option that asks for packet information. Source: ip(7), ipv6(7).
 OPTIONS = {4: (socket.IPPROTO_IP, 19, 8), 6: (socket.IPPROTO_IPV6, 75, socket.IPV6_RECVPKTINFO)}
 
-pytestmark = [
-    requires_program("nft"),
-    pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys()),
-]
+pytestmark = requires_program("nft")
+
+both_versions = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
 
 
 @pytest.fixture
@@ -61,6 +60,7 @@ def echo(sock: socket.socket) -> bytes:
 
 
 @requires_namespaces
+@both_versions
 @pytest.mark.parametrize("device", ["", FRONT.name])
 @pytest.mark.parametrize("means", delivery.WAYS)
 def test_the_client_talks_to_the_server_and_the_proxys_machine_answers(
@@ -80,6 +80,7 @@ def test_the_client_talks_to_the_server_and_the_proxys_machine_answers(
 
 
 @requires_namespaces
+@both_versions
 @pytest.mark.parametrize("means", ["mark", "tproxy"])
 def test_the_proxys_own_addresses_need_no_help_and_get_none(lab: Lab, stack: ExitStack, way: Way, means: str) -> None:
     delivery.lead_through(lab)
@@ -92,6 +93,29 @@ def test_the_proxys_own_addresses_need_no_help_and_get_none(lab: Lab, stack: Exi
 
 
 @requires_namespaces
+@both_versions
+@pytest.mark.parametrize("means", delivery.WAYS)
+def test_strict_checks_of_sources_do_not_stand_in_the_way(lab: Lab, stack: ExitStack, way: Way, means: str) -> None:
+    for name in ("all", FRONT.name, BACK.name):
+        for setting in ("rp_filter", "src_valid_mark"):
+            lab.proxy.run(["sh", "-c", f"echo 1 > /proc/sys/net/ipv4/conf/{name}/{setting}"])
+    delivery.lead_through(lab)
+    delivery.deliver(lab, means, [PORT])
+    delivery.deliver_answers(lab)
+    proxy = transparent(stack, lab, way, NAMES[way.version], PORT)
+    pretender = transparent(stack, lab, way, way.client, 0)
+    server = stack.enter_context(way.server_socket(lab, PORT))
+    client = client_of(stack, lab, way)
+    client.send(b"question")
+    question, source = proxy.recvfrom(100)
+    pretender.sendto(question, server.getsockname())
+    server.sendto(b"answer", server.recvfrom(100)[1])
+    assert pretender.recv(100) == b"answer"
+    assert source[:2] == (way.client, port_of(client))
+
+
+@requires_namespaces
+@both_versions
 @pytest.mark.parametrize("connected", [True, False])
 def test_answers_to_a_client_come_to_the_socket_that_pretends_to_be_it(
     lab: Lab, stack: ExitStack, way: Way, connected: bool
@@ -108,3 +132,16 @@ def test_answers_to_a_client_come_to_the_socket_that_pretends_to_be_it(
         assert (source[:2], len(payload)) == ((way.client, port_of(pretender)), size)
         server.sendto(payload, source)
         assert pretender.recv(65_536) == payload
+
+
+@requires_namespaces
+def test_a_broadcast_to_the_other_network_needs_no_help(lab: Lab, stack: ExitStack) -> None:
+    delivery.lead_through(lab)
+    proxy = transparent(stack, lab, WAY4, NAMES[4], PORT)
+    client = stack.enter_context(lab.client.socket())
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    client.sendto(b"anybody?", (BACK.address4(255), PORT))
+    payload, ((_, _, info),), _, source = proxy.recvmsg(100, 500)
+    local, destination = info[4:8], info[8:12]
+    assert (payload, source[0], socket.inet_ntoa(destination)) == (b"anybody?", WAY4.client, BACK.address4(255))
+    assert socket.inet_ntoa(local) == FRONT.address4(PROXY_HOST)

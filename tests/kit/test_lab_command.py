@@ -49,7 +49,7 @@ def test_each_way_of_delivery_can_be_set_up_by_hand(here: Place) -> None:
         for words in (("rule", "69"), ("mark", "69", "514"), ("tproxy", "69"), ("answers",)):
             assert command(here, "deliver", *words) == (0, "")
         rules = command(here, "proxy", "ip", "-6", "rule")[1]
-        assert ("iif front ipproto udp dport 69" in rules, rules.count("fwmark")) == (True, 1)
+        assert ("iif front ipproto udp dport 69" in rules, rules.count("fwmark")) == (True, 2)
         tables = command(here, "proxy", "nft", "list", "tables")[1]
         assert tables == "table inet udp_proxy_clients\ntable inet udp_proxy_answers\n"
     finally:

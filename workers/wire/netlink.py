@@ -21,7 +21,7 @@ INTERRUPTED = 0x10
 _REQUEST, _DUMP = 0x1, 0x300
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
-_FAMILY_BYTES = 16
+_REST = bytes(15)
 """Enough for the fixed part of every request here: only the family in its first byte counts."""
 _KIND_MASK = 0x3FFF
 """The two highest bits of an attribute's kind are flags."""
@@ -36,9 +36,12 @@ class Message(NamedTuple):
     body: bytes
 
 
-def dump_request(kind: int, family: int, sequence: int) -> bytes:
-    """Encode the wish for everything of a kind, of one family or all (0)."""
-    body = bytes((family,)).ljust(_FAMILY_BYTES, b"\0")
+def dump_request(kind: int, family: int, sequence: int, rest: bytes = _REST) -> bytes:
+    """Encode the wish for everything of a kind, of one family or all (0).
+
+    rest: what follows the family in the fixed part, where only some of it is wanted.
+    """
+    body = bytes((family,)) + rest
     return _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST | _DUMP, sequence, 0) + body
 
 
