@@ -109,9 +109,8 @@ def forbidden_imports(module: Module, forbidden: Callable[[str], bool]) -> list[
 
 def parent_may_import(module: Module, name: str) -> bool:
     row = max((package for package in PARENT_MAY_IMPORT if within(module.name, package)), key=len)
-    # `from workers.contract import settings` names `workers.contract`; `from workers import contract` names `workers`
-    # alone first, which says nothing yet.
-    return not within(name, "workers") or name == "workers" or any(within(name, ok) for ok in PARENT_MAY_IMPORT[row])
+    # `from workers.net import cbpf` names `workers.net` first, which says nothing yet, and then `workers.net.cbpf`.
+    return not within(name, "workers") or any(within(name, ok) or within(ok, name) for ok in PARENT_MAY_IMPORT[row])
 
 
 @every([module for module in MODULES if within(module.name, "workers")])
