@@ -195,10 +195,10 @@ class Inbound:
         if self._engine.ended:
             # Those whose time was up have ended already: without a socket they are told from those that are to end.
             self._sockets.close_ended(now_ns)
-        for session in sessions:
-            if session.closing is not None and session.sock is not None:
-                self._engine.conclude(session, now_ns)
-        self._sockets.close_ended(now_ns)
+        closing = [session for session in sessions if session.closing is not None and session.sock is not None]
+        if closing:
+            self._engine.conclude_each(closing, now_ns)
+            self._sockets.close_ended(now_ns)
 
     # --- a few datagrams a session -----------------------------------------------------------------------------------
 

@@ -36,21 +36,24 @@ class Keeper:
         """Return where the raw address of a slot's target lies in the region."""
         return self._region.offset(slot) + TARGET_OFFSET
 
-    def greet(self, session: Session) -> int:
-        """Write the addresses the datapath sends to; return where the client's lies in the region."""
-        client_at = HEADER_BYTES + session.slot * SLOT_BYTES + CLIENT_OFFSET
-        client, memory = session.client, self._memory
-        memory[client_at : client_at + len(client)] = client
-        if not session.connected:
-            target_at = client_at + TARGET_OFFSET - CLIENT_OFFSET
-            memory[target_at : target_at + len(session.target)] = session.target
-        return client_at
+    def greet(self, sessions: list[Session]) -> None:
+        """Write the addresses that the datapath sends to, and note where."""
+        memory = self._memory
+        for session in sessions:
+            client = session.client
+            session.client_at = client_at = HEADER_BYTES + session.slot * SLOT_BYTES + CLIENT_OFFSET
+            memory[client_at : client_at + len(client)] = client
+            if not session.connected:
+                target_at = client_at + TARGET_OFFSET - CLIENT_OFFSET
+                memory[target_at : target_at + len(session.target)] = session.target
 
-    def clear(self, slot: int) -> None:
-        """Mark a slot free."""
-        start = HEADER_BYTES + slot * SLOT_BYTES
-        if self._memory[start]:
-            self._memory[start] = 0
+    def clear(self, sessions: list[Session]) -> None:
+        """Mark the slots of sessions free."""
+        memory = self._memory
+        for session in sessions:
+            start = HEADER_BYTES + session.slot * SLOT_BYTES
+            if memory[start]:
+                memory[start] = 0
 
     def sweep(self, sessions: list[Session], now_ns: int) -> None:
         """Write what changed since the last sweep, in slots of sessions that have lived for KEEP_NS."""

@@ -7,6 +7,7 @@ several datagrams at once, each flow's run is decided and sent as one, as a trai
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from workers import refusals
 from workers.contract.settings import Address
@@ -73,35 +74,63 @@ class Outbound:
 
     def _forward_singles(self, listener: Listener, keys: Sequence[FlowKey], sizes: list[int], now_ns: int) -> None:
         """Forward datagram by datagram: the usual case of many clients."""
-        engine, transport = self._engine, self._transport
-        arrivals, slot = zip(keys, sizes, strict=True), 0
+        engine, slot, count = self._engine, 0, len(keys)
         find = engine.tables[listener.index].get
-        if None in map(find, keys):
-            for slot, key in enumerate(keys):
-                if find(key) is None:
-                    self._forward_first(listener, key, slot, sizes[slot], now_ns)
-                else:
-                    self._forward(listener, key, slot, [sizes[slot]], now_ns, slot)
-            return
-        while True:
-            sessions, stopped = engine.pass_known_out(listener.index, arrivals, now_ns)
+        while slot < count:
+            sessions, stopped = engine.pass_known_out(
+                listener.index, islice(zip(keys, sizes, strict=True), slot, None), now_ns
+            )
             if sessions:
-                for failed, code in transport.send_each([session.sock for session in sessions], sizes, slot):
-                    session = sessions[failed - slot]
-                    if code in refusals.REFUSED:
-                        refusals.note_error(self._journal, session, code)
-                    self._send_parts(session, [Part(failed, 0, sizes[failed])])
+                self._send_each(sessions, sizes, slot)
                 slot += len(sessions)
             if stopped is None:
                 return
-            self._forward(listener, stopped, slot, [sizes[slot]], now_ns, slot)
-            slot += 1
+            if find(stopped) is not None:
+                self._forward(listener, stopped, slot, [sizes[slot]], now_ns, slot)
+                slot += 1
+                continue
+            opened = self._forward_firsts(listener, keys, sizes, slot, now_ns)
+            if not opened:
+                self._forward_first(listener, stopped, slot, sizes[slot], now_ns)
+            slot += opened or 1
+
+    def _send_each(self, sessions: list[Session], sizes: list[int], slot: int) -> None:
+        """Send slots from one on, each to its own session's server."""
+        socks = [session.sock for session in sessions]
+        for failed, code in self._transport.send_each(socks, sizes, slot):
+            session = sessions[failed - slot]
+            if code in refusals.REFUSED:
+                refusals.note_error(self._journal, session, code)
+            self._send_parts(session, [Part(failed, 0, sizes[failed])])
+
+    def _forward_firsts(
+        self, listener: Listener, keys: Sequence[FlowKey], sizes: list[int], slot: int, now_ns: int
+    ) -> int:
+        """Open the sessions of unknown clients from a slot on, all in one go; return how many it was quick to open."""
+        room = 0 if listener.wildcard else self._sockets.rested(listener.version, now_ns)
+        if not room:
+            return 0
+        sources = self._transport.sources(slot, min(len(keys), slot + room), listener.version)
+        arrivals = list(zip(keys[slot:], sources, sizes[slot:], strict=False))
+        sessions = self._engine.admit_each(listener.index, arrivals, listener.raw, now_ns)
+        if not sessions:
+            return 0
+        opened = self._sockets.open_each(sessions, now_ns)
+        self._send_each(sessions[:opened], sizes, slot)
+        for late, session in enumerate(sessions[opened:], slot + opened):
+            self._engine.take_back(session, sizes[late])
+            if self._sockets.open(session, [sizes[late]], now_ns):
+                self._forward_opened(session, late, sizes[late], now_ns)
+        return len(sessions)
 
     def _forward_first(self, listener: Listener, key: FlowKey, slot: int, size: int, now_ns: int) -> None:
         """Open an unknown client's session, and forward the datagram that wants it."""
         session = self._open(listener, key, slot, [size], now_ns)
-        if session is None:
-            return
+        if session is not None:
+            self._forward_opened(session, slot, size, now_ns)
+
+    def _forward_opened(self, session: Session, slot: int, size: int, now_ns: int) -> None:
+        """Forward the datagram that opened a session."""
         if self._engine.first_out(session, size, now_ns) and not (
             session.connected and self._transport.send_one(session.sock, slot, size)
         ):

@@ -40,9 +40,17 @@ class Permits:
         self._words[Counter.PERMITS] += 1
         return True
 
-    def give(self) -> None:
-        """Give one back; the others see it after settle."""
-        self._spare += 1
+    def take_some(self, count: int) -> int:
+        """Take as many as there are, count at most; return how many."""
+        taken = min(count, self._spare)
+        self._spare -= taken
+        while taken < count and self.take():
+            taken += 1
+        return taken
+
+    def give(self, count: int = 1) -> None:
+        """Give some back; the others see it after settle."""
+        self._spare += count
 
     def age(self) -> None:
         """Put back what was given before the last call and has not been taken since: once a turn."""

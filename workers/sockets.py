@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 
 from workers.contract.settings import AclSettings, Address, Settings
 from workers.keeper import Keeper
@@ -16,7 +17,7 @@ from workers.net.upstream import Upstreams, drops_of
 from workers.session.engine import Engine
 from workers.session.session import Session
 from workers.wire import sockaddr
-from workers.wire.sockaddr import V4_BYTES
+from workers.wire.sockaddr import V4_BYTES, V6_BYTES
 
 FIRST_FDS = 1024
 """Descriptors that fit without asking; a list costs 8 bytes a session where a dict costs 100."""
@@ -54,26 +55,48 @@ class SessionSockets:
         if fd >= len(self.sessions):
             self.cover(fd)
         self.sessions[fd] = session
-        session.client_at = self._keeper.greet(session)
+        self._keeper.greet([session])
         self._engine.begin(session)
         return True
 
+    def rested(self, version: int, now_ns: int) -> int:
+        """Return how many sockets could serve again at once."""
+        return 0 if self._forced else self._upstreams.rested(version, now_ns)
+
+    def open_each(self, sessions: list[Session], now_ns: int) -> int:
+        """Give sessions of one listener their sockets, and put those to work; return how many of the first have one."""
+        opened = self._upstreams.connect_rested([session.target for session in sessions], now_ns)
+        known, lost = self.sessions, self._lost
+        for session, (sock, fd) in zip(sessions, opened, strict=False):
+            session.sock = sock
+            session.fd = fd
+            known[fd] = session
+            if lost:
+                lost[fd] = drops_of(sock)
+        ready = sessions if len(opened) == len(sessions) else sessions[: len(opened)]
+        self._keeper.greet(ready)
+        self._engine.begin_each(ready)
+        return len(opened)
+
     def close_ended(self, now_ns: int) -> None:
         """Close the sockets of the sessions that have ended."""
-        ended = self._engine.ended
+        ended, known = self._engine.ended, self.sessions
+        used: dict[int, list[tuple[socket.SocketType, int]]] = {V4_BYTES: [], V6_BYTES: []}
         for session in ended:
             fd, sock = session.fd, session.sock
-            self.sessions[fd] = None
+            known[fd] = None
             if session.deep or self._forced:
                 self.look_for_losses([session])
                 self._lost.pop(fd, None)
-                session.sock = None
                 self._upstreams.close_for_good(sock)
             else:
-                session.sock = None
-                self._upstreams.close(sock, fd, 4 if len(session.target) == V4_BYTES else 6, now_ns)
-            self._keeper.clear(session.slot)
+                used[len(session.target)].append((sock, fd))
+            session.sock = None
+        self._keeper.clear(ended)
         ended.clear()
+        for length, sockets in used.items():
+            if sockets:
+                self._upstreams.close(sockets, 4 if length == V4_BYTES else 6, now_ns)
 
     def look_for_losses(self, sessions: list[Session]) -> bool:
         """Count what the kernel has dropped because a session's socket was full; tell if anything is new."""

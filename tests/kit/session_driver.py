@@ -5,7 +5,7 @@ instead of sockets the list of what left. Datagrams say themselves whether they 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import count
+from itertools import count, takewhile
 from typing import NamedTuple
 
 from tests.kit.session_model import Datagram
@@ -38,7 +38,8 @@ class Leaving(NamedTuple):
 
 
 class Driver:
-    """One worker. sockets: sessions by their descriptor. have_sockets: whether new sessions get one.
+    """One worker. sockets: sessions by their descriptor. have_sockets: whether new sessions get one. rested: how many
+    clients' sessions may be opened in one go.
 
     out, into: what left in each direction. Destinations in the servers' network are not the proxy's own.
     """
@@ -59,6 +60,7 @@ class Driver:
         self.engine = Engine(admission, listeners, self.permits, self.diary.journal, self.stats)
         self.sockets: dict[int, Session] = {}
         self.have_sockets = True
+        self.rested = 0
         self.out: list[Leaving] = []
         self.into: list[Leaving] = []
         self._fds = count(3)
@@ -95,23 +97,45 @@ class Driver:
         return order
 
     def _forward_singles(self, listener: int, arrivals: list[Arrival], now_ns: int) -> None:
-        find = self.engine.tables[listener].get
-        if None in map(find, map(_key, arrivals)):
-            for arrival in arrivals:
-                forward = self._forward_first if find(_key(arrival)) is None else self._forward
-                forward(listener, arrival, now_ns)
-            return
-        rest = ((_key(arrival), arrival.datagrams[0].size) for arrival in arrivals)
         slot = 0
-        while True:
+        while slot < len(arrivals):
+            rest = iter([(_key(arrival), arrival.datagrams[0].size) for arrival in arrivals[slot:]])
             sessions, stopped = self.engine.pass_known_out(listener, rest, now_ns)
             for session in sessions:
                 self._send_out(session, arrivals[slot].datagrams)
                 slot += 1
             if stopped is None:
                 return
-            self._forward(listener, arrivals[slot], now_ns)
-            slot += 1
+            if self.engine.tables[listener].get(stopped) is not None:
+                self._forward(listener, arrivals[slot], now_ns)
+                slot += 1
+                continue
+            opened = self._forward_firsts(listener, arrivals[slot:], now_ns)
+            if not opened:
+                self._forward_first(listener, arrivals[slot], now_ns)
+            slot += opened or 1
+
+    def _forward_firsts(self, listener: int, arrivals: list[Arrival], now_ns: int) -> int:
+        """Open the sessions of unknown clients in one go, as while nothing is logged; return of how many."""
+        if arrivals[0].destination != PROXY:
+            return 0
+        run = list(takewhile(lambda arrival: arrival.destination == PROXY, arrivals))[: self.rested]
+        self.diary.journal.taking = False
+        waiting = [(_key(arrival), arrival.client, arrival.datagrams[0].size) for arrival in run]
+        sessions = self.engine.admit_each(listener, waiting, PROXY, now_ns)
+        ready = sessions if self.have_sockets else []
+        for session in ready:
+            self._give_socket(session)
+        self.engine.begin_each(ready)
+        self.diary.journal.taking, self.diary.journal.skipped = True, 0
+        for session, arrival in zip(sessions, run, strict=False):
+            size = arrival.datagrams[0].size
+            if ready:
+                self._send_out(session, arrival.datagrams)
+            else:
+                self.engine.take_back(session, size)
+                self.engine.fail(session, "connect", "Network is unreachable", [size])
+        return len(sessions)
 
     def _forward_first(self, listener: int, arrival: Arrival, now_ns: int) -> None:
         session = self._open(listener, arrival, list(arrival.datagrams), now_ns)
@@ -155,13 +179,16 @@ class Driver:
         if not self.have_sockets:
             self.engine.fail(session, "socket", "Too many open files", sizes)
             return None
-        session.fd = session.sock = next(self._fds)
-        self.sockets[session.fd] = session
+        self._give_socket(session)
         source = choose(session.terms.rule, session.client, session.target)
         if source is not None and source.forced:
             self.engine.trails.share(session, source.local)
         self.engine.begin(session)
         return session
+
+    def _give_socket(self, session: Session) -> None:
+        session.fd = session.sock = next(self._fds)
+        self.sockets[session.fd] = session
 
     def _send_out(self, session: Session, datagrams: Iterable[Datagram]) -> None:
         for datagram in datagrams:

@@ -63,7 +63,9 @@ def swept(keeper: Keeper, kept: Session, now_ns: int) -> None:
 
 
 def test_a_greeted_clients_address_lies_where_it_is_said_to(region: Region, keeper: Keeper) -> None:
-    at = keeper.greet(session(None))
+    made = session(None)
+    keeper.greet([made])
+    at = made.client_at
     assert region.memory[at : at + 16] == client(1)
     assert slot_of(region, 2)[CLIENT] == padded(client(1))
     assert slot_of(region, 2)[STATE] == 0
@@ -71,7 +73,7 @@ def test_a_greeted_clients_address_lies_where_it_is_said_to(region: Region, keep
 
 @pytest.mark.parametrize("one_way", [True, False])
 def test_the_target_is_needed_where_the_socket_is_not_connected(region: Region, keeper: Keeper, one_way: bool) -> None:
-    keeper.greet(session(None, one_way=one_way))
+    keeper.greet([session(None, one_way=one_way)])
     at = keeper.target_offset(2)
     assert at == region.offset(2) + TARGET_OFFSET
     assert region.memory[at : at + 16] == (server() if one_way else bytes(16))
@@ -80,7 +82,8 @@ def test_the_target_is_needed_where_the_socket_is_not_connected(region: Region, 
 def test_an_ipv6_address_fits(region: Region, keeper: Keeper) -> None:
     made = session(None)
     made.client = sock6(1 << 127, 9)
-    at = keeper.greet(made)
+    keeper.greet([made])
+    at = made.client_at
     assert region.memory[at : at + 28] == made.client
 
 
@@ -88,7 +91,7 @@ def test_a_session_that_has_lived_for_a_moment_gets_its_whole_slot(
     region: Region, keeper: Keeper, upstream: socket.socket
 ) -> None:
     made = session(upstream)
-    keeper.greet(made)
+    keeper.greet([made])
     made.dgrams_in_left -= 2
     made.dgrams_out_left -= 3
     made.bytes_in_left -= 20
@@ -109,7 +112,7 @@ def test_a_session_that_has_lived_for_a_moment_gets_its_whole_slot(
 
 def test_a_session_younger_than_a_moment_costs_no_slot(region: Region, keeper: Keeper, upstream: socket.socket) -> None:
     made = session(upstream)
-    keeper.greet(made)
+    keeper.greet([made])
     swept(keeper, made, T0 + KEEP_NS - 1)
     assert slot_of(region, 2)[STATE] == 0
     assert region.words[Counter.TOP] == 0
@@ -157,11 +160,11 @@ def test_an_idle_session_is_not_written_again(region: Region, keeper: Keeper, up
 def test_a_cleared_slot_is_free_and_serves_again(region: Region, keeper: Keeper, upstream: socket.socket) -> None:
     made = session(upstream)
     swept(keeper, made, T0 + SECOND)
-    keeper.clear(2)
+    keeper.clear([made])
     assert slot_of(region, 2)[STATE] == 0
     later = session(upstream)
     later.client = client(9)
-    keeper.greet(later)
+    keeper.greet([later])
     swept(keeper, later, T0 + 2 * SECOND)
     assert slot_of(region, 2)[STATE] == 1
     assert slot_of(region, 2)[CLIENT] == padded(client(9))
@@ -169,5 +172,5 @@ def test_a_cleared_slot_is_free_and_serves_again(region: Region, keeper: Keeper,
 
 
 def test_a_slot_never_written_may_be_cleared(region: Region, keeper: Keeper) -> None:
-    keeper.clear(1)
-    assert slot_of(region, 1)[STATE] == 0
+    keeper.clear([session(None)])
+    assert slot_of(region, 2)[STATE] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Sequence
 
@@ -27,6 +28,7 @@ from tests.kit.traffic import (
 from workers.contract.settings import Limits, SessionKind
 from workers.contract.slots import CloseReason, DropReason
 from workers.net.arena import SLOTS
+from workers.net.upstream import REST_NS
 from workers.outbound import ROUNDS
 
 pytestmark = both_paths
@@ -379,3 +381,68 @@ def test_of_the_workers_that_hear_a_broadcast_only_the_first_takes_it(fast_path)
             assert path.drops_out == ({} if taken else {DropReason.NOT_OURS: 1})
             path.close()
         close_all(sockets)
+
+
+def answer_all(server: socket.socket, count: int) -> None:
+    """Send every datagram back."""
+    for _ in range(count):
+        payload, source = server.recvfrom(65_536)
+        server.sendto(payload, source)
+
+
+def test_clients_that_come_together_are_served_from_rested_sockets(fast_path):
+    once = Limits(max_dgrams_in=1, max_dgrams_out=1)
+    with (
+        udp() as server,
+        datapath(forward_to(server.getsockname(), limits=once), fast_path=fast_path) as path,
+        contextlib.ExitStack() as stack,
+    ):
+        for round_number, count in enumerate((12, 20), start=1):
+            path.parts.journal.taking = False  # as under load: what is opened in one go is not logged
+            clients = [stack.enter_context(udp()) for _ in range(count)]
+            now_ns = round_number * 2 * REST_NS
+            for number, client in enumerate(clients):
+                client.sendto(b"%d" % number, path.to[0])
+            path.turn(now_ns)
+            assert len(path.sessions) == count
+            answer_all(server, count)
+            path.settle(now_ns)
+            assert [client.recv(100) for client in clients] == [b"%d" % number for number in range(count)]
+            assert path.sessions == []
+        assert path.closes == {CloseReason.DGRAMS_REACHED: 32}
+
+
+def test_a_new_client_that_sends_twice_at_once_has_one_session(fast_path):
+    with (
+        udp() as server,
+        datapath(forward_to(server.getsockname()), fast_path=fast_path) as path,
+        contextlib.ExitStack() as stack,
+    ):
+        for round_number in (1, 2):
+            path.parts.journal.taking = False
+            clients = [stack.enter_context(udp()) for _ in range(5)]
+            for client in (*clients, clients[0]):
+                client.sendto(b"", path.to[0])
+            path.turn(round_number * 2 * REST_NS)
+            assert len(path.sessions) == 5
+            assert len(waiting(server)) == 6
+            path.parts.engine.end_all(CloseReason.SHUTDOWN, round_number * 2 * REST_NS)
+            path.parts.sockets.close_ended(round_number * 2 * REST_NS)
+
+
+def test_clients_that_come_together_share_the_permits_that_are_left(fast_path):
+    once = Limits(max_dgrams_in=1, max_dgrams_out=1)
+    with (
+        udp() as server,
+        datapath(forward_to(server.getsockname(), limits=once), fast_path=fast_path, max_sessions=8) as path,
+        contextlib.ExitStack() as stack,
+    ):
+        for round_number, count in enumerate((8, 11), start=1):
+            path.parts.journal.taking = False
+            for _ in range(count):
+                stack.enter_context(udp()).sendto(b"", path.to[0])
+            path.turn(round_number * 2 * REST_NS)
+            assert len(path.sessions) == 8
+            answer_all(server, 8)
+            path.settle(round_number * 2 * REST_NS)
+        assert path.drops_out == {DropReason.TABLE_FULL: 3}

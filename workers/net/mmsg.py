@@ -36,7 +36,7 @@ from workers.net.headers import (
 )
 from workers.net.segments import runs
 from workers.net.singles import send_singles, take_singles
-from workers.net.transport import FlowKey, Part
+from workers.net.transport import FlowKey, Part, Stored
 from workers.wire.sockaddr import V4_BYTES, V6_BYTES
 
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -167,6 +167,11 @@ class _Receiver:
         start = slot * NAME_BYTES
         return bytes(self._memory[start : start + (V4_BYTES if version == 4 else V6_BYTES)])
 
+    def sources(self, first: int, end: int, version: int) -> list[bytes]:
+        """Return the raw socket addresses of the senders of slots from first up to end."""
+        raw, length = bytes(self._memory[first * NAME_BYTES : end * NAME_BYTES]), V4_BYTES if version == 4 else V6_BYTES
+        return [raw[start : start + length] for start in range(0, len(raw), NAME_BYTES)]
+
     def sizes(self, first: int, count: int) -> list[int]:
         """Return how many bytes each slot holds."""
         return self._send_sizes[first : first + count].tolist()
@@ -175,6 +180,26 @@ class _Receiver:
         """Return what the control data of a slot says."""
         start = self.arena.control_offset(slot)
         return ancillary.decode(ancillary.split(self._memory[start : start + self._control_lengths[slot]]))
+
+    def store(self, slot: int, size: int) -> Stored:
+        """Copy the first size bytes of a received slot, its sender and its control data."""
+        name, control = self.arena.name_offset(slot), self.arena.control_offset(slot)
+        return Stored(
+            bytes(self._memory[name : name + NAME_BYTES]),
+            bytes(self._memory[control : control + self._control_lengths[slot]]),
+            bytes(self._views[slot][:size]),
+        )
+
+    def restore(self, stored: Stored) -> None:
+        """Lay a stored datagram into slot 0, as if it had just been received alone."""
+        source, control, payload = stored
+        name, start = self.arena.name_offset(0), self.arena.control_offset(0)
+        self._memory[name : name + len(source)] = source
+        self._memory[start : start + len(control)] = control
+        self._views[0][: len(payload)] = payload
+        self._control_lengths[0] = len(control)
+        self._send_sizes[0] = len(payload)
+        self._spent = max(self._spent, 1)
 
     def extras(self, first: int, count: int) -> dict[int, Control]:
         """Return the control data of those slots that have more than packet information."""

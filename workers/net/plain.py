@@ -16,7 +16,7 @@ from workers.net.ancillary import Control
 from workers.net.arena import CONTROL_BYTES, PAYLOAD_BYTES, SLOTS, Arena
 from workers.net.segments import runs
 from workers.net.singles import send_singles, take_singles
-from workers.net.transport import FlowKey, Part
+from workers.net.transport import FlowKey, Part, Stored
 from workers.wire import sockaddr
 
 PythonAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
@@ -135,6 +135,11 @@ class PlainTransport:
         del version
         return self._sources[slot]
 
+    def sources(self, first: int, end: int, version: int) -> list[bytes]:
+        """Return the raw socket addresses of the senders of slots from first up to end."""
+        del version
+        return self._sources[first:end]
+
     def sizes(self, first: int, count: int) -> list[int]:
         """Return how many bytes each slot holds."""
         return self._sizes[first : first + count]
@@ -142,6 +147,19 @@ class PlainTransport:
     def control(self, slot: int) -> Control:
         """Return what the control data of a slot says."""
         return ancillary.decode(iter(self._controls[slot]))
+
+    def store(self, slot: int, size: int) -> Stored:
+        """Copy the first size bytes of a received slot, its sender and its control data."""
+        control = b"".join(ancillary.item(*item) for item in self._controls[slot])
+        return Stored(self._sources[slot], control, bytes(self._views[slot][:size]))
+
+    def restore(self, stored: Stored) -> None:
+        """Lay a stored datagram into slot 0, as if it had just been received alone."""
+        source, control, payload = stored
+        self._sources[0] = source
+        self._controls[0] = list(ancillary.split(control))
+        self._views[0][: len(payload)] = payload
+        self._sizes[0] = len(payload)
 
     def extras(self, first: int, count: int) -> dict[int, Control]:
         """Return the control data of those slots that have more than packet information."""

@@ -25,6 +25,14 @@ class Part(NamedTuple):
     size: int
 
 
+class Stored(NamedTuple):
+    """A datagram as it was received, copied out of its slot: sender, control data and payload."""
+
+    source: bytes
+    control: bytes
+    payload: bytes
+
+
 class Transport(Protocol):
     """One worker's system calls.
 
@@ -74,6 +82,10 @@ class Transport(Protocol):
         """Return the raw socket address of a slot's sender."""
         ...
 
+    def sources(self, first: int, end: int, version: int) -> list[bytes]:
+        """Return the raw socket addresses of the senders of slots from first up to end."""
+        ...
+
     def sizes(self, first: int, count: int) -> list[int]:
         """Return how many bytes each slot holds."""
         ...
@@ -84,6 +96,14 @@ class Transport(Protocol):
 
     def extras(self, first: int, count: int) -> dict[int, Control]:
         """Return the control data of those slots that have more than packet information."""
+        ...
+
+    def store(self, slot: int, size: int) -> Stored:
+        """Copy the first size bytes of a received slot, its sender and its control data."""
+        ...
+
+    def restore(self, stored: Stored) -> None:
+        """Lay a stored datagram into slot 0, as if it had just been received alone."""
         ...
 
     def arrange(self, order: list[int], sizes: list[int]) -> None:

@@ -16,8 +16,10 @@ from collections import deque
 from functools import lru_cache
 
 from workers.net import mmsg
+from workers.net.arena import SLOTS
 from workers.net.plain import PythonAddress, to_python
 from workers.net.transport import Transport
+from workers.wire.sockaddr import V4_BYTES
 
 RESTING_SOCKETS = 1024
 """Kept at most, of each IP version."""
@@ -31,6 +33,8 @@ target_address = lru_cache(maxsize=1024)(to_python)
 _SO_MEMINFO = 55
 _MEMINFO = struct.Struct("=9I")
 _DROPS = 8
+_EMPTY = bytes(4)
+"""SK_MEMINFO_RMEM_ALLOC of a socket in which nothing waits."""
 
 
 def drops_of(sock: socket.SocketType) -> int:
@@ -55,6 +59,35 @@ class Upstreams:
         self._transport = transport
         self._reuse = reuse
         self._resting: dict[int, deque[tuple[socket.SocketType, int, int]]] = {4: deque(), 6: deque()}
+
+    def rested(self, version: int, now_ns: int) -> int:
+        """Return how many sockets have rested enough, SLOTS at most, or a few fewer."""
+        resting, rested_ns = self._resting[version], now_ns - REST_NS
+        count = min(len(resting), SLOTS)
+        while count and resting[count - 1][2] > rested_ns:
+            count -= 8 if count > 8 else 1
+        return count
+
+    def connect_rested(self, targets: list[bytes], now_ns: int) -> list[tuple[socket.SocketType, int]]:
+        """Return registered, empty sockets, each connected to its target, all of one IP version, as far as they go.
+
+        Only sockets that have rested are taken: there may be fewer than targets, and `open` says why.
+        """
+        opened: list[tuple[socket.SocketType, int]] = []
+        resting, rested_ns = self._resting[4 if targets and len(targets[0]) == V4_BYTES else 6], now_ns - REST_NS
+        for target in targets:
+            if not resting or resting[0][2] > rested_ns:
+                break
+            sock, fd, _ = resting.popleft()
+            try:
+                sock.connect(target_address(target))
+                if sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4) != _EMPTY:
+                    mmsg.drain(fd)
+            except OSError:
+                self._discard(sock)
+                break
+            opened.append((sock, fd))
+        return opened
 
     def open(
         self, version: int, source: PythonAddress | None, target: bytes | None, now_ns: int
@@ -82,13 +115,14 @@ class Upstreams:
             raise OSError(error.errno, error.strerror, step) from error
         return sock, fd
 
-    def close(self, sock: socket.SocketType, fd: int, version: int, now_ns: int) -> None:
-        """Let a session's socket rest, to serve again; or close it, if there are enough."""
+    def close(self, sockets: list[tuple[socket.SocketType, int]], version: int, now_ns: int) -> None:
+        """Let sessions' sockets of one IP version rest, to serve again; or close them, if there are enough."""
         resting = self._resting[version]
-        if self._reuse and len(resting) < RESTING_SOCKETS and mmsg.disconnect(fd):
-            resting.append((sock, fd, now_ns))
-        else:
-            self._discard(sock)
+        for sock, fd in sockets:
+            if self._reuse and len(resting) < RESTING_SOCKETS and mmsg.disconnect(fd):
+                resting.append((sock, fd, now_ns))
+            else:
+                self._discard(sock)
 
     def close_for_good(self, sock: socket.SocketType) -> None:
         """Close a session's socket that cannot serve another one: it was bound, or delivers trains."""

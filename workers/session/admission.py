@@ -35,6 +35,7 @@ class Admission:
     reverse: what is known of the name of an address: the name, None where it has none, UNASKED where nobody asked yet.
     Asked only where the rules have regular expressions; IPv4-mapped addresses come as IPv4.
     shaped: the names of the queues that have a rate.
+    ordinary: by a client's address in bytes, what was granted to it, where its sessions have nothing special.
     """
 
     def __init__(
@@ -52,7 +53,8 @@ class Admission:
         self._users: Mapping[Address, User] = {}
         self._reverse = reverse if self._rules.patterns else nameless
         self._names: NameBook = {}
-        self._cache: dict[tuple[int, bytes], Grant] = {}
+        self._cache: dict[bytes, Grant] = {}
+        self.ordinary: dict[bytes, Grant] = {}
         self._cacheable = self._rules.static_by_client and all(_fixed_target(acl) for acl in acls)
         self._terms = [
             Terms.of(acl, shaped=not shaped.isdisjoint((acl.queue_to_client, acl.queue_to_server)))
@@ -75,15 +77,19 @@ class Admission:
         shaped = frozenset(queue.name for queue in settings.queues if queue.rate_bps is not None)
         return cls(acls, civil_time, settings.auth, reverse, shaped)
 
+    def _forget(self) -> None:
+        self._cache.clear()
+        self.ordinary.clear()
+
     def learn_names(self, names: Mapping[str, frozenset[Address]]) -> None:
         """Replace the addresses of the configuration's host names."""
         self._names = names
-        self._cache.clear()
+        self._forget()
 
     def learn_users(self, users: Mapping[Address, User]) -> None:
         """Replace the table of who sits where, as workers.policy.users.parse_users returns it."""
         self._users = users
-        self._cache.clear()
+        self._forget()
 
     def decide(
         self, listener: int, source: bytes, destination: bytes, *, transparent: bool = False, tos: int = 0
@@ -94,15 +100,17 @@ class Admission:
         """
         if transparent or not self._cacheable:
             return self._search(source, destination, transparent=transparent, tos=tos)
-        key = (listener, source[4:8] if len(source) == V4_BYTES else source[8:24])
+        key = source[4:8] if len(source) == V4_BYTES else source[8:24]
         grant = self._cache.get(key)
         if grant is None:
             if len(self._cache) >= CACHE_ENTRIES:
-                self._cache.clear()
+                self._forget()
             found = self._search(source, destination, transparent=False, tos=tos)
             if isinstance(found, NeedsName):
                 return found
             grant = self._cache[key] = found
+            if found.terms is not None and found.terms.ordinary:
+                self.ordinary[key] = found
         return grant
 
     def _search(self, source: bytes, destination: bytes, *, transparent: bool, tos: int) -> Grant | NeedsName:

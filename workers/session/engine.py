@@ -20,6 +20,7 @@ from workers.session.session import PLAIN, FlowKey, Session, Traits
 from workers.session.table import Permits, SessionTable
 from workers.session.trails import counts
 from workers.stats import Stats
+from workers.wire.sockaddr import V4_BYTES
 
 LAST_TRACK = 99_999
 """Sessions are numbered in the log from 1 to this, and again from 1."""
@@ -82,6 +83,59 @@ class Engine(SessionTable):
         session.grant = grant
         session.transparent = traits.transparent
         return session
+
+    def admit_each(
+        self, listener: int, arrivals: list[tuple[FlowKey, bytes, int]], destination: bytes, now_ns: int
+    ) -> list[Session]:
+        """Open sessions for unknown clients, a datagram each, as long as the rule is known and no limit in the way.
+
+        arrivals: key, source and size of each datagram; read as far as the answer goes. The datagrams are passed and
+        counted. The sessions still need their sockets: `begin_each` for those that have one, `take_back` for the others.
+        """
+        sessions: list[Session] = []
+        if self._journal.taking or self.draining:
+            return sessions
+        recall, known = self.admission.ordinary.get, self.tables[listener]
+        address = slice(4, 8) if len(destination) == V4_BYTES else slice(8, 24)
+        permits = left = self._permits.take_some(len(arrivals))
+        free, total = self._free_slots, 0
+        for key, source, size in arrivals:
+            grant = recall(source[address])
+            if grant is None or (terms := grant.terms) is None:
+                break
+            if not left or key in known or size > terms.bytes_out:
+                break
+            left -= 1
+            self._track = self._track % LAST_TRACK + 1
+            session = Session(terms, now_ns, free.pop() if free else self._take_slot(), self._track)
+            session.listener = listener
+            session.key = key
+            session.client = source
+            session.destination = destination
+            session.target = grant.target
+            session.grant = grant
+            session.transparent = False
+            session.dgrams_out_left -= 1
+            session.bytes_out_left -= size
+            known[key] = session
+            sessions.append(session)
+            total += size
+        self._permits.give(left)
+        self._journal.skipped += permits - left
+        stats = self.stats
+        stats.received_out += permits - left
+        stats.forwarded_out += permits - left
+        stats.bytes_out += total
+        return sessions
+
+    def take_back(self, session: Session, size: int) -> None:
+        """Make a session that admit_each opened one that still has to begin, and its datagram one still to come."""
+        del self.tables[session.listener][session.key]
+        session.dgrams_out_left += 1
+        session.bytes_out_left += size
+        self.stats.received_out -= 1
+        self.stats.forwarded_out -= 1
+        self.stats.bytes_out -= size
 
     def fail(self, session: Session, step: str, reason: str, sizes: list[int]) -> None:
         """Give up a session whose socket could not be made, and drop the run that wanted it."""

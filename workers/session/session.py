@@ -22,7 +22,8 @@ class Terms:
     """What every session of a rule shares: its limits as numbers without None, compiled once.
 
     simple: from the first datagram on there is nothing to do but to count: the kernel knows the session's server, and
-    no queue holds a rate. plain: it is found by its client alone, and never by its server side.
+    no queue holds a rate. plain: it is found by its client alone, and never by its server side. ordinary: both, and its
+    socket is like any other.
     shortest_ns: no session ends by time before it has lasted this long.
     """
 
@@ -30,6 +31,7 @@ class Terms:
     behaviour: Behaviour
     simple: bool
     plain: bool
+    ordinary: bool
     dgrams_out: int
     dgrams_in: int
     bytes_out: int
@@ -55,11 +57,20 @@ class Terms:
             UNLIMITED if amount is None else amount
             for amount in (limits.max_dgrams_out, limits.max_dgrams_in, limits.max_bytes_out, limits.max_bytes_in)
         )
+        simple, plain = behaviour.connected and not shaped, behaviour.connected and rule.source_port is None
+        special = (
+            rule.source_address,
+            rule.queue_to_client,
+            rule.queue_to_server,
+            rule.tos_to_client,
+            rule.tos_to_server,
+        )
         return cls(
             rule,
             behaviour,
-            behaviour.connected and not shaped,
-            behaviour.connected and rule.source_port is None,
+            simple,
+            plain,
+            simple and plain and all(value is None for value in special),
             dgrams_out,
             dgrams_in,
             bytes_out,

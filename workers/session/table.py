@@ -29,8 +29,12 @@ class Permits(Protocol):
         """Take one; False if none is left."""
         ...
 
-    def give(self) -> None:
-        """Give one back."""
+    def take_some(self, count: int) -> int:
+        """Take as many as there are, count at most; return how many."""
+        ...
+
+    def give(self, count: int = 1) -> None:
+        """Give some back."""
         ...
 
 
@@ -69,6 +73,12 @@ class SessionTable:
         else:
             self._journal.skipped += 1
 
+    def begin_each(self, sessions: list[Session]) -> None:
+        """Begin with sessions that are in the table, and have their sockets now."""
+        self._fresh += sessions
+        self.stats.sessions_opened += len(sessions)
+        self._journal.skipped += len(sessions)
+
     def lapse(self, session: Session, now_ns: int) -> bool:
         """End a session whose time is up; otherwise find out when to ask again. Cheap to call after check_ns only."""
         deadline_ns, reason = session.deadline()
@@ -83,15 +93,33 @@ class SessionTable:
         if session.closing is not None:
             self.end(session, session.closing, now_ns)
 
+    def conclude_each(self, sessions: list[Session], now_ns: int) -> None:
+        """End sessions that are closing."""
+        if self._journal.taking:
+            for session in sessions:
+                self.conclude(session, now_ns)
+            return
+        tables, closes, free = self.tables, self.stats.closes, self._free_slots
+        for session in sessions:
+            reason = session.closing
+            if reason is None:
+                raise EngineMisuse("a session that goes on was concluded")
+            if session.trail is not None or session.tick:
+                self._forget(session)
+            if tables[session.listener].pop(session.key, None) is not session:
+                raise EngineMisuse("a session ended twice")
+            closes[reason] += 1
+            free.append(session.slot)
+        self._journal.skipped += len(sessions)
+        self._permits.give(len(sessions))
+        self.ended += sessions
+
     def end(self, session: Session, reason: CloseReason, now_ns: int) -> None:
         """End a session: out of the table, its permit given back, its end logged; then the caller's to close."""
         if self.tables[session.listener].pop(session.key, None) is not session:
             raise EngineMisuse("a session ended twice")
         session.closing = reason
-        if session.trail is not None:
-            self.trails.forget(session)
-        if session.tick:
-            self._deadlines.cancel(session, session.tick)
+        self._forget(session)
         self.stats.closes[reason] += 1
         if self._journal.taking:
             self._records.ended(session, reason, now_ns)
@@ -100,6 +128,12 @@ class SessionTable:
         self._permits.give()
         self._free_slots.append(session.slot)
         self.ended.append(session)
+
+    def _forget(self, session: Session) -> None:
+        if session.trail is not None:
+            self.trails.forget(session)
+        if session.tick:
+            self._deadlines.cancel(session, session.tick)
 
     def expire(self, now_ns: int) -> None:
         """End every session whose time is up."""

@@ -44,7 +44,7 @@ class Shore:
     def rest(self, now_ns: int = 0) -> int:
         """Open a socket and close it at an instant; return its descriptor."""
         sock, fd = self.open()
-        self.upstreams.close(sock, fd, self.version, now_ns)
+        self.upstreams.close([(sock, fd)], self.version, now_ns)
         return fd
 
 
@@ -104,7 +104,7 @@ def test_a_late_answer_reaches_no_resting_socket(host):
     shore = Shore(host=host)
     sock, fd = shore.open()
     late = sock.getsockname()
-    shore.upstreams.close(sock, fd, shore.version, 0)
+    shore.upstreams.close([(sock, fd)], shore.version, 0)
     shore.server.sendto(b"late", late)
     let_arrive()
     assert shore.poll.poll(0) == []
@@ -118,7 +118,7 @@ def test_what_waited_when_a_session_ended_is_drained_before_its_socket_serves_ag
     sock, fd = shore.open()
     shore.server.sendto(b"answer", sock.getsockname())
     let_arrive()
-    shore.upstreams.close(sock, fd, 4, 0)
+    shore.upstreams.close([(sock, fd)], 4, 0)
     assert shore.poll.poll(10) == [(fd, select.EPOLLIN)]
     shore.now_ns = REST_NS
     again, _ = shore.open()
@@ -130,7 +130,7 @@ def test_no_more_than_so_many_rest():
     shore = Shore()
     opened = [shore.open() for _ in range(RESTING_SOCKETS + 2)]
     for sock, fd in opened:
-        shore.upstreams.close(sock, fd, 4, 0)
+        shore.upstreams.close([(sock, fd)], 4, 0)
     assert [sock.fileno() for sock, _ in opened[-2:]] == [-1, -1]
     assert all(sock.fileno() == fd for sock, fd in opened[:-2])
 
@@ -171,7 +171,7 @@ def test_where_descriptors_have_run_out_a_resting_socket_is_given_up(resting):
 def test_without_reuse_a_socket_is_closed_at_once(kind):
     shore = Shore(kind, reuse=False)
     sock, fd = shore.open()
-    shore.upstreams.close(sock, fd, 4, 0)
+    shore.upstreams.close([(sock, fd)], 4, 0)
     assert sock.fileno() == -1
     sock, fd = shore.open()
     shore.upstreams.close_for_good(sock)
@@ -205,7 +205,7 @@ def test_when_ports_have_run_out_connecting_fails_and_a_port_given_back_serves_a
             place.call(shore.open)
         assert failure.value.filename == "connect"
         sock, fd = opened[0]
-        shore.upstreams.close(sock, fd, 4, 0)
+        shore.upstreams.close([(sock, fd)], 4, 0)
         assert place.call(shore.open)
 
 
