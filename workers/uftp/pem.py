@@ -33,22 +33,22 @@ def decode_pem(text: bytes, passphrase: bytes | None = None) -> PrivateKey:
             raise PassphraseWanted("the key is encrypted") from None
         return decode_pem(text)
     except UnsupportedAlgorithm:
-        raise KeyRefused(_unsupported(text)) from None
+        raise KeyRefused(_missing_curve(text) or "a kind of key that cannot be used here") from None
     except ValueError:
         if passphrase is not None:
             raise PassphraseWanted("a wrong passphrase, or a damaged key") from None
-        raise KeyRefused("no private key in PEM") from None
+        raise KeyRefused(_missing_curve(text) or "no private key in PEM") from None
     return own_key(native)
 
 
-def _unsupported(text: bytes) -> str:
-    """Return why the library does not take this key: mostly its curve."""
+def _missing_curve(text: bytes) -> str:
+    """Return that the key's curve is one that the library lacks, nothing if it is not for that."""
     body = _BODY.search(text)
     try:
         curve = curve_in(base64.b64decode(body[1])) if body else None
     except binascii.Error:
-        curve = None
-    return unavailable(curve) if curve else "a kind of key that cannot be used here"
+        return ""
+    return unavailable(curve) if curve and curve.make is None else ""
 
 
 def encode_pem(key: PrivateKey) -> bytes:

@@ -73,11 +73,12 @@ def test_a_key_of_another_kind_is_refused() -> None:
         b"-----BEGIN RSA PRIVATE KEY-----\n!!!\n-----END RSA PRIVATE KEY-----\n",
         pem_of("RSA PRIVATE KEY", b"\x30\x00"),
         pem_of("EC PRIVATE KEY", b"\x30\x03\x02\x01"),
+        pem_of("EC PRIVATE KEY", b"\x30\x20" + CURVES[23].oid),
         rsa(512).native.public_key().public_bytes(PEM, serialization.PublicFormat.SubjectPublicKeyInfo),
         encode_pem(rsa(512))[:200],
     ],
-    ids=["empty", "binary", "not base64", "empty sequence", "cut sequence", "public", "cut"],
+    ids=["empty", "binary", "not base64", "empty sequence", "cut sequence", "cut curve", "public", "cut"],
 )
 def test_what_is_no_private_key_is_refused(text: bytes) -> None:
-    with pytest.raises(KeyRefused):
+    with pytest.raises(KeyRefused, match="no private key"):
         decode_pem(text)
