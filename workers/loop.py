@@ -16,15 +16,16 @@ from dataclasses import dataclass
 from workers import sandbox
 from workers.contract.context import WorkerContext
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import Names
-from workers.contract.settings import Address
+from workers.contract.messages import Names, ToChild
 from workers.contract.slots import CloseReason, Counter
 from workers.deadlines import NEVER
 from workers.inbound import DUMP_BYTES, Inbound
 from workers.journal import Journal
 from workers.keeper import Keeper
+from workers.knowledge import Knowledge
 from workers.linger import Linger
 from workers.listener import Listener
+from workers.names import ReverseNames
 from workers.net.arena import Arena
 from workers.net.mmsg import MmsgTransport
 from workers.net.plain import PlainTransport
@@ -39,6 +40,7 @@ from workers.session.session import Session
 from workers.sockets import SessionSockets
 from workers.stats import Publisher, Stats
 from workers.titles import WorkerTitle
+from workers.waiting import Pending, Waiting
 
 PUBLISH_NS = 100_000_000
 """How often the shared counters are written while there is traffic."""
@@ -84,6 +86,7 @@ class Parts:
     inbound: Inbound
     outbound: Outbound
     listeners: dict[int, Listener]
+    knowledge: Knowledge
 
 
 def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
@@ -91,7 +94,9 @@ def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
     settings, region = context.settings, context.region
     journal, stats = Journal(context.channel, context.level, now_ns), Stats()
     permits = Permits(context.permits, region.words, settings.max_sessions)
-    engine = Engine(Admission(settings.acls, civil_time), len(context.listeners), permits, journal, stats)
+    names: ReverseNames[Pending] = ReverseNames(settings.resolver.initial_timeout_ns)
+    admission = Admission.of(settings, civil_time, names.find)
+    engine = Engine(admission, len(context.listeners), permits, journal, stats)
     transport: Transport = (MmsgTransport if settings.fast_path else PlainTransport)(Arena(), region.memory)
     rules = {acl.name: index for index, acl in enumerate(settings.acls)}
     keeper = Keeper(region, rules, settings.generation)
@@ -103,7 +108,11 @@ def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
     inbound = Inbound(engine, transport, sockets, journal, listeners, dump_bytes)
     outbound = Outbound(engine, transport, sockets, journal, keeper, dump_bytes, first_worker=context.index == 0)
     by_fd = {listener.fd: listener for listener in listeners}
-    return Parts(journal, stats, permits, engine, keeper, sockets, inbound, outbound, by_fd)
+    outbound.waiting = Waiting(names, engine, transport, context.channel, context.index)
+    knowledge = Knowledge(admission, outbound.waiting, outbound.resume)
+    for part in context.users:
+        knowledge.take(part, now_ns)
+    return Parts(journal, stats, permits, engine, keeper, sockets, inbound, outbound, by_fd, knowledge)
 
 
 class Worker:
@@ -120,7 +129,7 @@ class Worker:
         self._parts.sockets.cover(max(*others, *self._parts.listeners))
         self._listening = False
         if context.names is not None:
-            self._learn(context.names)
+            self._learn(context.names, now_ns)
         self._orders = Orders(self._parts.engine, self._parts.journal)
         self._publisher = Publisher(context.region.words)
         self._title = WorkerTitle(context.index, context.settings.name)
@@ -160,6 +169,7 @@ class Worker:
             turns, tended_ns = 0, now_ns
             wait = self._tend(now_ns)
         self._parts.journal.lift_budget()
+        self._parts.knowledge.give_up()
         self._parts.engine.end_all(CloseReason.SHUTDOWN, clock())
         self._parts.sockets.close_ended(clock())
         self._parts.permits.settle()
@@ -214,7 +224,7 @@ class Worker:
             self._parts.sockets.close_ended(now_ns)
             self._parts.permits.settle()
             self._changed = True
-        due_ns = min(engine.next_deadline_ns(), self._parts.journal.tend(now_ns))
+        due_ns = min(self._parts.knowledge.tend(now_ns), engine.next_deadline_ns(), self._parts.journal.tend(now_ns))
         if self._changed:
             if now_ns >= self._publish_ns:
                 self._publish_ns = now_ns + PUBLISH_NS
@@ -278,26 +288,20 @@ class Worker:
             message = self._context.channel.receive()
             if message is None:
                 return
-            if isinstance(message, Names):
-                self._learn(message)
             now_ns = time.monotonic_ns()
+            self._learn(message, now_ns)
             if self._orders.carry_out(message, now_ns):
                 self._parts.sockets.close_ended(now_ns)
                 self._parts.permits.settle()
                 self._publish(now_ns)
 
-    def _learn(self, names: Names) -> None:
-        """Take in the current addresses of host names; with the first of them the worker begins to listen.
+    def _learn(self, message: ToChild, now_ns: int) -> None:
+        """Take in what the parent knows; with the first addresses of host names the worker begins to listen.
 
         Before that, a rule that denies a name would let it pass.
         """
-        self._parts.engine.admission.learn_names(
-            {
-                name: frozenset(Address(version, int.from_bytes(raw, "big")) for version, raw in addresses)
-                for name, addresses in names.addresses.items()
-            }
-        )
-        if not self._listening:
+        self._parts.knowledge.take(message, now_ns)
+        if isinstance(message, Names) and not self._listening:
             self._listening = True
             for fd in self._parts.listeners:
                 self._poll.register(fd, select.EPOLLIN)

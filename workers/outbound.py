@@ -6,7 +6,7 @@ several datagrams at once, each flow's run is decided and sent as one, as a trai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from workers import refusals
@@ -24,6 +24,7 @@ from workers.session.admission import NeedsName
 from workers.session.engine import Engine
 from workers.session.session import Session
 from workers.sockets import SessionSockets
+from workers.waiting import Waiter, Waiting
 from workers.wire import sockaddr
 
 ROUNDS = 4
@@ -31,7 +32,10 @@ ROUNDS = 4
 
 
 class Outbound:
-    """One worker's forwarding. first_worker: it is the one that takes broadcasts, which every worker hears."""
+    """One worker's forwarding. first_worker: it is the one that takes broadcasts, which every worker hears.
+
+    waiting: where clients wait for a name that decides on them; set by who makes both, where rules need names.
+    """
 
     def __init__(
         self,
@@ -44,6 +48,7 @@ class Outbound:
         *,
         first_worker: bool = True,
     ) -> None:
+        self.waiting: Waiting | None = None
         self._first_worker = first_worker
         self._dump_bytes = dump_bytes
         self._engine = engine
@@ -51,6 +56,12 @@ class Outbound:
         self._sockets = sockets
         self._journal = journal
         self._keeper = keeper
+
+    def resume(self, waiters: Iterable[Waiter], now_ns: int) -> None:
+        """Decide again on clients that waited for a name; the datagram of each lies in slot 0 while it is its turn."""
+        for waiter in waiters:
+            listener, key, _ = waiter.datagram
+            self._forward(listener, key, 0, [waiter.size], now_ns, 0)
 
     def handle(self, listener: Listener, now_ns: int) -> None:
         """Read a listener and forward what passes."""
@@ -192,7 +203,7 @@ class Outbound:
                 self._sockets.close_ended(now_ns)
                 session = None
             if session is None:
-                session = self._open(listener, key, origin, rest, now_ns)
+                session = self._open(listener, key, origin, rest, now_ns, begun=done > 0)
                 if session is None:
                     return
             passed = engine.pass_out(session, rest, now_ns)
@@ -206,8 +217,13 @@ class Outbound:
                 engine.conclude(session, now_ns)
                 self._sockets.close_ended(now_ns)
 
-    def _open(self, listener: Listener, key: FlowKey, slot: int, sizes: list[int], now_ns: int) -> Session | None:
-        """Open a session for an unknown client's run, with its socket; None if it may not have one."""
+    def _open(
+        self, listener: Listener, key: FlowKey, slot: int, sizes: list[int], now_ns: int, *, begun: bool = False
+    ) -> Session | None:
+        """Open a session for an unknown client's run, with its socket; None if it may not have one, or not yet.
+
+        begun: the first of the run does not lie in the slot any more: an earlier session has taken it.
+        """
         source = self._transport.source(slot, listener.version)
         destination, control = listener.raw, b""
         if listener.wildcard:
@@ -220,7 +236,14 @@ class Outbound:
                 destination = sockaddr.encode(address, listener.port)
                 control = ancillary.reply_from(packet)
         session = self._engine.admit(listener.index, key, source, destination, sizes, now_ns)
-        if session is None or isinstance(session, NeedsName) or not self._sockets.open(session, sizes, now_ns):
+        while isinstance(session, NeedsName):
+            if begun or self.waiting is None:
+                self._engine.refuse_out(sizes, DropReason.NAME_PENDING)
+                return None
+            if self.waiting.defer(listener, key, slot, sizes, session.address, now_ns):
+                return None
+            session = self._engine.admit(listener.index, key, source, destination, sizes, now_ns)
+        if session is None or not self._sockets.open(session, sizes, now_ns):
             return None
         session.reply_control = control
         return session

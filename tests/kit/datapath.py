@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from tests.kit.traffic import WAIT_S, Peer, close_all, let_arrive, listen
 from workers.contract.channel import LocalChannel
 from workers.contract.context import WorkerContext
-from workers.contract.messages import FromChild, LogBatch, LogRecord
+from workers.contract.messages import FromChild, LogBatch, LogRecord, Lookup
 from workers.contract.settings import AclSettings, Settings
 from workers.contract.slots import CloseReason, DropReason, Region
 from workers.loop import MAX_EVENTS, assemble
@@ -21,12 +21,13 @@ from workers.session.session import Session
 class Datapath:
     """Everything between a worker's listeners, which stay the caller's, and its servers.
 
-    parts: the worker's own. to: the listeners' addresses. records: what was logged so far.
+    parts: the worker's own. to: the listeners' addresses. records: what was logged so far. asked: names wanted so far.
     """
 
     def __init__(self, settings: Settings, listeners: Sequence[socket.socket], level: int = 7, worker: int = 0) -> None:
         self.to: list[Peer] = [sock.getsockname()[:2] for sock in listeners]
         self.records: list[LogRecord] = []
+        self.asked: list[Lookup] = []
         self._poll = select.epoll()
         self._permits = os.eventfd(settings.max_sessions, os.EFD_SEMAPHORE | os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.region = Region.create("test", settings.max_sessions)
@@ -40,6 +41,8 @@ class Datapath:
     def _deliver(self, message: FromChild) -> None:
         if isinstance(message, LogBatch):
             self.records += message.records
+        elif isinstance(message, Lookup):
+            self.asked.append(message)
 
     def turn(self, now_ns: int = 0, within_s: float = WAIT_S) -> int:
         """Wait until something can be read, and handle all that can be; return how many sockets that were."""
@@ -90,6 +93,7 @@ class Datapath:
 
     def close(self) -> None:
         """End every session, close what was made here. Raises AssertionError if a datagram is not accounted for."""
+        self.parts.knowledge.give_up()
         self.parts.engine.end_all(CloseReason.SHUTDOWN, 0)
         self.parts.sockets.close_ended(0)
         self._poll.close()
