@@ -20,6 +20,7 @@ from proxyd.config.values.numbers import NS_PER_S
 from proxyd.errors import ConfigError, ConfigErrors
 from workers.contract.settings import (
     AuthSettings,
+    ControlSettings,
     ListenerSettings,
     LogSettings,
     MonitorSettings,
@@ -106,6 +107,7 @@ def _settings(tree: Section, proxy: Section, listeners: tuple[ListenerSettings, 
         resolver=_resolver(tree, setting(proxy, "use-resolver")),
         resolve_names=setting(proxy, "cfg-resolution"),
         monitor=_monitor(proxy.section("monitoring")),
+        control=_control(section_or_default(proxy, "control")),
     )
 
 
@@ -164,6 +166,12 @@ def _resolver(tree: Section, name: str | None) -> ResolverSettings:
         setting(section, "conf-timeout"),
         setting(section, "initial-timeout"),
     )
+
+
+def _control(section: Section) -> ControlSettings | None:
+    if section.has("disabled"):
+        return None
+    return ControlSettings(setting(section, "socket"), setting(section, "group"))
 
 
 def _monitor(section: Section | None) -> MonitorSettings | None:

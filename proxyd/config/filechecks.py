@@ -75,6 +75,9 @@ def check_proxy(tree: Section, proxy: Section, findings: Findings) -> None:
     if monitoring is not None:
         _check_monitoring(monitoring, findings)
     _check_account(proxy.item("app-user"), findings)
+    control = proxy.section("control")
+    if control is not None:
+        _check_account(control.item("group"), findings)
     _check_directory(proxy.item("chroot-dir"), findings)
     if proxy.section("session-acl") is None:
         findings.warn(proxy.error("found no 'session-acl'", "every session will be rejected"))

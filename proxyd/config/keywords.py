@@ -16,6 +16,7 @@ KEYWORDS: Mapping[Scope, tuple[Keyword, ...]] = {
     Scope.PROXY: proxy.PROXY,
     Scope.LOG: proxy.LOG,
     Scope.MONITORING: proxy.MONITORING,
+    Scope.CONTROL: proxy.CONTROL,
     Scope.LISTEN: proxy.LISTEN,
     Scope.SERVER: proxy.SERVER,
     Scope.ACL: acl.ACL,

@@ -23,6 +23,7 @@ _HEADINGS = (
     (Scope.PROXY, "UDP-PROXY", "The section udp-proxy holds these."),
     (Scope.LOG, "LOG-DEBUG AND LOG-STATS", "Both sections hold these. A section that is left out has their defaults."),
     (Scope.MONITORING, "MONITORING", "The section monitoring holds these."),
+    (Scope.CONTROL, "CONTROL", "The section control holds these. Each is optional."),
     (Scope.LISTEN, "LISTEN-ON", "The section listen-on holds these."),
     (Scope.SERVER, "UDPSERVER", "The section udpserver holds these."),
     (

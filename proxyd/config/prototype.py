@@ -18,6 +18,7 @@ class Scope(Enum):
     PROXY = "udp-proxy"
     LOG = "log"
     MONITORING = "monitoring"
+    CONTROL = "control"
     LISTEN = "listen-on"
     SERVER = "udpserver"
     ACL = "session-acl"

@@ -320,6 +320,14 @@ class MonitorSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """The control socket. path None: beside the pidfile. group: whose members may use it, None: of no group."""
+
+    path: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """One udp-proxy section with all it refers to; generation counts reloads from 1. program: as ps names it."""
 
@@ -345,4 +353,5 @@ class Settings:
     resolver: ResolverSettings = ResolverSettings()
     resolve_names: bool = True
     monitor: MonitorSettings | None = None
+    control: ControlSettings | None = ControlSettings()
     program: str = "udp-proxy"

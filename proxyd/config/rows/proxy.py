@@ -77,6 +77,7 @@ PROXY = (
         absent="yes",
     ),
     Keyword("monitoring", "Data on the running proxy for other programs.", body=Scope.MONITORING),
+    Keyword("control", "Who may give orders to the running proxy, and where.", body=Scope.CONTROL, extension=True),
     *(
         Keyword(
             f"stats-{period}", "Taken and ignored: summaries are made from the log.", opaque=True, body=Scope.IGNORED
@@ -265,6 +266,24 @@ _LISTEN_OLD_FORMS: tuple[Parts, ...] = (
         named("alias", words.STRING_SET, default="{ }"),
         value("port", numbers.LISTEN_PORT),
         value("ports", numbers.LISTEN_PORT, optional=True),
+    ),
+)
+
+CONTROL = (
+    Keyword("disabled", "Take no orders.", extension=True),
+    Keyword(
+        "socket",
+        "The socket that proxyctl connects to; its directory has to be there.",
+        ((value("path", words.PATH),),),
+        absent_note="the pidfile's path, with .ctl for .pid",
+        extension=True,
+    ),
+    Keyword(
+        "group",
+        "The group whose members may give orders beside root and whoever started the proxy.",
+        ((value("group", words.NONEMPTY),),),
+        absent_note="nobody else may",
+        extension=True,
     ),
 )
 

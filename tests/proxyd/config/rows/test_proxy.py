@@ -4,8 +4,8 @@ import pytest
 
 from proxyd.config.prototype import Scope
 from proxyd.config.rows import proxy
-from tests.proxyd.config.samples import config, errors, load, unsupported
-from workers.contract.settings import Address, SourceAddress, SourceFallback, SyslogFailure
+from tests.proxyd.config.samples import config, errors, load, unsupported, warnings
+from workers.contract.settings import Address, ControlSettings, SourceAddress, SourceFallback, SyslogFailure
 
 
 @pytest.mark.parametrize(
@@ -100,6 +100,18 @@ def test_the_server_section_is_compiled() -> None:
     assert (settings.respawn_count, settings.respawn_ns) == (5, 10_000_000_000)
 
 
+def test_the_control_section_says_where_and_for_whom_orders_are_taken() -> None:
+    assert load(config()).settings.control == ControlSettings(None, None)
+    written = load(config(proxy='control { socket "/run/x.ctl"; group root; }')).settings.control
+    assert written == ControlSettings("/run/x.ctl", "root")
+    assert load(config(proxy="control { disabled; }")).settings.control is None
+
+
+def test_a_socket_has_an_absolute_path_and_a_group_that_is_not_there_is_warned_of() -> None:
+    assert len(errors(config(proxy='control { socket "x.ctl"; }'))) == 1
+    assert "there is no group 'no-such-group'" in warnings(config(proxy="control { group no-such-group; }"))[0]
+
+
 @pytest.mark.parametrize("text", ["", "max-sessions 0;", "max-sessions 4294967296;", "max-sessions 5; workers 256;"])
 def test_other_server_sections_are_refused(text: str) -> None:
     assert len(errors(config(server=text))) == 1
@@ -107,5 +119,5 @@ def test_other_server_sections_are_refused(text: str) -> None:
 
 def test_every_row_stands_in_a_section_of_its_own() -> None:
     assert {row.body for row in proxy.PROXY if row.is_section and not row.opaque} == {
-        *(Scope.LOG, Scope.MONITORING, Scope.LISTEN, Scope.SERVER, Scope.ACL),
+        *(Scope.LOG, Scope.MONITORING, Scope.CONTROL, Scope.LISTEN, Scope.SERVER, Scope.ACL),
     }
