@@ -15,7 +15,7 @@ from workers.contract.slots import CLOSE_WORDS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(ROOT.glob("*.md"))
-MANUALS = sorted((ROOT / "etc" / "man").glob("*.[158]"))
+MANUALS = sorted((ROOT / "etc" / "man").glob("*.[1578]"))
 CATALOGUE = {line.id for event in EVENTS.values() for line in event.lines}
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=[path.name for path in DOCUMENTS])

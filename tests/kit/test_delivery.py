@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -145,3 +146,33 @@ def test_a_broadcast_to_the_other_network_needs_no_help(lab: Lab, stack: ExitSta
     local, destination = info[4:8], info[8:12]
     assert (payload, source[0], socket.inet_ntoa(destination)) == (b"anybody?", WAY4.client, BACK.address4(255))
     assert socket.inet_ntoa(local) == FRONT.address4(PROXY_HOST)
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_the_manual_page_says_what_the_laboratory_does() -> None:
+    page = (delivery.NFTABLES.parent / "man" / "udp-proxy-transparent.7").read_text()
+    commands = {line for line in page.splitlines() if re.match(r"(ip -[46]|nft) ", line)}
+    mark = f"fwmark {delivery.MARK:#x} lookup {delivery.TABLE}"
+    for version in delivery.VERSIONS:
+        assert f"ip {version} route add local default dev lo table {delivery.TABLE}" in commands
+        assert f"ip {version} rule add iif eth0 ipproto udp dport 69 lookup {delivery.TABLE}" in commands
+        assert {f"ip {version} rule add iif eth{number} {mark}" for number in (0, 1)} <= commands
+    for file in delivery.NFTABLES.iterdir():
+        assert f"nft -f nftables.d/{file.name}" in commands
+        assert f"define local_mark = {delivery.MARK:#x}" in words(file.read_text())
+
+
+@requires_namespaces
+def test_all_of_it_can_be_taken_away_as_the_manual_page_says(lab: Lab) -> None:
+    page = (delivery.NFTABLES.parent / "man" / "udp-proxy-transparent.7").read_text()
+    delivery.deliver(lab, "mark", [PORT])
+    delivery.deliver_answers(lab)
+    (block,) = re.findall(r"Take everything away again:\n\.Bd[^\n]*\n(.*?)\n\.Ed", page, re.DOTALL)
+    for command in block.splitlines():
+        lab.proxy.run(command.split())
+    for listing in ("ip -4 rule", "ip -6 rule", "nft list ruleset"):
+        assert str(delivery.TABLE) not in lab.proxy.run(listing.split()).stdout
+    assert lab.proxy.run(["nft", "list", "ruleset"]).stdout == ""
