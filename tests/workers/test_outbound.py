@@ -418,14 +418,15 @@ def test_a_new_client_that_sends_twice_at_once_has_one_session(fast_path):
         datapath(forward_to(server.getsockname()), fast_path=fast_path) as path,
         contextlib.ExitStack() as stack,
     ):
-        for round_number in (1, 2):
+        for round_number, count in enumerate((9, 5), start=1):
             path.parts.journal.taking = False
-            clients = [stack.enter_context(udp()) for _ in range(5)]
+            clients = [stack.enter_context(udp()) for _ in range(count)]
             for client in (*clients, clients[0]):
                 client.sendto(b"", path.to[0])
             path.turn(round_number * 2 * REST_NS)
-            assert len(path.sessions) == 5
-            assert len(waiting(server)) == 6
+            assert len(path.sessions) == count
+            assert sum(session is not None for session in path.parts.sockets.sessions) == count
+            assert len(waiting(server)) == count + 1
             path.parts.engine.end_all(CloseReason.SHUTDOWN, round_number * 2 * REST_NS)
             path.parts.sockets.close_ended(round_number * 2 * REST_NS)
 
@@ -437,12 +438,13 @@ def test_clients_that_come_together_share_the_permits_that_are_left(fast_path):
         datapath(forward_to(server.getsockname(), limits=once), fast_path=fast_path, max_sessions=8) as path,
         contextlib.ExitStack() as stack,
     ):
-        for round_number, count in enumerate((8, 11), start=1):
+        # Eight sockets rest when three more are made for sessions that stay: five permits are left for eight sockets.
+        for at_ns, count, answers in ((REST_NS, 8, 8), (REST_NS + 1, 3, 0), (3 * REST_NS, 11, 0)):
             path.parts.journal.taking = False
             for _ in range(count):
                 stack.enter_context(udp()).sendto(b"", path.to[0])
-            path.turn(round_number * 2 * REST_NS)
-            assert len(path.sessions) == 8
-            answer_all(server, 8)
-            path.settle(round_number * 2 * REST_NS)
-        assert path.drops_out == {DropReason.TABLE_FULL: 3}
+            path.turn(at_ns)
+            answer_all(server, answers)
+            path.settle(at_ns)
+        assert len(path.sessions) == 8
+        assert path.drops_out == {DropReason.TABLE_FULL: 6}

@@ -104,6 +104,18 @@ def test_a_session_without_a_socket_fails_and_frees_its_permit_k83(pool: Pool) -
     assert driver.sessions[0].slot == 0
 
 
+def test_clients_admitted_together_whose_sockets_fail_leave_nothing_behind_k83(pool: Pool) -> None:
+    driver, session = started(pool, rule())
+    driver.rested = 2
+    driver.have_sockets = False
+    driver.hear_clients(0, [Arrival(client(1, port), PROXY, datagrams(5)) for port in (7, 8)], T0)
+    assert driver.sessions == [session]
+    assert driver.stats.drops_out[DropReason.SETUP] == 2
+    assert driver.stats.balanced
+    driver.permits.settle()
+    assert pool.free() == 2
+
+
 # --- data limits -----------------------------------------------------------------------------------------------------
 
 
