@@ -1,6 +1,6 @@
 """What is valid but not yet run: udp-proxy refuses to start with it rather than ignore it.
 
-The rows of the keyword table say what that is; regular expressions in host sets are found in their values.
+The rows of the keyword table say what that is.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from proxyd.config.findings import Findings
 from proxyd.config.tree import Item, Section, walk
 from proxyd.errors import ConfigError
-from workers.contract.settings import HostList, HostPattern
 
 
 def find_unsupported(proxy: Section, findings: Findings) -> None:
@@ -38,15 +37,7 @@ def _item(item: Item, findings: Findings) -> None:
             )
         elif shown in part.unsupported:
             findings.unsupported.append(_later(item, shown, part.name))
-        elif isinstance(item.get(part.name), HostList) and _has_pattern(item.get(part.name)):
-            found = f"a regular expression in '{item.row.name}' is not supported yet"
-            findings.unsupported.append(item.error(found, part=part.name))
 
 
 def _later(item: Item, text: str, part: str) -> ConfigError:
     return item.error(_text(f"{item.row.name} {text}"), part=part)
-
-
-def _has_pattern(hosts: HostList) -> bool:
-    inner = [member.item for member in hosts.members]
-    return any(isinstance(item, HostPattern) or (isinstance(item, HostList) and _has_pattern(item)) for item in inner)

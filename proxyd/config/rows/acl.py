@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxyd.config.prototype import Keyword, Naming, Part, Scope, key, named, value
+from proxyd.config.prototype import Keyword, Naming, Scope, key, named, value
 from proxyd.config.rows.proxy import SOURCE_ADDRESS_FORMS
 from proxyd.config.values import hosts, numbers, sets, times, words
 from workers.contract.settings import SessionKind
@@ -15,10 +15,6 @@ TRANSPARENCY = words.enumeration("transparency", {"non-transparent": False, "tra
 KIND = words.enumeration("udp-session-type", {member.value: member for member in SessionKind})
 
 _LATER_KINDS = frozenset({"any-port", "any-sock", "broadcast"})
-
-
-def _later(part: Part) -> Part:
-    return Part(part.name, part.kind, part.named, part.optional, part.default, supported=False)
 
 
 CONDITIONS = (
@@ -43,10 +39,10 @@ CONDITIONS = (
             (key("none", optional=False),),
             (
                 key("name", silent=True),
-                _later(value("users", words.STRINGS_OR_ALL)),
+                value("users", words.STRINGS_OR_ALL),
                 named("group", words.STRING_SET),
             ),
-            (named("group", words.STRING_SET, optional=False, supported=False),),
+            (named("group", words.STRING_SET, optional=False),),
         ),
         repeatable=True,
     ),

@@ -133,7 +133,7 @@ PROXY = (
         (
             (key("none", optional=False),),
             (
-                key("oob", optional=False, supported=False),
+                key("oob", optional=False),
                 value("name", words.name_of("oob-auth")),
                 value("obligation", OBLIGATION, "optional"),
             ),
