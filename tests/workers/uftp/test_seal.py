@@ -47,6 +47,7 @@ RSA_SUITES = {
     "suite_aes256ccm_sha1_rsa512": 512,
 }
 """Captures whose server's RSA key is known, and so everything in them."""
+ECDH_PREMASTERS = json.loads((FOLDER / "ecdh_premasters.json").read_text())
 ECDH_SUITES = sorted(name for name in files("suites") if "ecd" in name)
 
 
@@ -96,6 +97,15 @@ def test_any_cut_and_any_byte_too_many_is_refused(suite: Suite) -> None:
     datagram = sealer.seal(HEADER, b"message", 7)
     for wrong in (*(datagram[:size] for size in range(len(datagram))), datagram + b"\0"):
         with pytest.raises(SealError):
+            sealer.open(wrong, OWN.public)
+
+
+@every_suite
+def test_a_length_that_is_not_the_datagrams_is_told_before_anything_is_computed(suite: Suite) -> None:
+    sealer = make_sealer(suite, keys_of(suite), OWN)
+    datagram = sealer.seal(HEADER, b"message", 7)
+    for wrong in (datagram[:-1], datagram + b"\0", datagram[:26] + b"\0\0" + datagram[28:]):
+        with pytest.raises(SealError, match="announced"):
             sealer.open(wrong, OWN.public)
 
 
@@ -221,6 +231,16 @@ def test_a_recorded_transfer_with_ecdh_is_opened_completely() -> None:
     (ack,) = transfer.opened(KeyInfoAck)[:1]
     assert ack.inside.verify_data.hex() == secrets["verify"]
     assert all(step.inside for step in transfer.seen(Encrypted))
+
+
+@pytest.mark.parametrize("capture", ECDH_PREMASTERS)
+def test_what_the_original_server_took_from_a_client_of_ours_is_opened(capture: str) -> None:
+    premaster = bytes.fromhex(ECDH_PREMASTERS[capture])
+    transfer = Transfer(captures()[capture], lambda _: premaster)
+    assert transfer.suite.exchange.uses_ecdh
+    assert all(step.inside for step in transfer.seen(Encrypted))
+    assert transfer.opened(KeyInfoAck)
+    assert transfer.opened(FileInfo)
 
 
 @pytest.mark.parametrize("capture", RSA_SUITES)
