@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher as LibraryCipher
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES128, AES256
 
-from workers.errors import SealError
+from workers.errors import EngineMisuse, SealError
 
 TAG_BYTES = 16
 SALT_BYTES = 4
@@ -86,7 +86,7 @@ def make_iv(salt: bytes, source: bytes, counter: bytes, size: int) -> bytes:
 def _context(cipher: Cipher, key: bytes) -> LibraryCipher[modes.CBC]:
     wrap = CIPHERS[cipher.wrap]
     if wrap.block is None:
-        raise ValueError(cipher.name)
+        raise EngineMisuse(f"{cipher.name} in the class for the others")
     return LibraryCipher(wrap.block(key), modes.CBC(bytes(wrap.iv_bytes)))
 
 
@@ -145,7 +145,7 @@ class AeadCipher:
 
     def __init__(self, cipher: Cipher, key: bytes) -> None:
         if cipher.aead is None:
-            raise ValueError(cipher.name)
+            raise EngineMisuse(f"{cipher.name} in the class for the others")
         native = cipher.aead(key)
         self.encrypt = native.encrypt
         self._decrypt = native.decrypt

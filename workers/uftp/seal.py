@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from workers.errors import SealError
+from workers.errors import EngineMisuse, SealError
 from workers.uftp.ciphers import CIPHERS, TAG_BYTES, AeadCipher, CbcDecryptor, CbcEncryptor, make_iv
 from workers.uftp.hashes import Hash
 from workers.uftp.keying import SIGNATURE_AT
@@ -65,7 +65,7 @@ def make_sealer(suite: Suite, keys: KeySet, own: PrivateKey | None = None) -> Se
     if suite.signature is SignatureType.HMAC:
         return MacSealer(suite, keys)
     if own is None:
-        raise ValueError("KEYEX without a key that signs")
+        raise EngineMisuse("KEYEX without a key that signs")
     return SigningSealer(suite, keys, own)
 
 

@@ -64,6 +64,11 @@ def test_a_cut_blob_is_refused(kind: str) -> None:
             decode_public_key(blob[:size])
 
 
+def test_a_cut_point_is_told_from_a_wrong_one() -> None:
+    with pytest.raises(SealError, match="a point of 64 bytes on prime256v1 in 67"):
+        decode_public_key(RECORDED_BLOB[:-1])
+
+
 def test_an_elliptic_blob_may_be_longer_than_its_key_and_an_rsa_blob_may_not() -> None:
     assert decode_public_key(RECORDED_BLOB + bytes(8)).blob == RECORDED_BLOB
     with pytest.raises(SealError, match="modulus"):

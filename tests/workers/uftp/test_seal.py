@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.kit.captures import FOLDER, Captured, captures, files
 from tests.workers.uftp.recorded import Transfer
 from tests.workers.uftp.sample_keys import KINDS, ec, key, keys_of, rsa, suite_name, suites
-from workers.errors import SealError
+from workers.errors import EngineMisuse, SealError
 from workers.uftp.ciphers import CIPHERS
 from workers.uftp.finish import Complete, Done
 from workers.uftp.hashes import SHA256, SHA384
@@ -154,7 +154,7 @@ def test_any_bytes_as_a_wrapped_group_master_are_refused_or_as_long_as_one(ciphe
 
 
 def test_a_key_that_signs_is_wanted_for_keyex() -> None:
-    with pytest.raises(ValueError, match="KEYEX"):
+    with pytest.raises(EngineMisuse, match="KEYEX"):
         make_sealer(SIGNED, keys_of(SIGNED))
 
 
