@@ -199,12 +199,14 @@ class Worker:
                 others.append(fd)
         if ready:
             self._parts.inbound.handle(ready, now_ns)
+        listeners = self._parts.listeners
         for fd in others:
-            listener = self._parts.listeners.get(fd)
-            if listener is not None:
-                self._parts.outbound.handle(listener, now_ns)
-            else:
+            if fd not in listeners:
                 self._handle_other(fd)
+        # After what the parent says: it counts for every client that comes later.
+        for fd in others:
+            if fd in listeners:
+                self._parts.outbound.handle(listeners[fd], now_ns)
 
     def _handle_other(self, fd: int) -> None:
         if fd == self._context.wakeup:
