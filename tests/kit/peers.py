@@ -30,14 +30,16 @@ server:
   server-count: 1
 remote-control:
   control-enable: no
-zone:
+"""
+
+_NSD_ZONE = """zone:
   name: "{zone}"
   zonefile: "{zone}.zone"
 """
 
 _ZONE = """$ORIGIN {zone}.
-$TTL 60
-@ IN SOA ns hostmaster 1 3600 600 86400 60
+$TTL {ttl}
+@ IN SOA ns hostmaster {serial} 3600 600 86400 60
 @ IN NS ns
 """
 
@@ -88,14 +90,27 @@ def nsd(
 
     folder: an empty directory for its files.
     """
-    lines = [_ZONE.format(zone=zone), "ns IN A 192.0.2.53\n" if "ns" not in records else ""]
-    lines += [f"{name} IN {data}\n" for name, data in records.items()]
-    (folder / f"{zone}.zone").write_text("".join(lines))
+    return nsd_zones(place, folder, address, port, {zone: records})
+
+
+def nsd_zones(place: Place, folder: Path, address: str, port: int, zones: Mapping[str, Mapping[str, str]]) -> Process:
+    """Start nsd with several zones, each as in nsd; after write_zone and a SIGHUP it serves what is new."""
     conf = folder / "nsd.conf"
-    conf.write_text(_NSD_CONF.format(address=address, port=port, folder=folder, zone=zone))
+    parts = [_NSD_CONF.format(address=address, port=port, folder=folder)]
+    for zone, records in zones.items():
+        write_zone(folder, zone, records)
+        parts.append(_NSD_ZONE.format(zone=zone))
+    conf.write_text("".join(parts))
     process = place.popen([_program("nsd"), "-d", "-c", conf])
     process.wait_for(r"nsd started|zone \S+ is ok|signed zones")
     return process
+
+
+def write_zone(folder: Path, zone: str, records: Mapping[str, str], serial: int = 1, ttl: int = 60) -> None:
+    """Write a zone's file: serial must grow for what is changed to count."""
+    lines = [_ZONE.format(zone=zone, serial=serial, ttl=ttl), "ns IN A 192.0.2.53\n" if "ns" not in records else ""]
+    lines += [f"{name} IN {data}\n" for name, data in records.items()]
+    (folder / f"{zone}.zone").write_text("".join(lines))
 
 
 def rsyslogd(place: Place, folder: Path, address: str, port: int) -> SyslogPeer:
