@@ -18,7 +18,6 @@ TARGET_OFFSET = DESTINATION_OFFSET + SOCKADDR_BYTES
 KEEP_NS = 200_000_000
 """A session that has lived this long is worth a whole slot; a shorter one costs two addresses."""
 _OPEN = 1
-_TRANSPARENT = 0
 _KINDS = {kind: number for number, kind in enumerate(SessionKind)}
 
 
@@ -46,6 +45,11 @@ class Keeper:
             if not session.connected:
                 target_at = client_at + TARGET_OFFSET - CLIENT_OFFSET
                 memory[target_at : target_at + len(session.target)] = session.target
+
+    def retarget(self, session: Session) -> None:
+        """Write a session's server anew, which has only now been found."""
+        start, target = self.target_offset(session.slot), session.target
+        self._memory[start : start + len(target)] = target
 
     def clear(self, sessions: list[Session]) -> None:
         """Mark the slots of sessions free."""
@@ -81,7 +85,7 @@ class Keeper:
             self._region.offset(session.slot),
             _OPEN,
             _KINDS[session.terms.rule.kind],
-            _TRANSPARENT,
+            int(session.transparent),
             side,
             session.listener,
             session.opened_ns,

@@ -50,7 +50,7 @@ class Listener:
             raw,
             address.value == 0,
             settings.transparent,
-            _usual(sock, address.version),
+            usual_control(sock, address.version),
             drops_of(sock),
         )
 
@@ -68,7 +68,7 @@ class Listener:
         return news
 
 
-def _usual(sock: socket.socket, version: int) -> int:
+def usual_control(sock: socket.socket, version: int) -> int:
     """Return how many bytes of control data the socket's options give to each datagram."""
     items = ancillary.USUAL_ITEMS[version]
     return sum(ancillary.space(size) for level, option, size in items if sock.getsockopt(level, option))

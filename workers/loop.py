@@ -14,12 +14,14 @@ import time
 from dataclasses import dataclass
 
 from workers import sandbox
+from workers.answers import DUMP_BYTES
+from workers.buckets import Buckets
 from workers.contract.context import WorkerContext
 from workers.contract.exitcodes import ExitCode
 from workers.contract.messages import Names, ToChild
 from workers.contract.slots import CloseReason, Counter
 from workers.deadlines import NEVER
-from workers.inbound import DUMP_BYTES, Inbound
+from workers.inbound import Inbound
 from workers.journal import Journal
 from workers.keeper import Keeper
 from workers.knowledge import Knowledge
@@ -27,10 +29,13 @@ from workers.linger import Linger
 from workers.listener import Listener
 from workers.names import ReverseNames
 from workers.net.arena import Arena
+from workers.net.interfaces import Interfaces
+from workers.net.marking import lost_priorities, takes_priority
 from workers.net.mmsg import MmsgTransport
 from workers.net.plain import PlainTransport
 from workers.net.transport import Transport
 from workers.orders import Orders
+from workers.origin import Origins, needs_addresses
 from workers.outbound import Outbound
 from workers.permits import Permits
 from workers.policy.timecond import CivilTime
@@ -40,6 +45,7 @@ from workers.session.session import Session
 from workers.sockets import SessionSockets
 from workers.stats import Publisher, Stats
 from workers.titles import WorkerTitle
+from workers.treatment import Treatment
 from workers.waiting import Pending, Waiting
 
 PUBLISH_NS = 100_000_000
@@ -87,6 +93,7 @@ class Parts:
     outbound: Outbound
     listeners: dict[int, Listener]
     knowledge: Knowledge
+    interfaces: Interfaces | None
 
 
 def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
@@ -100,19 +107,24 @@ def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
     transport: Transport = (MmsgTransport if settings.fast_path else PlainTransport)(Arena(), region.memory)
     rules = {acl.name: index for index, acl in enumerate(settings.acls)}
     keeper = Keeper(region, rules, settings.generation)
-    sockets = SessionSockets(settings, engine, transport, poll, keeper)
+    interfaces = Interfaces() if needs_addresses(settings) else None
+    sockets = SessionSockets(settings, engine, transport, poll, keeper, interfaces)
     listeners = [Listener.of(index, sock, settings.listeners[index]) for index, sock in enumerate(context.listeners)]
     for sock in context.listeners:
         transport.adopt(sock)
     dump_bytes = min(settings.debug_log.data_limit_bytes or DUMP_BYTES, DUMP_BYTES)
-    inbound = Inbound(engine, transport, sockets, journal, listeners, dump_bytes)
-    outbound = Outbound(engine, transport, sockets, journal, keeper, dump_bytes, first_worker=context.index == 0)
+    priority = not lost_priorities(settings) or takes_priority()
+    treatment = Treatment(settings, Buckets(settings.queues, context.rates), priority=priority)
+    inbound = Inbound(engine, transport, sockets, journal, listeners, treatment, dump_bytes)
+    origins = Origins(transport, engine.trails, interfaces, first_worker=context.index == 0)
+    outbound = Outbound(engine, transport, sockets, journal, origins, inbound.hearing, treatment)
+    outbound.dump_bytes = dump_bytes
     by_fd = {listener.fd: listener for listener in listeners}
     outbound.waiting = Waiting(names, engine, transport, context.channel, context.index)
     knowledge = Knowledge(admission, outbound.waiting, outbound.resume)
     for part in context.users:
         knowledge.take(part, now_ns)
-    return Parts(journal, stats, permits, engine, keeper, sockets, inbound, outbound, by_fd, knowledge)
+    return Parts(journal, stats, permits, engine, keeper, sockets, inbound, outbound, by_fd, knowledge, interfaces)
 
 
 class Worker:
@@ -123,7 +135,10 @@ class Worker:
         self._context = context
         self._poll = select.epoll()
         self._parts = assemble(context, self._poll, now_ns)
+        interfaces = self._parts.interfaces
         others = [fd for fd in (context.wakeup, context.channel.fileno()) if fd >= 0]
+        if interfaces is not None:
+            others.append(interfaces.fileno())
         for fd in others:
             self._poll.register(fd, select.EPOLLIN)
         self._parts.sockets.cover(max(*others, *self._parts.listeners))
@@ -213,6 +228,16 @@ class Worker:
             self._handle_signals()
         elif fd == self._context.channel.fileno():
             self._handle_messages()
+        elif self._parts.interfaces is not None and fd == self._parts.interfaces.fileno():
+            self._parts.interfaces.learn()
+        else:
+            self._handle_unowned(fd)
+
+    def _handle_unowned(self, fd: int) -> None:
+        """Read a socket that is not one session's: several have it, or none has it any more."""
+        shared = self._parts.sockets.shared(fd)
+        if shared is not None:
+            self._parts.inbound.hearing.hear_shared(shared, time.monotonic_ns())
         else:
             self._parts.sockets.drain(fd)
 

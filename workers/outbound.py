@@ -10,31 +10,32 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from workers import refusals
-from workers.contract.settings import Address
+from workers.answers import DUMP_BYTES, cut
 from workers.contract.slots import CloseReason, DropReason
-from workers.inbound import DUMP_BYTES, cut
+from workers.hearing import Hearing
 from workers.journal import Journal
-from workers.keeper import Keeper
 from workers.listener import Listener
-from workers.net import ancillary, segments
+from workers.net import segments
 from workers.net.ancillary import Control
 from workers.net.arena import SLOTS
 from workers.net.transport import FlowKey, Part, Transport
+from workers.origin import Origins
 from workers.session.admission import NeedsName
 from workers.session.engine import Engine
 from workers.session.session import Session
 from workers.sockets import SessionSockets
+from workers.treatment import Treatment
 from workers.waiting import Waiter, Waiting
-from workers.wire import sockaddr
 
 ROUNDS = 4
 """Full batches read from one listener in a turn, at most: the others must not starve."""
 
 
 class Outbound:
-    """One worker's forwarding. first_worker: it is the one that takes broadcasts, which every worker hears.
+    """One worker's forwarding. hearing: takes what comes from servers after all.
 
     waiting: where clients wait for a name that decides on them; set by who makes both, where rules need names.
+    dump_bytes: of one datagram's payload, at level 9.
     """
 
     def __init__(
@@ -43,19 +44,19 @@ class Outbound:
         transport: Transport,
         sockets: SessionSockets,
         journal: Journal,
-        keeper: Keeper,
-        dump_bytes: int = DUMP_BYTES,
-        *,
-        first_worker: bool = True,
+        origins: Origins,
+        hearing: Hearing,
+        treatment: Treatment,
     ) -> None:
         self.waiting: Waiting | None = None
-        self._first_worker = first_worker
-        self._dump_bytes = dump_bytes
+        self.dump_bytes = DUMP_BYTES
+        self._origins = origins
+        self._hearing = hearing
+        self._treatment = treatment
         self._engine = engine
         self._transport = transport
         self._sockets = sockets
         self._journal = journal
-        self._keeper = keeper
 
     def resume(self, waiters: Iterable[Waiter], now_ns: int) -> None:
         """Decide again on clients that waited for a name; the datagram of each lies in slot 0 while it is its turn."""
@@ -70,8 +71,11 @@ class Outbound:
             count = transport.receive(listener.fd, listener.version)
             if not count:
                 return
-            keys = (transport.flow_keys if listener.wildcard else transport.keys)(count, listener.version)
-            sizes, extras = transport.sizes(0, count), transport.extras(0, count)
+            if listener.wildcard:
+                keys = transport.flow_keys(count, listener.version, listener.usual)
+            else:
+                keys = transport.keys(count, listener.version)
+            sizes, extras = transport.sizes(0, count), transport.extras(0, count, listener.usual)
             if self._journal.level >= 9:
                 self._dump(listener, sizes)
             if extras:
@@ -136,12 +140,17 @@ class Outbound:
 
     def _forward_first(self, listener: Listener, key: FlowKey, slot: int, size: int, now_ns: int) -> None:
         """Open an unknown client's session, and forward the datagram that wants it."""
+        if self._engine.trails.sharing and self._give_back(listener, slot, [Part(slot, 0, size)], now_ns):
+            return
         session = self._open(listener, key, slot, [size], now_ns)
         if session is not None:
             self._forward_opened(session, slot, size, now_ns)
 
     def _forward_opened(self, session: Session, slot: int, size: int, now_ns: int) -> None:
         """Forward the datagram that opened a session."""
+        if session.terms.shaped and not self._treatment.allow_out(session, [size], now_ns):
+            self._engine.shed_out(session, [size])
+            return
         if self._engine.first_out(session, size, now_ns) and not (
             session.connected and self._transport.send_one(session.sock, slot, size)
         ):
@@ -203,11 +212,20 @@ class Outbound:
                 self._sockets.close_ended(now_ns)
                 session = None
             if session is None:
+                if engine.trails.sharing:
+                    parts = cut(first, sizes, one_slot=one_slot)[done:]
+                    if self._give_back(listener, origin, parts, now_ns):
+                        return
                 session = self._open(listener, key, origin, rest, now_ns, begun=done > 0)
                 if session is None:
                     return
+            if not session.simple:
+                rest = self._admissible(session, listener, origin, rest, now_ns)
+                count = done + len(rest)
+                if not rest:
+                    return
             passed = engine.pass_out(session, rest, now_ns)
-            if passed == count:
+            if passed == len(sizes):
                 self._send_run(session, first, sizes, one_slot=one_slot)
             else:
                 self._send_parts(session, cut(first, sizes, one_slot=one_slot)[done : done + passed])
@@ -224,29 +242,50 @@ class Outbound:
 
         begun: the first of the run does not lie in the slot any more: an earlier session has taken it.
         """
-        source = self._transport.source(slot, listener.version)
-        destination, control = listener.raw, b""
-        if listener.wildcard:
-            packet = self._transport.control(slot).packet
-            if packet is not None:
-                if packet.destination != packet.local and not self._first_worker:
-                    self._engine.refuse_out(sizes, DropReason.NOT_OURS)
-                    return None
-                address = Address(listener.version, int.from_bytes(packet.destination, "big"))
-                destination = sockaddr.encode(address, listener.port)
-                control = ancillary.reply_from(packet)
-        session = self._engine.admit(listener.index, key, source, destination, sizes, now_ns)
+        origin, index = self._origins.of(listener, slot), listener.index
+        if isinstance(origin, DropReason):
+            self._engine.refuse_out(sizes, origin)
+            return None
+        source, destination, traits = origin.source, origin.destination, origin.traits
+        session = self._engine.admit(index, key, source, destination, sizes, now_ns, traits)
         while isinstance(session, NeedsName):
             if begun or self.waiting is None:
                 self._engine.refuse_out(sizes, DropReason.NAME_PENDING)
                 return None
             if self.waiting.defer(listener, key, slot, sizes, session.address, now_ns):
                 return None
-            session = self._engine.admit(listener.index, key, source, destination, sizes, now_ns)
-        if session is None or not self._sockets.open(session, sizes, now_ns):
+            session = self._engine.admit(index, key, source, destination, sizes, now_ns, traits)
+        if session is None or not self._sockets.open(session, sizes, now_ns, origin.interface):
             return None
-        session.reply_control = control
+        session.reply_control = origin.control + self._treatment.mark(session)
         return session
+
+    def _give_back(self, listener: Listener, slot: int, parts: list[Part], now_ns: int) -> bool:
+        """Take a run for a server's answer if it has come to an address that a session sends from; tell if it was.
+
+        slot: one whose sender and destination are the run's.
+        """
+        origin = self._origins.of(listener, slot)
+        if isinstance(origin, DropReason):
+            return False
+        session = self._engine.trails.find(origin.destination, origin.source)
+        if session is None:
+            return False
+        self._hearing.hear_returned(session, origin.source, parts, now_ns)
+        return True
+
+    def _admissible(self, session: Session, listener: Listener, slot: int, sizes: list[int], now_ns: int) -> list[int]:
+        """Return how much of a run may go on: nothing of what is our own, and what the session's queue lets through."""
+        trail = session.trail
+        if trail is not None and trail.echo is not None and self._origins.is_echo(listener, slot):
+            self._engine.refuse_out(sizes, DropReason.OWN)
+            return []
+        if not session.terms.shaped:
+            return sizes
+        allowed = self._treatment.allow_out(session, sizes, now_ns)
+        if allowed < len(sizes):
+            self._engine.shed_out(session, sizes[allowed:])
+        return sizes[:allowed]
 
     def _send_run(self, session: Session, first: int, sizes: list[int], *, one_slot: bool) -> None:
         """Send a whole run the quick way, and what that leaves one by one."""
@@ -255,7 +294,7 @@ class Outbound:
             if not transport.send_one(session.sock, first, sizes[0]):
                 self._send_rest(session, [Part(first, 0, sizes[0])])
             return
-        target = self._target(session)
+        target = self._sockets.target_at(session)
         if not one_slot:
             sent = transport.send(session.fd, first, sizes, target, trains=session.trains)
         elif session.trains:
@@ -279,7 +318,7 @@ class Outbound:
 
     def _send_parts(self, session: Session, parts: list[Part]) -> None:
         """Send datagrams to the server one by one; tell the engine what does not leave."""
-        transport, target = self._transport, self._target(session)
+        transport, target = self._transport, self._sockets.target_at(session)
         for part in parts:
             if transport.send_part(session.fd, part, target, b""):
                 continue
@@ -290,12 +329,8 @@ class Outbound:
             reason = refusals.note_unsent(self._journal, session, session.target, transport.error)
             self._engine.unsent_out(session, [part.size], reason)
 
-    def _target(self, session: Session) -> int:
-        """Return where the address to send to lies in shared memory, -1 if the socket is connected."""
-        return -1 if session.connected else self._keeper.target_offset(session.slot)
-
     def _dump(self, listener: Listener, sizes: list[int]) -> None:
         for slot, size in enumerate(sizes):
-            payload = bytes(self._transport.arena.payload(slot, min(size, self._dump_bytes)))
+            payload = bytes(self._transport.arena.payload(slot, min(size, self.dump_bytes)))
             source = self._transport.source(slot, listener.version)
             self._journal.note_large("payload", 0, "out", source, size, payload)

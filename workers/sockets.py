@@ -8,15 +8,17 @@ from __future__ import annotations
 import os
 import select
 import socket
+from contextlib import suppress
 
-from workers.contract.settings import AclSettings, Address, Settings
+from workers.contract.settings import Settings
+from workers.deadlines import NEVER
 from workers.keeper import Keeper
-from workers.net.plain import PythonAddress, to_python
 from workers.net.transport import Transport
-from workers.net.upstream import Upstreams, drops_of
+from workers.net.upstream import BARE, REST_NS, Upstreams, drops_of, target_address
+from workers.origin import NO_INTERFACE, Known
+from workers.serverside import SameInterfaceError, ServerSides, Shared
 from workers.session.engine import Engine
 from workers.session.session import Session
-from workers.wire import sockaddr
 from workers.wire.sockaddr import V4_BYTES, V6_BYTES
 
 FIRST_FDS = 1024
@@ -24,10 +26,19 @@ FIRST_FDS = 1024
 
 
 class SessionSockets:
-    """One worker's server side. sessions: by the descriptor of their socket, None for every other descriptor."""
+    """One worker's server side. sessions: by the descriptor of their own socket, None for every other descriptor.
+
+    known: the machine's addresses, where broadcasts need them.
+    """
 
     def __init__(
-        self, settings: Settings, engine: Engine, transport: Transport, poll: select.epoll, keeper: Keeper
+        self,
+        settings: Settings,
+        engine: Engine,
+        transport: Transport,
+        poll: select.epoll,
+        keeper: Keeper,
+        known: Known | None = None,
     ) -> None:
         self.sessions: list[Session | None] = [None] * FIRST_FDS
         self._engine = engine
@@ -35,16 +46,23 @@ class SessionSockets:
         self._lost: dict[int, int] = {}
         self._newly_lost = 0
         self._upstreams = Upstreams(poll, transport, reuse=settings.fast_path)
-        forced = {acl.name: _forced_sources(acl, settings) for acl in settings.acls}
-        self._forced = forced if any(forced.values()) else {}
+        self._special = ServerSides(settings, self._upstreams, engine.trails, known)
 
-    def open(self, session: Session, sizes: list[int], now_ns: int) -> bool:
-        """Give a new session its socket and put it to work; if that fails, the engine drops its run of datagrams."""
+    def open(self, session: Session, sizes: list[int], now_ns: int, interface: int = NO_INTERFACE) -> bool:
+        """Give a new session its socket and put it to work; if that fails, the engine drops its run of datagrams.
+
+        interface: the one that its client's datagram came in by.
+        """
         target = session.target
-        version = 4 if len(target) == V4_BYTES else 6
-        source = self._forced[session.terms.rule.name].get(version) if self._forced else None
         try:
-            sock, fd = self._upstreams.open(version, source, target if session.connected else None, now_ns)
+            if session.terms.bare:
+                version = 4 if len(target) == V4_BYTES else 6
+                sock, fd = self._upstreams.open(version, BARE, target if session.connected else None, now_ns)
+            else:
+                sock, fd = self._special.open(session, interface, now_ns)
+        except SameInterfaceError:
+            self._engine.forbid(session, sizes, now_ns)
+            return False
         except OSError as error:
             self._engine.fail(session, str(error.filename), os.strerror(error.errno or 0), sizes)
             return False
@@ -54,14 +72,15 @@ class SessionSockets:
         session.fd = fd
         if fd >= len(self.sessions):
             self.cover(fd)
-        self.sessions[fd] = session
+        if fd not in self._special.shared:
+            self.sessions[fd] = session
         self._keeper.greet([session])
         self._engine.begin(session)
         return True
 
     def rested(self, version: int, now_ns: int) -> int:
         """Return how many sockets could serve again at once."""
-        return 0 if self._forced else self._upstreams.rested(version, now_ns)
+        return self._upstreams.rested(version, now_ns)
 
     def open_each(self, sessions: list[Session], now_ns: int) -> int:
         """Give sessions of one listener their sockets, and put those to work; return how many of the first have one."""
@@ -85,10 +104,10 @@ class SessionSockets:
         for session in ended:
             fd, sock = session.fd, session.sock
             known[fd] = None
-            if session.deep or self._forced:
+            if session.deep or not session.terms.bare:
                 self.look_for_losses([session])
                 self._lost.pop(fd, None)
-                self._upstreams.close_for_good(sock)
+                self._special.close(session, sock, fd)
             else:
                 used[len(session.target)].append((sock, fd))
             session.sock = None
@@ -114,24 +133,41 @@ class SessionSockets:
         found, self._newly_lost = self._newly_lost, 0
         return found
 
+    def fix(self, session: Session, now_ns: int) -> None:
+        """Send to the server that has answered, and let the kernel keep everybody else away from its socket."""
+        self._keeper.retarget(session)
+        trail = session.trail
+        if trail is None or session.fd in self._special.shared:
+            return
+        with suppress(OSError):  # Where the kernel will not, every datagram's sender goes on being looked at.
+            session.sock.connect(target_address(session.target))
+            trail.settled_ns = now_ns + REST_NS
+
+    def settle(self, session: Session, now_ns: int) -> None:
+        """Take a session whose socket is empty for a simple one, if nobody but its server can have sent there since."""
+        trail = session.trail
+        if trail is not None and now_ns >= trail.settled_ns:
+            trail.settled_ns = NEVER
+            session.connected = True
+            session.simple = not session.terms.shaped
+
+    def shares(self, session: Session) -> bool:
+        """Tell whether other sessions have the same socket."""
+        return session.fd in self._special.shared
+
+    def shared(self, fd: int) -> Shared | None:
+        """Return the socket that sessions share by its descriptor, None for every other descriptor."""
+        return self._special.shared.get(fd)
+
+    def target_at(self, session: Session) -> int:
+        """Return where the address to send to lies in shared memory, -1 if the socket is connected."""
+        return -1 if session.connected else self._keeper.target_offset(session.slot)
+
     def cover(self, fd: int) -> None:
         """Make sessions long enough for a descriptor."""
         self.sessions.extend([None] * (fd + FIRST_FDS - len(self.sessions)))
 
     def drain(self, fd: int) -> None:
         """Empty a resting socket, unless a session has been given its descriptor since it was reported."""
-        if self.sessions[fd] is None:
+        if self.sessions[fd] is None and fd not in self._special.shared:
             self._upstreams.drain(fd)
-
-
-def _forced_sources(acl: AclSettings, settings: Settings) -> dict[int, PythonAddress]:
-    """Return the addresses a rule forces on the server side, by IP version; a rule's own stand above the proxy's."""
-    forced = acl.source_address or settings.source_address
-    if forced is None:
-        return {}
-    values = {4: forced.addr4, 6: forced.addr6}
-    return {
-        version: to_python(sockaddr.encode(Address(version, value), 0))
-        for version, value in values.items()
-        if value is not None
-    }

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.kit.traffic import LARGEST4, UDP_GRO, let_arrive, receive, send_train, udp, waiting
 from tests.workers.net.rig import KINDS, Heard, Rig, partition, raw_of
+from workers.listener import usual_control
 from workers.net import ancillary
 from workers.net.ancillary import PacketInfo
 from workers.net.arena import SLOTS
@@ -86,11 +87,12 @@ def receive_all(rig: Rig, how: Receiving, steps: Sequence[Arrival], clients: lis
                 clients[step.client].sendto(payloads[0], target)
         heard = rig.hear(sock, how.version)
         count, transport = len(heard), rig.transport
+        usual = usual_control(sock, how.version)
         seen = Seen(
             heard,
             partition(transport.keys(count, how.version)),
-            partition(transport.flow_keys(count, how.version)),
-            transport.extras(0, count),
+            partition(transport.flow_keys(count, how.version, usual)),
+            transport.extras(0, count, usual),
         )
         transport.release(sock.fileno())
         return seen

@@ -28,9 +28,8 @@ from tests.kit.traffic import (
 )
 from workers.contract.settings import Limits, SessionKind
 from workers.contract.slots import CloseReason, DropReason
-from workers.inbound import LONG_RUN, Message, cut
+from workers.inbound import LONG_RUN
 from workers.net.arena import SLOTS
-from workers.net.transport import Part
 
 each_way = pytest.mark.parametrize("way", ["singles", "run", "long run", "train"])
 """How a session's answers come: one a turn; several at once; so many that its socket is read by itself; as a train."""
@@ -443,9 +442,3 @@ def test_at_level_nine_every_answer_is_written_down(fast_path, way):
         written = [record for record in one.path.logged("payload") if record.fields[0] == "in"]
         assert b"".join(record.fields[3] for record in written) == b"".join(payloads)
         assert {record.track for record in written} == {one.session.track}
-
-
-def test_a_message_is_its_datagrams_slot_by_slot_or_cut_out_of_one():
-    assert cut(3, [10, 10, 4], one_slot=False) == [Part(3, 0, 10), Part(4, 0, 10), Part(5, 0, 4)]
-    assert cut(3, [10, 10, 4], one_slot=True) == [Part(3, 0, 10), Part(3, 10, 10), Part(3, 20, 4)]
-    assert Message(None, 3, [10, 4], one_slot=True).parts() == cut(3, [10, 4], one_slot=True)

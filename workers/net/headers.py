@@ -13,8 +13,8 @@ WORD = 8
 """Headers are written in 64-bit words: name, namelen, iov, iovlen, control, controllen, flags, length."""
 MMSGHDR = 64
 IOVEC = 16
-ANSWER_CONTROL = 96
-"""Room for packet information and a segment size."""
+ANSWER_CONTROL = 160
+"""Room for packet information, a segment size, and what a rule's answers carry (workers.net.marking)."""
 
 NAMED = HEADERS
 """For sockets that many peers send to: with names and control data."""

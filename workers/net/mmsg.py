@@ -46,9 +46,6 @@ _connect = _libc.connect
 _recv = _libc.recv
 
 _MSG_DONTWAIT = 0x40
-_USUAL = frozenset((0, 32, 40))
-"""Lengths of control data that is empty, or packet information of IPv4 or IPv6 alone."""
-_ONLY_PACKET4 = {32}
 _IDLE = {errno.EAGAIN, errno.EINTR}
 _DRAINED = _IDLE | {errno.EBADF}
 _UNSPECIFIED = ctypes.create_string_buffer(V4_BYTES)
@@ -146,9 +143,12 @@ class _Receiver:
             return self.arena.names_q[: count * 4 : 4].tolist()
         return [self.source(slot, version) for slot in range(count)]
 
-    def flow_keys(self, count: int, version: int) -> Sequence[FlowKey]:
-        """Return a key for each of the first slots' senders and the destinations they wrote to."""
-        if version == 4 and set(self._control_lengths[:count].tolist()) == _ONLY_PACKET4:
+    def flow_keys(self, count: int, version: int, usual: int) -> Sequence[FlowKey]:
+        """Return a key for each of the first slots' senders and the destinations they wrote to.
+
+        usual: how many bytes of control data each has that is a single datagram, packet information first.
+        """
+        if version == 4 and usual and self._control_lengths[:count].tolist().count(usual) == count:
             destinations = self._headers.packets4[: count * CONTROL_BYTES // WORD : CONTROL_BYTES // WORD].tolist()
             names = self.arena.names_q[: count * 4 : 4].tolist()
             return [name << 32 | word & 0xFFFF_FFFF for name, word in zip(names, destinations, strict=True)]
@@ -161,6 +161,13 @@ class _Receiver:
             else:
                 found.append(self.source(slot, version) + to)
         return found
+
+    def flow_key(self, source: bytes, destination: bytes) -> FlowKey:
+        """Return what flow_keys returns for a raw sender that has written to a packed address."""
+        if len(source) == V4_BYTES:
+            name = int.from_bytes(source[:WORD], sys.byteorder)
+            return name << 32 | int.from_bytes(destination, sys.byteorder)
+        return source + destination
 
     def source(self, slot: int, version: int) -> bytes:
         """Return the raw socket address of a slot's sender."""
@@ -201,12 +208,12 @@ class _Receiver:
         self._send_sizes[0] = len(payload)
         self._spent = max(self._spent, 1)
 
-    def extras(self, first: int, count: int) -> dict[int, Control]:
-        """Return the control data of those slots that have more than packet information."""
+    def extras(self, first: int, count: int, usual: int) -> dict[int, Control]:
+        """Return the control data of those slots that are trains or have other news: not of the usual length."""
         lengths = self._control_lengths[first : first + count].tolist()
-        if _USUAL.issuperset(lengths):
+        if lengths.count(usual) == count:
             return {}
-        return {slot: self.control(slot) for slot, length in enumerate(lengths, first) if length not in _USUAL}
+        return {slot: self.control(slot) for slot, length in enumerate(lengths, first) if length != usual}
 
 
 class MmsgTransport(_Receiver):

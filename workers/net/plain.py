@@ -124,11 +124,15 @@ class PlainTransport:
         del version
         return list(self._sources[:count])
 
-    def flow_keys(self, count: int, version: int) -> Sequence[FlowKey]:
+    def flow_keys(self, count: int, version: int, usual: int) -> Sequence[FlowKey]:
         """Return a key for each of the first slots' senders and the destinations they wrote to."""
-        del version
+        del version, usual
         packets = [self.control(slot).packet for slot in range(count)]
         return [self._sources[slot] + (packet.destination if packet else b"") for slot, packet in enumerate(packets)]
+
+    def flow_key(self, source: bytes, destination: bytes) -> FlowKey:
+        """Return what flow_keys returns for a raw sender that has written to a packed address."""
+        return source + destination
 
     def source(self, slot: int, version: int) -> bytes:
         """Return the raw socket address of a slot's sender."""
@@ -161,8 +165,9 @@ class PlainTransport:
         self._views[0][: len(payload)] = payload
         self._sizes[0] = len(payload)
 
-    def extras(self, first: int, count: int) -> dict[int, Control]:
-        """Return the control data of those slots that have more than packet information."""
+    def extras(self, first: int, count: int, usual: int) -> dict[int, Control]:
+        """Return the control data of those slots that are trains or have other news."""
+        del usual
         found = {slot: self.control(slot) for slot in range(first, first + count)}
         return {slot: extra for slot, extra in found.items() if extra.train_bytes or extra.overflow is not None}
 

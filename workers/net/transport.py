@@ -74,8 +74,15 @@ class Transport(Protocol):
         """Return a key for each of the first slots' senders: equal exactly for equal addresses."""
         ...
 
-    def flow_keys(self, count: int, version: int) -> Sequence[FlowKey]:
-        """Return a key for each of the first slots' senders and the destinations they wrote to."""
+    def flow_keys(self, count: int, version: int, usual: int) -> Sequence[FlowKey]:
+        """Return a key for each of the first slots' senders and the destinations they wrote to.
+
+        usual: how many bytes of control data each has that is a single datagram, packet information first.
+        """
+        ...
+
+    def flow_key(self, source: bytes, destination: bytes) -> FlowKey:
+        """Return what flow_keys returns for a raw sender that has written to a packed address."""
         ...
 
     def source(self, slot: int, version: int) -> bytes:
@@ -94,8 +101,8 @@ class Transport(Protocol):
         """Return what the control data of a slot says."""
         ...
 
-    def extras(self, first: int, count: int) -> dict[int, Control]:
-        """Return the control data of those slots that have more than packet information."""
+    def extras(self, first: int, count: int, usual: int) -> dict[int, Control]:
+        """Return the control data of those slots that are trains or have other news: not of the usual length."""
         ...
 
     def store(self, slot: int, size: int) -> Stored:

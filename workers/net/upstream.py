@@ -14,10 +14,11 @@ import socket
 import struct
 from collections import deque
 from functools import lru_cache
+from typing import NamedTuple
 
 from workers.net import mmsg
 from workers.net.arena import SLOTS
-from workers.net.plain import PythonAddress, to_python
+from workers.net.plain import to_python
 from workers.net.transport import Transport
 from workers.wire.sockaddr import V4_BYTES
 
@@ -29,6 +30,16 @@ _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _TYPE = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 
 target_address = lru_cache(maxsize=1024)(to_python)
+
+
+class Setup(NamedTuple):
+    """What a socket needs before it is connected: options (level, name, value), and a raw address to bind to."""
+
+    options: tuple[tuple[int, int, int | bytes], ...] = ()
+    local: bytes = b""
+
+
+BARE = Setup()
 
 _SO_MEMINFO = 55
 _MEMINFO = struct.Struct("=9I")
@@ -89,23 +100,24 @@ class Upstreams:
             opened.append((sock, fd))
         return opened
 
-    def open(
-        self, version: int, source: PythonAddress | None, target: bytes | None, now_ns: int
-    ) -> tuple[socket.SocketType, int]:
-        """Return a registered socket and its descriptor, bound to source if given, connected to target if given.
+    def open(self, version: int, setup: Setup, target: bytes | None, now_ns: int) -> tuple[socket.SocketType, int]:
+        """Return a registered socket and its descriptor, set up, and connected to target if given.
 
         A connected one is empty: until it was connected it took datagrams from anybody, and a rested one may hold its
-        old server's. Raises OSError with the failing step in filename: `socket`, `bind` or `connect`.
+        old server's. Raises OSError with the failing step in filename: `socket`, `option`, `bind` or `connect`.
         """
         resting = self._resting[version]
-        if source is None and resting and resting[0][2] <= now_ns - REST_NS:
+        if setup is BARE and resting and resting[0][2] <= now_ns - REST_NS:
             sock, fd, _ = resting.popleft()
         else:
             sock, fd = self._make(version)
-        step = "bind"
+        step = "option"
         try:
-            if source is not None:
-                sock.bind(source)
+            for level, name, value in setup.options:
+                sock.setsockopt(level, name, value)
+            step = "bind"
+            if setup.local:
+                sock.bind(to_python(setup.local))
             step = "connect"
             if target is not None:
                 sock.connect(target_address(target))

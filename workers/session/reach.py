@@ -50,6 +50,10 @@ class Addresses(Protocol):
         """Return the interface whose network has this broadcast address, None if none has."""
         ...
 
+    def interface_of(self, address: bytes) -> int | None:
+        """Return the interface that has it as its own, None if none has."""
+        ...
+
     def has_broadcast(self, interface: int, address: bytes) -> bool:
         """Tell whether it is the broadcast address of a network on an interface."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-from workers.contract.settings import AclSettings, Limits
+from workers.contract.settings import AclSettings, Limits, SessionKind
 from workers.contract.slots import CloseReason, DropReason
 from workers.deadlines import NEVER
 from workers.session.kinds import BEHAVIOURS, Behaviour
@@ -22,15 +22,17 @@ class Terms:
     """What every session of a rule shares: its limits as numbers without None, compiled once.
 
     simple: from the first datagram on there is nothing to do but to count: the kernel knows the session's server, and
-    no queue holds a rate. plain: it is found by its client alone, and never by its server side. ordinary: both, and its
-    socket is like any other.
+    no queue holds a rate. shaped: one does. plain: it is found by its client alone, and never by its server side.
+    bare: its socket has neither options nor an address of its own. ordinary: simple, plain and bare.
     shortest_ns: no session ends by time before it has lasted this long.
     """
 
     rule: AclSettings
     behaviour: Behaviour
     simple: bool
+    shaped: bool
     plain: bool
+    bare: bool
     ordinary: bool
     dgrams_out: int
     dgrams_in: int
@@ -65,12 +67,15 @@ class Terms:
             rule.tos_to_client,
             rule.tos_to_server,
         )
+        bare = rule.kind is not SessionKind.BROADCAST and all(value is None for value in special)
         return cls(
             rule,
             behaviour,
             simple,
+            shaped,
             plain,
-            simple and plain and all(value is None for value in special),
+            bare,
+            simple and plain and bare,
             dgrams_out,
             dgrams_in,
             bytes_out,
@@ -130,15 +135,17 @@ class Trail:
     alias: another key on its listener. echo: its own datagrams as they come back. local: the raw address its server
     side is bound to, where its server's datagrams may arrive elsewhere than on a socket of its own.
     fixed: its server has answered, and nobody else counts any more.
+    The caller's own: settled_ns, from when on nothing but that server's datagrams can come to its socket.
     """
 
-    __slots__ = ("alias", "echo", "fixed", "local")
+    __slots__ = ("alias", "echo", "fixed", "local", "settled_ns")
 
     def __init__(self) -> None:
         self.alias: FlowKey | None = None
         self.echo: bytes | None = None
         self.local: bytes | None = None
         self.fixed = False
+        self.settled_ns = NEVER
 
 
 class Session:

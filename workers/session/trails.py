@@ -36,6 +36,11 @@ class Trails:
         self._shared: dict[tuple[bytes, bytes], dict[Session, None]] = {}
         self._echoes: Counter[bytes] = Counter()
 
+    @property
+    def sharing(self) -> bool:
+        """Whether any session's server side is known by its address."""
+        return bool(self._shared)
+
     def alias(self, session: Session, key: FlowKey) -> None:
         """Find a session by a second key too, unless that is another session's (K-41)."""
         table = self._tables[session.listener]

@@ -29,6 +29,8 @@ from workers.net.transport import Part
 pytestmark = each_transport
 LETTERS = [bytes([letter]) * 10 for letter in range(65, 91)]
 FORBIDDEN = ("255.255.255.255", 9)
+PACKET_BYTES = {4: 32, 6: 40}
+"""How much control data packet information is."""
 """Nobody may send to broadcast without asking for it: a send that fails at once, whatever the network is like."""
 
 
@@ -130,13 +132,13 @@ def test_a_flow_is_a_sender_and_the_address_it_wrote_to(kind, version, option, h
         port = sock.getsockname()[1]
         for peer, host in ((one, first), (one, second), (other, first), (one, first)):
             peer.sendto(b"x", (host, port))
-        usual = partition(rig.transport.flow_keys(len(rig.hear(sock, version)), version))
-        keys = rig.transport.flow_keys(4, version)
+        usual = partition(rig.transport.flow_keys(len(rig.hear(sock, version)), version, PACKET_BYTES[version]))
+        keys = rig.transport.flow_keys(4, version, PACKET_BYTES[version])
         # A train in the batch makes control data longer: the keys must not change with it.
         send_train(one, [b"xx", b"x"], (first, port))
         one.sendto(b"x", (second, port))
         rig.hear(sock, version)
-        assert list(rig.transport.flow_keys(2, version)) == [keys[0], keys[1]]
+        assert list(rig.transport.flow_keys(2, version, PACKET_BYTES[version])) == [keys[0], keys[1]]
     assert usual == ([0, 1, 2, 0] if version == 4 else [0, 0, 2, 0])
 
 
@@ -148,7 +150,7 @@ def test_a_train_comes_as_one_message_that_says_its_size(kind):
         peer.sendto(b"single", sock.getsockname())
         send_train(peer, [b"a" * 100, b"b" * 100, b"c" * 30], sock.getsockname())
         heard = rig.hear(sock)
-        extras = rig.transport.extras(0, len(heard))
+        extras = rig.transport.extras(0, len(heard), 0)
     assert [message.payload for message in heard] == [b"single", b"a" * 100 + b"b" * 100 + b"c" * 30]
     assert {slot: extra.train_bytes for slot, extra in extras.items()} == {1: 100}
 
@@ -162,10 +164,10 @@ def test_a_queue_that_overflowed_says_how_much_it_lost(kind):
         for _ in range(20):
             peer.sendto(bytes(500), sock.getsockname())
         survivors = len(rig.hear(sock))
-        assert rig.transport.extras(0, survivors) == {}
+        assert rig.transport.extras(0, survivors, 0) == {}
         peer.sendto(b"x", sock.getsockname())
         rig.hear(sock)
-        assert rig.transport.extras(0, 1)[0].overflow == 20 - survivors > 0
+        assert rig.transport.extras(0, 1, 0)[0].overflow == 20 - survivors > 0
 
 
 def test_what_a_socket_reports_is_told_once_and_hides_no_datagram(kind):

@@ -19,8 +19,10 @@ from tests.workers.forked import in_child
 from tests.workers.net.rig import Rig, each_transport, raw_of
 from workers.net.mmsg import MmsgTransport
 from workers.net.plain import PlainTransport
-from workers.net.upstream import REST_NS, RESTING_SOCKETS, Upstreams, target_address
+from workers.net.upstream import BARE, REST_NS, RESTING_SOCKETS, Setup, Upstreams, target_address
 from workers.wire import sockaddr
+
+SEVEN = Setup(local=sockaddr.encode(address("127.0.0.7"), 0))
 
 
 def open_descriptors() -> int:
@@ -39,7 +41,7 @@ class Shore:
         self.upstreams = Upstreams(self.poll, self.rig.transport, reuse=reuse)
 
     def open(self) -> tuple[socket.SocketType, int]:
-        return self.upstreams.open(self.version, None, raw_of(self.server), self.now_ns)
+        return self.upstreams.open(self.version, BARE, raw_of(self.server), self.now_ns)
 
     def rest(self, now_ns: int = 0) -> int:
         """Open a socket and close it at an instant; return its descriptor."""
@@ -63,7 +65,7 @@ def test_a_socket_is_connected_known_and_watched(kind, host):
 
 def test_an_unconnected_socket_hears_everybody():
     shore = Shore()
-    sock, fd = shore.upstreams.open(4, None, None, shore.now_ns)
+    sock, fd = shore.upstreams.open(4, BARE, None, shore.now_ns)
     sock.sendto(b"x", shore.server.getsockname())
     _, where = shore.server.recvfrom(10)
     with udp() as other:
@@ -73,7 +75,7 @@ def test_an_unconnected_socket_hears_everybody():
 
 def test_a_forced_source_is_where_datagrams_leave_from():
     shore = Shore()
-    sock, _ = shore.upstreams.open(4, ("127.0.0.7", 0), raw_of(shore.server), shore.now_ns)
+    sock, _ = shore.upstreams.open(4, SEVEN, raw_of(shore.server), shore.now_ns)
     assert sock.getsockname()[0] == "127.0.0.7"
 
 
@@ -139,7 +141,7 @@ def test_each_version_rests_by_itself():
     shore, other = Shore(), udp("::1")
     shore.rest()
     shore.now_ns = REST_NS
-    sock, _ = shore.upstreams.open(6, None, raw_of(other), shore.now_ns)
+    sock, _ = shore.upstreams.open(6, BARE, raw_of(other), shore.now_ns)
     assert sock.family == socket.AF_INET6
 
 
@@ -147,7 +149,7 @@ def test_a_socket_with_a_source_of_its_own_is_not_a_rested_one():
     shore = Shore()
     fd = shore.rest()
     shore.now_ns = REST_NS
-    assert shore.upstreams.open(4, ("127.0.0.7", 0), raw_of(shore.server), shore.now_ns)[1] != fd
+    assert shore.upstreams.open(4, SEVEN, raw_of(shore.server), shore.now_ns)[1] != fd
 
 
 @pytest.mark.parametrize("resting", [4, 6])
@@ -159,9 +161,9 @@ def test_where_descriptors_have_run_out_a_resting_socket_is_given_up(resting):
         with contextlib.suppress(OSError):
             while True:
                 os.dup(fd)
-        _, given = shore.upstreams.open(4, None, raw_of(other.server), shore.now_ns)
+        _, given = shore.upstreams.open(4, BARE, raw_of(other.server), shore.now_ns)
         with pytest.raises(OSError, match="Too many open files") as failure:
-            shore.upstreams.open(4, None, raw_of(other.server), shore.now_ns)
+            shore.upstreams.open(4, BARE, raw_of(other.server), shore.now_ns)
         return [given == fd, failure.value.filename]
 
     assert in_child(open_with_none_left) == "[True, 'socket']"
@@ -181,8 +183,8 @@ def test_without_reuse_a_socket_is_closed_at_once(kind):
 @pytest.mark.parametrize(
     ("source", "target", "step", "code"),
     [
-        (("192.0.2.250", 0), ("127.0.0.1", 9), "bind", errno.EADDRNOTAVAIL),
-        (None, ("255.255.255.255", 9), "connect", errno.EACCES),
+        (Setup(local=sockaddr.encode(address("192.0.2.250"), 0)), ("127.0.0.1", 9), "bind", errno.EADDRNOTAVAIL),
+        (BARE, ("255.255.255.255", 9), "connect", errno.EACCES),
     ],
 )
 def test_what_cannot_be_had_says_at_which_step_and_leaves_nothing_open(source, target, step, code):
