@@ -41,6 +41,7 @@ KEY_MODULES = tuple(f"workers.uftp.{name}" for name in ("curves", "fingerprint",
 PARENT_MAY_IMPORT = {
     "proxyd": ("workers.contract", "workers.errors"),
     "proxyd.config": ("workers.contract", "workers.errors", "workers.policy"),
+    "proxyd.config.machine": ("workers.contract", "workers.errors", "workers.policy", "workers.resolver.system"),
     "proxyd.cli.test_udp": ("workers.contract", "workers.errors", "workers.policy", "workers.resolver.lookup"),
     "proxyd.daemon.sockets": ("workers.contract", "workers.errors", "workers.net.cbpf"),
     "proxyd.daemon.routing": ("workers.contract", "workers.errors", "workers.wire.netlink"),

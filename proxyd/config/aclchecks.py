@@ -51,7 +51,6 @@ class _AclChecks:
             self._target(acl)
             self._kind(acl)
             self._timeout(acl)
-            self._source_port(acl)
             self._queue_names(acl)
 
     def _verdict(self, acl: Section) -> None:
@@ -141,15 +140,6 @@ class _AclChecks:
                 text = "has no effect in a one-way session: nothing ever comes in"
                 name = "timeout in" if item.row.name == "timeout" else item.row.name
                 self._findings.warn(item.error(f"'{name}' {text}"))
-        if kind is not SessionKind.BROADCAST:
-            return
-        item = acl.item(SESSION_TYPE) or next(acl.all("accept"))
-        if not any(listener.transparent or listener.address.value == 0 for listener in self._listeners):
-            found = "found 'session-type broadcast'"
-            self._findings.error(item.error(found, "wanted a listener on [0.0.0.0] or a transparent one for it"))
-        if acl.has("source-port"):
-            found = "'session-type broadcast' with 'source-port' rejects sessions that stay on one interface"
-            self._findings.warn(item.error(found, "the proxy could not tell its own datagrams there"))
 
     def _timeout(self, acl: Section) -> None:
         item = acl.item("timeout")
@@ -158,22 +148,6 @@ class _AclChecks:
             self._findings.warn(acl.error(found))
         elif item.sound and not item.values:
             self._findings.error(item.error("found nothing after 'timeout'", "wanted session, in, out or both"))
-
-    def _source_port(self, acl: Section) -> None:
-        item = acl.item("source-port")
-        if item is None or not item.sound:
-            return
-        address = acl.item("source-address") or self._proxy.item("source-address")
-        if address is None or (address.sound and "client" not in address):
-            wanted = "wanted 'source-address client' with it: replies to several clients could not be told apart"
-            self._findings.error(item.error("found 'source-port'", wanted))
-        port = item.get("port")
-        if "client" in item:
-            found = "'source-port client' needs a listener on the outgoing side for every port that clients use"
-            self._findings.warn(item.error(found, "this cannot be checked"))
-        elif not any(listener.port == port for listener in self._listeners):
-            wanted = "wanted a 'listen-on' item that covers this port, for the replies"
-            self._findings.error(item.error(f"found 'source-port force {port}'", wanted, "port"))
 
     def _queue_names(self, acl: Section) -> None:
         for keyword in ("queue-to-client", "queue-to-server"):

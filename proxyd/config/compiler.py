@@ -14,6 +14,8 @@ from proxyd.config.defaults import section_or_default, setting
 from proxyd.config.filechecks import check_file, check_proxy
 from proxyd.config.findings import Findings
 from proxyd.config.listeners import ListenerCompiler
+from proxyd.config.machine import is_own
+from proxyd.config.sourcechecks import check_own_addresses, check_sources
 from proxyd.config.tree import Section
 from proxyd.config.unsupported import find_unsupported
 from proxyd.config.values.numbers import NS_PER_S
@@ -70,8 +72,10 @@ def compile_tree(tree: Section, errors: list[ConfigError], automatic: tuple[int,
             listeners = ListenerCompiler(tree, automatic, findings).compile(listen)
         check_proxy(tree, proxy, findings)
         check_acls(tree, proxy, listeners, findings)
+        check_sources(proxy, listeners, findings)
     if findings.errors:
         raise ConfigErrors(sorted(findings.errors, key=lambda error: error.position))
+    check_own_addresses(proxies[0], is_own, findings)
     find_unsupported(proxies[0], findings)
     settings = _settings(tree, proxies[0], listeners)
     return Compiled(

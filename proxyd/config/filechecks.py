@@ -21,6 +21,12 @@ VERSION_PREFIX = "KERNUN-"
 MIN_HEAD_CHARS = 3
 """Characters of monitoring data that must remain before its tail."""
 
+_ACCOUNTS: dict[str, tuple[Callable[[str], Any], Callable[[int], Any]]] = {
+    "user": (pwd.getpwnam, pwd.getpwuid),
+    "group": (grp.getgrnam, grp.getgrgid),
+}
+"""By part of an item: how an account is looked up by its name, and by its number."""
+
 
 def check_file(tree: Section, proxies: list[Section], findings: Findings) -> None:
     """Check the file level."""
@@ -114,13 +120,13 @@ def _check_monitoring(section: Section, findings: Findings) -> None:
 def _check_account(item: Item | None, findings: Findings) -> None:
     if item is None or not item.sound:
         return
-    lookups: dict[str, Callable[[str], Any]] = {"user": pwd.getpwnam, "group": grp.getgrnam}
-    for part, look_up in lookups.items():
+    for part, (by_name, by_number) in _ACCOUNTS.items():
         if part not in item:
             continue
+        account = item.get(part)
         try:
-            look_up(item.get(part))
-        except (KeyError, ValueError):
+            by_number(int(account)) if account.isascii() and account.isdigit() else by_name(account)
+        except (KeyError, ValueError, OverflowError):
             found = f"there is no {part} '{item.get(part)}' on this machine"
             findings.warn(item.error(found, "the proxy would not start here", part))
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from proxyd.config.findings import Findings
+from proxyd.config.machine import HOSTS, addresses_of
 from proxyd.config.tree import Item, Section
 from proxyd.config.values.words import nearest
 from proxyd.errors import Position
@@ -86,13 +87,21 @@ class ListenerCompiler:
         host = sock.host if sock is not None else item.get("addr")
         part = "sock" if sock is not None else "addr"
         if isinstance(host, HostName):
-            found = f"the host name '{host.name}' in listen-on is not supported yet"
-            self._findings.unsupported.append(item.error(found, part=part))
+            yield from self._named(item, host.name, version, part)
             return
         if version not in (None, host.version):
             found = f"found version ipv{version} with an IPv{host.version} address"
             self._findings.error(item.error(found, "wanted them to agree", "version"))
         yield host, None
+
+    def _named(self, item: Item, name: str, version: int | None, part: str) -> Iterator[Target]:
+        """Yield the addresses of a name; only the hosts file has any before the first child is there."""
+        found = [address for address in addresses_of(name) if version in (None, address.version)]
+        if not found:
+            family = f"IPv{version} address" if version else "address"
+            text = f"found the name '{name}', for which {HOSTS} has no {family}"
+            self._findings.error(item.error(text, "wanted an address: name servers are not asked for listeners", part))
+        yield from ((address, None) for address in found)
 
     def _interface(self, item: Item) -> Iterator[Target]:
         """Yield the addresses of the item's interface section, or of the aliases that it names."""

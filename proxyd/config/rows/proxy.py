@@ -30,10 +30,10 @@ OBLIGATION = words.enumeration("obligation", {member.value: member for member in
 LOGFAIL = words.enumeration("logfail-mode", {member.value: member for member in SyslogFailure})
 USER_MATCH = words.enumeration("user-match-mode", {"short": True, "long": False})
 
-_ADDRESSES = (key("client", supported=False), named("addr4", hosts.ADDRESS4), named("addr6", hosts.ADDRESS6))
+_ADDRESSES = (key("client"), named("addr4", hosts.ADDRESS4), named("addr6", hosts.ADDRESS6))
 SOURCE_ADDRESS_FORMS: tuple[Parts, ...] = (
     (*_ADDRESSES, key("cluster", optional=False), value("cluster-name", words.WORD, optional=True)),
-    (*_ADDRESSES, key("no-fallback", optional=False, supported=False)),
+    (*_ADDRESSES, key("no-fallback", optional=False)),
     (*_ADDRESSES, key("physical", optional=False)),
     (*_ADDRESSES, key("default")),
 )
@@ -292,14 +292,17 @@ LISTEN = (
         "non-transparent",
         "Take datagrams addressed to the proxy itself, on an address or on the addresses of an interface section"
         " (of the aliases named, if any); port is the lowest port of a range that ends with to."
-        " [0.0.0.0] and [::] stand for every address.",
+        " [0.0.0.0] and [::] stand for every address. A host name stands for its addresses in /etc/hosts:"
+        " no name server is asked before the proxy serves.",
         _LISTEN_FORMS,
         repeatable=True,
         hidden_forms=_LISTEN_OLD_FORMS,
     ),
     Keyword(
         "transparent",
-        "Take datagrams addressed to other hosts. The address only tells the interface; [0.0.0.0] is any.",
+        "Take datagrams addressed to other hosts, and those to the proxy itself that come in by the same interface."
+        " The address only tells the interface; [0.0.0.0] and [::] stand for every interface."
+        " This machine must be made to take such datagrams: see udp-proxy-transparent(7).",
         _LISTEN_FORMS,
         repeatable=True,
         hidden_forms=_LISTEN_OLD_FORMS,

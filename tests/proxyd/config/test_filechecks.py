@@ -38,6 +38,16 @@ def test_what_may_not_be_meant_is_warned_of(text: str, message: str) -> None:
     assert message in found[0]
 
 
+@pytest.mark.parametrize("account", ["root", "0", "root group 0", "0 group root"])
+def test_accounts_are_known_by_name_and_by_number(account: str) -> None:
+    assert warnings(config(proxy=f"app-user {account};")) == []
+
+
+def test_a_number_that_nobody_has_is_warned_of() -> None:
+    (found,) = warnings(config(proxy="app-user 4000000001;"))
+    assert "there is no user '4000000001' on this machine" in found
+
+
 def test_any_kernun_version_is_taken() -> None:
     assert warnings(f"version kernun-9; {PROXY}") == []
 

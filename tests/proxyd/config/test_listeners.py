@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from proxyd.config.findings import Findings
 from proxyd.config.listeners import ListenerCompiler, read_automatic_ports
 from proxyd.config.values.hosts import plain_address
-from tests.proxyd.config.samples import config, errors, load, unsupported
+from tests.proxyd.config.samples import config, errors, load
 from workers.contract.settings import ListenerSettings
 
 INTERFACE = (
@@ -80,9 +81,28 @@ def test_listeners_that_cannot_be_are_refused(listen: str, message: str) -> None
     assert message in found[0]
 
 
-def test_a_host_name_is_valid_but_not_bound_yet() -> None:
-    text = config(listen="non-transparent localhost port 53;")
-    assert unsupported(text) == ["the host name 'localhost' in listen-on is not supported yet"]
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        ("localhost port 53 to 54", [("127.0.0.1", 53), ("127.0.0.1", 54)]),
+        ("localhost version ipv4 port 53", [("127.0.0.1", 53)]),
+        ("localhost : 53", [("127.0.0.1", 53)]),
+    ],
+)
+def test_a_name_stands_for_its_addresses_in_the_hosts_file(item: str, expected: list[tuple[str, int]]) -> None:
+    found = load(config(listen=f"non-transparent {item};")).settings.listeners
+    assert [(text(listener), listener.port) for listener in found if listener.address.version == 4] == expected
+
+
+def text(listener: ListenerSettings) -> str:
+    return str(ip_address(listener.address.value))
+
+
+def test_a_name_that_the_hosts_file_has_not_is_refused() -> None:
+    (found,) = errors(config(listen="non-transparent no-such.invalid port 53;"))
+    assert "found the name 'no-such.invalid', for which /etc/hosts has no address; wanted an address" in found
+    (found,) = errors(config(listen="non-transparent no-such.invalid version ipv6 port 53;"))
+    assert "has no IPv6 address" in found
 
 
 @pytest.mark.parametrize(
