@@ -14,8 +14,6 @@ TIMEOUT_ABSENT = "both 120"
 TRANSPARENCY = words.enumeration("transparency", {"non-transparent": False, "transparent": True})
 KIND = words.enumeration("udp-session-type", {member.value: member for member in SessionKind})
 
-_LATER_KINDS = frozenset({"any-port", "any-sock", "broadcast"})
-
 
 CONDITIONS = (
     Keyword("from", "Client addresses.", ((value("hosts", hosts.HOST_SET),),), repeatable=True),
@@ -66,7 +64,6 @@ CONDITIONS = (
         "ip-tos-from",
         "The type-of-service byte of the first datagram.",
         ((value("val", sets.UINT8_SET),),),
-        supported=False,
     ),
 )
 
@@ -84,7 +81,7 @@ ACTIONS = (
         "How answers are matched. one-way: only datagrams to the server pass, and an answer ends the session."
         " normal: answers come from the server's address and port. any-port, any-sock: the first answer fixes the"
         " port, or address and port. broadcast: anybody may answer.",
-        ((value("type", KIND, unsupported=_LATER_KINDS),),),
+        ((value("type", KIND),),),
         absent="normal",
     ),
     Keyword(
@@ -100,7 +97,6 @@ ACTIONS = (
             (key("client", optional=False),),
             (key("force", optional=False), value("port", numbers.LISTEN_PORT)),
         ),
-        supported=False,
     ),
     *(
         Keyword(name, doc, ((value(unit, kind),),), absent_note="unlimited")
@@ -122,20 +118,14 @@ ACTIONS = (
         "queue-to-client",
         "The queue section for datagrams to the client.",
         ((value("name", words.STRING),),),
-        supported=False,
     ),
     Keyword(
         "queue-to-server",
         "The queue section for datagrams to the server.",
         ((value("name", words.STRING),),),
-        supported=False,
     ),
-    Keyword(
-        "ip-tos-to-client", "The type-of-service byte of datagrams to the client.", body=Scope.TOS, supported=False
-    ),
-    Keyword(
-        "ip-tos-to-server", "The type-of-service byte of datagrams to the server.", body=Scope.TOS, supported=False
-    ),
+    Keyword("ip-tos-to-client", "The type-of-service byte of datagrams to the client.", body=Scope.TOS),
+    Keyword("ip-tos-to-server", "The type-of-service byte of datagrams to the server.", body=Scope.TOS),
 )
 
 ACL = CONDITIONS + ACTIONS
