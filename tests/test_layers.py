@@ -92,6 +92,7 @@ WITHOUT_MIRROR: dict[str, str] = {
     "workers.contract.messages": "data only; encoding and bounds are tested in test_channel",
     "workers.contract.settings": "data only; filled and tested by proxyd.config.compiler",
     "workers.contract.uftp": "data only; filled and tested by proxyd.uftp",
+    "workers.uftp.actions": "data only: what goes into the UFTP machine and comes out",
 }
 
 

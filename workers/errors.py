@@ -20,6 +20,14 @@ class DecodeError(WorkerError):
         return f"{self.field} at byte {self.offset}: {self.why}"
 
 
+class PeerError(WorkerError):
+    """A peer asks for what it may not have, or what cannot be: count, tell it where the protocol can, and stay up."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class EngineMisuse(WorkerError):
     """Our own mistake: an engine was called in a state that does not allow it."""
 

@@ -28,10 +28,13 @@ UFTP_GROUP_EVENTS = (
     _row(206, "uftp-group-full", 1, "Refused client {uid}: there are {clients} clients", uid=_U, clients=_N),
     _row(207, "uftp-not-registered", 1, "Client {uid} has not registered in time", uid=_U),
     _row(208, "uftp-bare-list", 1, "The list of clients proves nothing here: clients do not authenticate"),
-    _row(209, "uftp-group-dropped", 1, "Group ended: {why}", why=_T),
     # What is not let through.
     _row(220, "uftp-noise", 4, "Dropped a datagram of {source}: {why}", source=_S, why=_T),
     _row(221, "uftp-rejected", 1, "Rejected {message} of {source}: {why}", message=_T, source=_S, why=_T),
+    _row(223, "uftp-no-downstream", 1, "Downstream address not established; dropped what {source} sent", source=_S),
+    _row(224, "uftp-wrong-source", 1, "Source ID {uid} is not the server's", uid=_U),
+    _row(225, "uftp-unknown-client", 1, "Client {uid} at {source} has not registered", uid=_U, source=_S),
+    _row(226, "uftp-in-the-clear", 1, "Client {uid} has sent in the clear what must be encrypted", uid=_U),
     _row(222, "uftp-client-refused", 1, "Refused client {uid}: {why}", uid=_U, why=_T),
     # Registration and keys.
     _row(230, "uftp-register-in", 2, "Received REGISTER{again} from {uid}", again=_T, uid=_U),

@@ -94,7 +94,7 @@ class Note(NamedTuple):
     event: str
     group: GroupKey | None
     file_id: int
-    fields: tuple[int | float | str | bytes, ...]
+    fields: tuple[int | str | bytes, ...]
 
 
 Action: TypeAlias = Send | Join | Leave | Moved | Note
@@ -103,7 +103,10 @@ Action: TypeAlias = Send | Join | Leave | Moved | Note
 class Relay(NamedTuple):
     """How datagrams of one kind go on, byte for byte: the answer of `machine.route`.
 
-    to: where to, b"" for nowhere (only the group's activity counts); group: for `machine.touch`."""
+    to: where to, b"" for nowhere (only the group's activity counts). Tell `machine.touch` when it was used. grtt, size:
+    what the header says, -1 if it is not a server's."""
 
     to: bytes
     group: GroupKey
+    grtt: int
+    size: int

@@ -1,0 +1,107 @@
+"""What becomes due in a group, and its end."""
+
+from __future__ import annotations
+
+from tests.kit.uftp_bench import GRTT_NS, Bench, of
+from tests.kit.uftp_scene import chain, make_cipher, make_ring
+from tests.kit.uftp_world import MS, PRIVATE, SECOND
+from workers.contract.uftp import Mode
+from workers.uftp.abort import Abort
+from workers.uftp.actions import Leave
+from workers.uftp.finish import Complete, Done
+from workers.uftp.header import Function
+from workers.uftp.quantise import encode_grtt
+from workers.uftp.station import Fact
+
+
+def groups(bench: Bench) -> int:
+    return bench.machine.facts[Fact.GROUPS]
+
+
+def test_a_silent_group_ends_after_robust_round_trips() -> None:
+    bench = Bench(Mode.RESPONSE)
+    bench.announce()
+    bench.wait(20 * GRTT_NS - 1)
+    assert groups(bench) == 1
+    bench.wait(1)
+    assert groups(bench) == 0
+    assert bench.taken(Leave) == [Leave(PRIVATE, ())]
+    assert len(bench.notes("uftp-group-timeout")) == 1
+
+
+def test_it_lives_a_second_at_least() -> None:
+    bench = Bench()
+    bench.from_server(Done(1, 0))
+    bench.announce(robust=15)
+    for _ in range(5):
+        bench.from_server(Done(1, 0), grtt=encode_grtt(10 * MS))
+        bench.wait(SECOND - 1)
+    assert groups(bench) == 1
+    bench.wait(1)
+    assert groups(bench) == 0
+
+
+def test_whatever_passes_in_either_direction_keeps_it_alive() -> None:
+    bench = Bench()
+    bench.announce()
+    bench.register(1)
+    for turn in range(6):
+        bench.wait(19 * GRTT_NS)
+        if turn % 2:
+            bench.from_server(Done(1, 0))
+        else:
+            bench.from_client(Complete(1, 0), 1)
+    assert groups(bench) == 1
+
+
+def test_strangers_do_not_keep_it_alive() -> None:
+    bench = Bench()
+    bench.announce()
+    for _ in range(30):
+        bench.wait(GRTT_NS)
+        bench.from_client(Complete(1, 0), 99)
+    assert groups(bench) == 0
+
+
+def test_a_new_round_trip_time_changes_how_long_it_may_be_silent() -> None:
+    bench = Bench()
+    bench.announce()
+    bench.from_server(Done(1, 0), grtt=encode_grtt(500 * MS))
+    bench.wait(10 * SECOND)
+    assert groups(bench) == 1
+    bench.from_server(Done(1, 0), grtt=encode_grtt(10 * MS))
+    bench.wait(SECOND)
+    assert groups(bench) == 0
+
+
+def test_clients_that_are_not_ready_in_time_and_their_server_are_told() -> None:
+    cipher = make_cipher(4, 3, 1, 1)
+    scene = chain(2, cipher=cipher, ring=make_ring(cipher), server={"robust": 10})
+    scene.clients[1].false_proof = True
+    scene.server.wanted |= {99}
+    assert not scene.run(4)
+    assert {message.host for message in scene.server.aborted} == {scene.clients[1].uid}
+    assert all(b"not fully registered" in message.text for message in scene.server.aborted)
+    down = {message.host for _, message in scene.clients[0].heard if isinstance(message, Abort)}
+    assert down == {scene.clients[1].uid}
+    assert not scene.clients[0].aborted
+
+
+def test_clients_of_a_plain_group_have_no_deadline() -> None:
+    bench = Bench()
+    bench.announce()
+    bench.register(1)
+    for _ in range(5):
+        assert not of(bench.wait(10 * GRTT_NS), Function.ABORT)
+        bench.announce()
+    assert groups(bench) == 1
+
+
+def test_a_group_whose_private_address_cannot_be_joined_is_given_up() -> None:
+    bench = Bench(Mode.SERVER, changes={"downstream": PRIVATE})
+    bench.announce()
+    bench.machine.join_failed(PRIVATE, 0)
+    (sent,) = bench.wait(0)
+    assert isinstance(sent.message, Abort)
+    assert sent.message.host == 0
+    assert groups(bench) == 0

@@ -1,0 +1,47 @@
+"""A response proxy's keys, for those who ask."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.kit.uftp_bench import Bench
+from tests.kit.uftp_scene import CLIENT_PROXY, make_cipher, make_ring
+from tests.kit.uftp_world import PUBLIC, SECOND, raw
+from workers.contract.uftp import Mode
+from workers.uftp.actions import DropReason
+from workers.uftp.hashes import SHA1
+from workers.uftp.header import Header
+from workers.uftp.proxykey import KeyRequest, ProxyKey
+
+ASK = Header(KeyRequest.FUNCTION, 0x2222).encode() + KeyRequest().encode()
+CLIENT = raw("10.99.5.11")
+
+
+@pytest.mark.parametrize("ecdh", [False, True])
+def test_they_are_multicast_on_every_public_address_with_a_signed_nonce(ecdh: bool) -> None:
+    ring = make_ring(make_cipher(4, 3, 1, 1), ecdh)
+    other = raw("230.4.4.2")
+    bench = Bench(Mode.RESPONSE, ring=ring, changes={"public_groups": (PUBLIC, other)})
+    first, second = bench.feed(ASK, CLIENT)
+    assert (first.to, second.to) == (PUBLIC, other)
+    message = first.message
+    assert isinstance(message, ProxyKey)
+    assert message.key_blob == ring.first().public.blob
+    assert message.ecdh_blob == (ring.ecdh.public.blob if ring.ecdh else b"")
+    ring.first().public.verify(message.signature, message.nonce.to_bytes(4), SHA1)
+
+
+def test_one_answer_in_five_seconds_is_enough_and_the_first_comes_at_once() -> None:
+    bench = Bench(Mode.RESPONSE)
+    assert len(bench.feed(ASK, CLIENT)) == 1
+    assert bench.feed(ASK, CLIENT) == []
+    assert bench.machine.drops[DropReason.RATE_LIMITED] == 1
+    bench.wait(5 * SECOND)
+    assert len(bench.feed(ASK, CLIENT)) == 1
+
+
+@pytest.mark.parametrize("mode", [Mode.SERVER, Mode.CLIENT])
+def test_other_modes_have_nothing_to_show(mode: Mode) -> None:
+    bench = Bench(mode, changes={"downstream": CLIENT_PROXY})
+    assert bench.feed(ASK, CLIENT) == []
+    assert bench.machine.drops[DropReason.NOT_FOR_US] == 1

@@ -1,0 +1,52 @@
+"""What becomes due in a group, and how it ends. Source: UFTP 4.10.2, observed; KEYINFO's own timer: ours."""
+
+from __future__ import annotations
+
+from workers.deadlines import NEVER
+from workers.uftp import feedback, outlet
+from workers.uftp.groups import Group, PhaseInput
+from workers.uftp.station import Fact, Station
+
+
+def expire(station: Station, group: Group, now_ns: int) -> None:
+    """Do what is due in a group: it may have been woken too early, and it may be gone afterwards."""
+    if group.pending_ns <= now_ns:
+        feedback.flush(station, group, now_ns)
+    if group.setup_ns <= now_ns:
+        _end_setup(station, group, now_ns)
+    if group.keyinfo_ns <= now_ns:
+        group.keyinfo_queue = group.keyinfo_queue or group.waiting()
+        outlet.keyinfo(station, group, now_ns)
+    if group.silence_ns <= now_ns:
+        station.note("uftp-group-timeout", group)
+        station.facts[Fact.GROUPS_TIMED_OUT] += 1
+        drop(station, group)
+
+
+def drop(station: Station, group: Group) -> None:
+    """Forget a group, and leave its private address if nobody else needs it."""
+    station.groups.remove(group)
+    station.timers.cancel(group.key)
+    station.facts[Fact.GROUPS] -= 1
+    station.facts[Fact.CLIENTS] -= len(group.clients)
+    leave = station.memberships.release(group.terms.private)
+    if leave is not None:
+        station.actions.append(leave)
+
+
+def give_up(station: Station, group: Group, why: str, now_ns: int) -> None:
+    """End a group that cannot go on through this proxy: tell the server, and forget it."""
+    outlet.abort_up(station, group, 0, why, now_ns)
+    drop(station, group)
+
+
+def _end_setup(station: Station, group: Group, now_ns: int) -> None:
+    """Go on without the clients of an encrypted group that are not ready; they and the server are told."""
+    group.setup_ns = NEVER
+    if not group.advance(PhaseInput.DEADLINE) or group.crypto is None:
+        return
+    for client in group.clients.unfinished:
+        station.note("uftp-not-registered", group, client.uid)
+        why = "client was not fully registered at proxy"
+        outlet.abort_down(station, group, client.uid, why, now_ns)
+        outlet.abort_up(station, group, client.uid, why, now_ns)

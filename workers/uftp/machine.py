@@ -1,0 +1,216 @@
+"""The group machine of a UFTP proxy: one datagram in, what is to be done about it out. No I/O, no clock, no chance.
+
+Nothing a peer can send makes `receive` raise: what cannot be used is counted by its reason and noted. The caller sends
+what is in `actions` after each batch and calls `expire` when `next_deadline_ns` has come.
+Source: UFTP 4.10.2, observed (the order of the checks); ways for datagrams that need no look inside: ours.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from workers.contract.uftp import Mode, UftpSettings
+from workers.errors import DecodeError, PeerError, SealError
+from workers.uftp import announcing, header, lifetime, messages, roles, transit
+from workers.uftp.actions import Action, Arrival, DropReason, GroupKey, Relay
+from workers.uftp.aggregate import US_NS
+from workers.uftp.groups import Group
+from workers.uftp.header import HEADER_BYTES, VERSION, Function, Header
+from workers.uftp.heartbeat import HeartbeatRequest, HeartbeatResponse
+from workers.uftp.heartbeats import Heartbeats
+from workers.uftp.keyring import Entropy, KeyRing
+from workers.uftp.proxykey import KeyRequest
+from workers.uftp.proxykeys import ProxyKeys
+from workers.uftp.station import Fact, Station
+from workers.uftp.suite import SignatureType
+
+_NOISE = {"version": DropReason.VERSION, "datagram": DropReason.SHORT}
+"""The fields in which a datagram's header fails, and what is counted."""
+
+
+class Machine:
+    """The engine of one worker. ring: own keys (workers.uftp.keyring); entropy: returns so many random bytes.
+
+    beats: whether this worker sends and answers heartbeats and key requests: one of all does.
+    """
+
+    def __init__(
+        self, settings: UftpSettings, uid: int, ring: KeyRing, entropy: Entropy, now_ns: int, beats: bool = True
+    ) -> None:
+        self._station = Station(settings, uid, ring, entropy, now_ns)
+        self._heartbeats = Heartbeats(self._station, now_ns) if beats else None
+        self._proxy_keys = ProxyKeys(self._station, now_ns)
+
+    @property
+    def actions(self) -> list[Action]:
+        """What is to be done, in order; the caller takes it and empties the list."""
+        return self._station.actions
+
+    @property
+    def drops(self) -> Counter[DropReason]:
+        """How many datagrams nothing was done with, by reason."""
+        return self._station.drops
+
+    @property
+    def facts(self) -> Counter[Fact]:
+        """Other counts and gauges."""
+        return self._station.facts
+
+    @property
+    def log_level(self) -> int:
+        """Up to which level, 0 to 5, notes are made."""
+        return self._station.log_level
+
+    @log_level.setter
+    def log_level(self, level: int) -> None:
+        self._station.log_level = level
+
+    @property
+    def generation(self) -> int:
+        """A number that changes when a `Relay` given earlier may not hold any more."""
+        return self._station.groups.generation
+
+    def next_deadline_ns(self) -> int:
+        """Return when `expire` has something to do; workers.deadlines.NEVER if nothing is to come."""
+        due_ns = self._station.timers.next_ns()
+        return due_ns if self._heartbeats is None else min(due_ns, self._heartbeats.due_ns)
+
+    def expire(self, now_ns: int) -> None:
+        """Do what is due."""
+        if self._heartbeats is not None and self._heartbeats.due_ns <= now_ns:
+            self._heartbeats.round(now_ns)
+        station = self._station
+        for key in station.timers.due(now_ns):
+            group = station.groups.get(key)
+            if group is not None:
+                lifetime.expire(station, group, now_ns)
+                self._reschedule(station.groups.get(key))
+
+    def receive(self, datagram: bytes, arrival: Arrival, now_ns: int) -> None:
+        """Take in one datagram."""
+        try:
+            head = header.decode(datagram)
+            if arrival.source == self._station.settings.own:
+                self._station.drop(DropReason.FROM_SELF)
+            elif head.function in roles.OUTSIDE_GROUPS:
+                self._outside(datagram, head, arrival, now_ns)
+            else:
+                self._inside(datagram, head, arrival, now_ns)
+        except DecodeError as error:
+            reason = _NOISE.get(error.field, DropReason.MALFORMED)
+            self._reject(reason, datagram, arrival, str(error))
+        except SealError as error:
+            self._reject(DropReason.NOT_AUTHENTIC, datagram, arrival, str(error))
+        except PeerError as error:
+            self._reject(DropReason.NOT_ALLOWED, datagram, arrival, str(error))
+
+    def route(self, head: bytes, source: bytes) -> Relay | None:
+        """Return how datagrams that begin like this go on untouched; None: `receive` must see each of them.
+
+        head: the header's 16 bytes, source: raw. The answer holds for every datagram with the same header, the sequence
+        number aside, from the same source, until `generation` changes; what uses it tells `touch`.
+        """
+        version, function, _, source_id, group_id, instance, grtt, size = header.LAYOUT.unpack_from(head)
+        key = GroupKey(group_id, instance)
+        group = self._station.groups.get(key)
+        if group is None or version != VERSION or function in roles.NEVER_ROUTED:
+            return None
+        upstream = group.terms.upstream
+        if self._station.mode is Mode.SERVER:
+            return self._route_through(group, source, grtt, size)
+        if source != upstream or source_id != group.terms.server_uid or self._wants(group, function):
+            return None
+        to = group.terms.private if self._station.mode is Mode.CLIENT else b""
+        return Relay(to, key, grtt, size)
+
+    def touch(self, relay: Relay, now_ns: int) -> None:
+        """Hear that datagrams went the way of a `Relay` just now: their group lives, and its GRTT is theirs."""
+        group = self._station.groups.get(relay.group)
+        if group is None:
+            return
+        group.heard_ns = now_ns
+        if relay.grtt >= 0 and group.hear(relay.grtt, relay.size):
+            self._reschedule(group)
+
+    def move_downstream(self, to: bytes) -> None:
+        """Take over a downstream address that another worker's heartbeats have proved (actions.Moved)."""
+        self._station.move_downstream(to)
+
+    def join_failed(self, group: bytes, now_ns: int) -> None:
+        """Give up the groups with a private address (raw, as in actions.Join) that could not be joined."""
+        station = self._station
+        for concerned in [one for one in station.groups if one.terms.private == group]:
+            lifetime.give_up(station, concerned, "cannot join the private multicast group", now_ns)
+
+    def _route_through(self, group: Group, source: bytes, grtt: int, size: int) -> Relay | None:
+        downstream = self._station.downstream
+        if downstream.current is None:
+            return None
+        if source == group.terms.upstream:
+            return Relay(downstream.current, group.key, grtt, size)
+        return Relay(group.terms.upstream, group.key, -1, -1) if downstream.admits(source) else None
+
+    @staticmethod
+    def _wants(group: Group, function: int) -> bool:
+        """Tell whether a server's message of this function is for a client or response proxy itself."""
+        if function in roles.STEERED:
+            return True
+        if group.crypto is None:
+            return False
+        signed = function == Function.ENCRYPTED and group.crypto.suite.signature is SignatureType.KEYEX
+        return signed or function in roles.STEERED_IF_ENCRYPTED
+
+    def _outside(self, datagram: bytes, head: Header, arrival: Arrival, now_ns: int) -> None:
+        message = messages.decode(head, datagram[HEADER_BYTES:])
+        if self._heartbeats is None:
+            self._station.drop(DropReason.NOT_FOR_US)
+        elif isinstance(message, HeartbeatRequest):
+            self._heartbeats.request(message, arrival.source)
+        elif isinstance(message, HeartbeatResponse):
+            self._heartbeats.answer(message, arrival.source, now_ns)
+        elif isinstance(message, KeyRequest):
+            self._proxy_keys.request(arrival.source, now_ns)
+        else:
+            self._station.drop(DropReason.NOT_FOR_US)
+
+    def _inside(self, datagram: bytes, head: Header, arrival: Arrival, now_ns: int) -> None:
+        station = self._station
+        if station.mode is Mode.SERVER and station.downstream.current is None:
+            station.drop(DropReason.NO_DOWNSTREAM)
+            station.note("uftp-no-downstream", None, arrival.source)
+            return
+        key = GroupKey(head.group_id, head.group_instance)
+        group = station.groups.get(key)
+        from_server = group is None or arrival.source == group.terms.upstream
+        if group is not None and from_server:
+            self._hear(group, head)
+        if head.function == Function.ANNOUNCE and from_server:
+            announcing.announce(station, datagram, head, arrival, now_ns)
+        elif group is None:
+            station.drop(DropReason.NO_GROUP)
+            return
+        elif from_server:
+            transit.from_server(station, group, datagram, head, now_ns)
+        else:
+            transit.from_below(station, group, datagram, head, arrival, now_ns)
+        self._reschedule(station.groups.get(key))
+
+    def _hear(self, group: Group, head: Header) -> None:
+        station = self._station
+        trusted = station.mode is Mode.SERVER or head.source_id == group.terms.server_uid
+        if trusted and group.hear(head.grtt, head.group_size):
+            station.note("uftp-grtt", group, group.grtt_ns // US_NS)
+
+    def _reschedule(self, group: Group | None) -> None:
+        """Have the group woken for its earliest deadline; being woken too early does no harm."""
+        if group is not None:
+            self._station.timers.bring_forward(group.key, group.due_ns)
+
+    def _reject(self, reason: DropReason, datagram: bytes, arrival: Arrival, why: str) -> None:
+        self._station.drop(reason)
+        if reason in _NOISE.values():
+            self._station.note("uftp-noise", None, arrival.source, why)
+            return
+        number = datagram[header.FUNCTION_AT]
+        name = Function(number).name if number in roles.FUNCTIONS else f"message {number}"
+        self._station.note("uftp-rejected", None, name, arrival.source, why)
