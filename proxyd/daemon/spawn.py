@@ -17,7 +17,7 @@ from typing import TypeAlias
 from proxyd.daemon.oob import UsersFile
 from proxyd.daemon.roster import Child, Role
 from proxyd.daemon.shared import Shared
-from workers import loop, privilege
+from workers import loop, privilege, uftploop
 from workers.boot import BootPlan, Serve, run_child
 from workers.contract.channel import ChildEnd, ParentEnd, open_channel
 from workers.contract.context import ChannelLike, Confinement, WorkerContext
@@ -26,9 +26,11 @@ from workers.contract.messages import Looked, Lookup, Names
 from workers.contract.rates import RateRegion
 from workers.contract.settings import Address, Settings
 from workers.contract.slots import Region
+from workers.contract.uftp import UftpSettings
 from workers.policy.acl import compile_rules
 from workers.resolver import child as resolver
 from workers.resolver import lookup, reverse, system
+from workers.uftp.keyring import KeyRing
 
 WorkerMain: TypeAlias = Callable[[WorkerContext], ExitCode]
 """A worker's loop."""
@@ -171,6 +173,11 @@ def _is_open(descriptor: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def uftp_worker(settings: UftpSettings, ring: KeyRing) -> WorkerMain:
+    """Return the UFTP proxy's loop; ring: the proxy's keys, the same in all workers."""
+    return lambda context: uftploop.run(context, settings, ring)
 
 
 PROXY_WORKER: WorkerMain = loop.run

@@ -191,6 +191,10 @@ class Format:
         self.json = json
         self.facility = facility
 
+    def level(self, line: LinePlan) -> int:
+        """Return the level from which on a line is written."""
+        return line.level
+
     def head(self, line: LinePlan, happening: Happening) -> str:
         """Return what stands before a line's text: it is repeated when the line is split."""
         if self.json and self.facility is None:

@@ -85,8 +85,8 @@ class Logs:
             raise FieldError(f"no such event: {event[:40]!r}")
         happening = Happening(plan, fields, plan.values(fields), self._clock(), pid, track)
         for line in plan.lines:
-            if line.level <= level:
-                log = self._stats if line.stats else self._debug
+            log = self._stats if line.stats else self._debug
+            if log.format.level(line) <= level:
                 log.sink.write(log.format.head(line, happening), log.format.body(line, happening))
 
     # --- the owner's duties --------------------------------------------------------------------------------------

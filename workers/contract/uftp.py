@@ -13,6 +13,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from workers.contract.settings import Address
+from workers.wire import sockaddr
 
 DEFAULT_PORT = 1044
 DEFAULT_BUFFER_BYTES = 262_144
@@ -118,3 +119,9 @@ class UftpSettings:
     max_groups: int = DEFAULT_GROUPS
     max_clients: int = DEFAULT_CLIENTS
     log_level: int = 2
+
+    @property
+    def group_sources(self) -> tuple[bytes, ...]:
+        """Return the sources, raw, that groups are joined for; none: anybody."""
+        addresses = (entry.address for entry in self.servers or ()) if self.source_specific else ()
+        return tuple(sockaddr.encode(address, 0) for address in dict.fromkeys(addresses))

@@ -1,0 +1,44 @@
+"""What is to be run: from the command line to the order that the frame carries out."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+from proxyd import __version__
+from proxyd.daemon.spawn import uftp_worker
+from proxyd.daemon.startup import Openings, Order
+from proxyd.uftp import sockets
+from proxyd.uftp.compiler import compile_frame, compile_settings
+from proxyd.uftp.interfaces import list_interfaces
+from proxyd.uftp.keyload import Keys, load_keys
+from proxyd.uftp.logformat import open_log
+from proxyd.uftp.options import CommandLine
+from workers.contract.uftp import UftpSettings
+
+
+def make_order(line: CommandLine) -> Order:
+    """Return what a command line asks for: names are looked up, lists and keys read, new keys written.
+
+    Raises OptionError, KeyLoadError, and SetupError where no interface can be used.
+    """
+    settings = compile_settings(line, list_interfaces())
+    # Last, because it may write files.
+    keys = load_keys(line)
+    settings = dataclasses.replace(settings, crypto=keys.crypto)
+    frame = compile_frame(line, settings)
+    return Order(
+        settings=frame,
+        worker=uftp_worker(settings, keys.ring),
+        version=__version__,
+        openings=Openings(open_log, lambda _frame, workers: sockets.bind(settings, workers)),
+        pidfile="" if line.pidfile is None else os.path.join("/", line.pidfile),  # noqa: PTH118 - as after chdir("/")
+        banner=_banner(settings, keys),
+    )
+
+
+def _banner(settings: UftpSettings, keys: Keys) -> tuple[tuple[str, tuple[str | int, ...]], ...]:
+    """Return what the log begins with; the empty first field is the group's."""
+    title = ("uftp-started", ("", __version__, settings.mode.value, settings.uid))
+    titles = enumerate(keys.titles, 1)
+    return (title, *(("uftp-key", ("", number, kind, fingerprint)) for number, (kind, fingerprint) in titles))

@@ -1,0 +1,33 @@
+"""The exit statuses that scripts around uftpproxyd rely on."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxyd.daemon.exits import Ending
+from proxyd.daemon.exits import ExitStatus as FrameStatus
+from proxyd.errors import SetupError
+from proxyd.uftp.exits import ExitStatus, status_of
+
+
+@pytest.mark.parametrize(
+    ("step", "status"),
+    [
+        ("open /tmp/x", 4),
+        ("bind port 1044", 2),
+        ("join 230.4.4.1", 2),
+        ("pidfile /run/x", 1),
+        ("app-user nobody", 1),
+        ("create shared memory", 5),
+        ("fork worker 0", 5),
+    ],
+)
+def test_a_step_that_fails_has_its_status(step: str, status: int) -> None:
+    ending = Ending(FrameStatus.UNAVAILABLE, str(SetupError(step, "no")))
+    assert status_of(ending, foreground=False) == status
+
+
+def test_a_signal_ends_the_foreground_and_leaves_the_background_running() -> None:
+    ending = Ending(FrameStatus.OK, "SIGTERM")
+    assert status_of(ending, foreground=True) is ExitStatus.INTERRUPTED
+    assert status_of(ending, foreground=False) is ExitStatus.STARTED

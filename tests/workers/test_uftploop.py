@@ -1,0 +1,149 @@
+"""A worker's loop in a process of its own: datagrams, deadlines, signals, news from the parent, and its end."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.kit.uftp_process import make_settings
+from tests.kit.uftp_worker import Station, announce, fileseg
+from workers.boot import BootPlan, run_child
+from workers.contract.channel import ParentEnd, open_channel
+from workers.contract.context import Confinement, WorkerContext
+from workers.contract.messages import LogBatch, LogRecord, Moved, Ready
+from workers.contract.settings import Settings
+from workers.contract.slots import Counter, Region
+from workers.contract.uftp import CryptoSettings, HeartbeatSettings, Mode, UftpSettings
+from workers.uftp.keyring import load
+from workers.uftploop import run, share_of
+
+WAIT_S = 10.0
+NOBODY = Confinement(65534, 65534) if os.geteuid() == 0 else Confinement()
+
+
+class Child:
+    """A worker's process, and the parent's part of it."""
+
+    def __init__(self, process: int, channel: ParentEnd, region: Region) -> None:
+        self.process = process
+        self.region = region
+        self._channel = channel
+        self._records: list[LogRecord] = []
+
+    def signal(self, number: int) -> None:
+        os.kill(self.process, number)
+
+    def tell(self, message: Moved) -> None:
+        assert self._channel.send(message)
+
+    def wait_for(self, event: str) -> LogRecord:
+        """Return the first record of an event."""
+        deadline = time.monotonic() + WAIT_S
+        while not (found := [record for record in self._records if record.event == event]):
+            assert time.monotonic() < deadline, self._records
+            if select.select([self._channel.fileno()], [], [], 0.1)[0]:
+                message = self._channel.receive()
+                self._records += message.records if isinstance(message, LogBatch) else []
+                assert isinstance(message, LogBatch | Ready)
+        return found[0]
+
+    def end(self) -> int:
+        self.signal(signal.SIGTERM)
+        return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+
+
+@contextmanager
+def a_worker(settings: UftpSettings, index: int = 0) -> Iterator[Child]:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    sock.setsockopt(socket.IPPROTO_IP, 8, 1)  # IP_PKTINFO
+    sock.bind(("127.0.0.1", settings.port))
+    region, permits = Region.create("test", 0), os.eventfd(0)
+    ours, theirs = open_channel()
+    frame = Settings("server", (), settings.max_groups, 1, (), program="uftpproxyd")
+    plan = BootPlan("worker 0", "server", theirs, frozenset((sock.fileno(), theirs.fileno(), region.fd)), NOBODY)
+    ring = load(CryptoSettings(), os.urandom)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    process = os.fork()
+    if process == 0:
+        run_child(
+            plan,
+            lambda wakeup: run(
+                WorkerContext(index, frame, (sock,), theirs, region, permits, wakeup, 9), settings, ring
+            ),
+        )
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    theirs.close()
+    sock.close()
+    child = Child(process, ours, region)
+    try:
+        yield child
+    finally:
+        if child.process:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+
+
+def receive(station: Station) -> bytes:
+    assert select.select([station.sock], [], [], WAIT_S)[0]
+    return station.sock.recv(9000)
+
+
+def test_a_worker_passes_on_and_ends_when_told() -> None:
+    server, downstream = Station(), Station()
+    settings = make_settings(Mode.SERVER, downstream=downstream.raw)
+    with a_worker(settings) as child:
+        for payload in (announce(7), fileseg(7, 1)):
+            server.sock.sendto(payload, ("127.0.0.1", settings.port))
+            assert receive(downstream) == payload
+        assert child.wait_for("uftp-group-opened").fields[0] == "[00000007/00:0]: "
+        assert child.end() == 0
+        child.process = 0
+        assert child.region.words[Counter.RECEIVED_OUT] == 2
+        assert child.region.words[Counter.FORWARDED_OUT] == 2
+        assert child.region.words[Counter.SESSIONS] == 1
+
+
+def test_deadlines_come_without_datagrams() -> None:
+    target = Station()
+    heartbeats = HeartbeatSettings((target.raw,), 50_000_000)
+    with a_worker(make_settings(heartbeats=heartbeats)):
+        assert [receive(target)[1] for _ in range(3)] == [14, 14, 14]
+
+
+def test_only_the_first_worker_has_heartbeats() -> None:
+    target = Station()
+    heartbeats = HeartbeatSettings((target.raw,), 50_000_000)
+    with a_worker(make_settings(heartbeats=heartbeats), index=1) as child:
+        child.signal(signal.SIGRTMIN + 1)
+        child.wait_for("state")
+        assert target.received() == []
+
+
+def test_signals_set_the_level_and_ask_for_the_state() -> None:
+    with a_worker(make_settings()) as child:
+        child.signal(signal.SIGUSR2)
+        assert child.wait_for("level").fields == (8,)
+        child.signal(signal.SIGRTMIN + 1)
+        assert "worker 0, 0 groups" in child.wait_for("state").fields[0]
+
+
+def test_a_downstream_that_another_worker_has_proved_is_used() -> None:
+    server, downstream = Station(), Station()
+    settings = make_settings(Mode.SERVER, downstream_fingerprint=bytes(20), log_level=5)
+    with a_worker(settings, index=1) as child:
+        child.tell(Moved(downstream.raw))
+        child.wait_for("uftp-downstream")
+        server.sock.sendto(announce(7), ("127.0.0.1", settings.port))
+        assert receive(downstream) == announce(7)
+
+
+@pytest.mark.parametrize(("workers", "share"), [(1, 10), (3, 4), (10, 1)])
+def test_workers_share_the_groups(workers: int, share: int) -> None:
+    assert share_of(make_settings(max_groups=10), workers).max_groups == share

@@ -1,0 +1,179 @@
+"""The main loop of a UFTP worker: its socket, its machine's deadlines, the parent and signals.
+
+It decides nothing: the machine does (workers.uftp.machine). Datagrams are taken in batches by workers.forwarder, what
+the machine decides is done by workers.outbox.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import os
+import select
+import signal
+import time
+
+from workers.contract.context import WorkerContext
+from workers.contract.exitcodes import ExitCode
+from workers.contract.messages import Moved
+from workers.contract.slots import Counter
+from workers.contract.uftp import UftpSettings
+from workers.deadlines import NEVER
+from workers.forwarder import Forwarder, Places
+from workers.journal import Journal
+from workers.multicast import Multicast
+from workers.net.arena import SLOTS, Arena
+from workers.net.mmsg import MmsgTransport
+from workers.net.upstream import drops_of
+from workers.outbox import Outbox
+from workers.pace import Pace
+from workers.stats import Publisher
+from workers.titles import WorkerTitle
+from workers.uftp.keyring import KeyRing
+from workers.uftp.machine import Machine
+from workers.uftp.station import Fact
+
+LOWEST_LEVEL, HIGHEST_LEVEL = 4, 9
+PUBLISH_NS = 200_000_000
+BATCHES = 8
+"""Batches taken in one turn at most: then deadlines and the parent have theirs."""
+LONGEST_WAIT_S = 3600.0
+LAST_WORDS_NS = 1_000_000_000
+GC_THRESHOLD = 20_000
+_STEPS = {int(signal.SIGUSR1): 1, int(signal.SIGUSR2): -1}
+
+
+def run(context: WorkerContext, settings: UftpSettings, ring: KeyRing) -> ExitCode:
+    """Serve until told to stop. Raises ContractError when the parent is gone or speaks nonsense."""
+    return UftpWorker(context, settings, ring).serve()
+
+
+def share_of(settings: UftpSettings, workers: int) -> UftpSettings:
+    """Return the settings of one of so many workers: each has its part of all groups."""
+    return dataclasses.replace(settings, max_groups=-(-settings.max_groups // workers))
+
+
+class UftpWorker:
+    """A worker's turns, and what is due when."""
+
+    def __init__(self, context: WorkerContext, settings: UftpSettings, ring: KeyRing) -> None:
+        now_ns = time.monotonic_ns()
+        self._context = context
+        self._sock = context.listeners[0]
+        self._journal = Journal(context.channel, context.level, now_ns)
+        self._multicast = Multicast(self._sock, settings.version, settings.interfaces)
+        self._outbox = Outbox(self._sock, self._multicast, context.channel, self._journal)
+        places = Places()
+        transport = MmsgTransport(Arena(), places.memory)
+        self._forwarder = Forwarder(self._sock, settings.version, transport, places)
+        share = share_of(settings, context.settings.workers)
+        self._machine = Machine(share, settings.uid, ring, os.urandom, now_ns, beats=context.index == 0)
+        self._pace = Pace()
+        self._publisher = Publisher(context.region.words)
+        self._title = WorkerTitle(context.index, context.settings.name, context.settings.program, "group")
+        self._poll = select.epoll()
+        for fd in (self._sock.fileno(), context.wakeup, context.channel.fileno()):
+            if fd >= 0:
+                self._poll.register(fd, select.EPOLLIN)
+        self._publish_ns = now_ns
+        self._lost = drops_of(self._sock)
+        self._stopping = False
+
+    def serve(self) -> ExitCode:
+        """Turn until stopped."""
+        gc.set_threshold(GC_THRESHOLD)
+        clock, listening = time.monotonic_ns, self._sock.fileno()
+        while not self._stopping:
+            for fd, _ in self._poll.poll(self._tend(clock())):
+                if fd == listening:
+                    self._take(clock())
+                elif fd == self._context.wakeup:
+                    self._handle_signals()
+                else:
+                    self._handle_messages()
+        self._multicast.close()
+        self._flush_log(clock() + LAST_WORDS_NS)
+        self._publish(clock())
+        return ExitCode.STOPPED
+
+    def _take(self, now_ns: int) -> None:
+        """Take what waits in the socket, and pause a little where more is coming."""
+        taken = 0
+        for _ in range(BATCHES):
+            count = self._forwarder.receive(self._machine, self._outbox, now_ns)
+            taken += count
+            if count < SLOTS:
+                break
+        pause_s = self._pace.pause_s(taken, now_ns)
+        if pause_s:
+            time.sleep(pause_s)
+
+    # --- what is due -------------------------------------------------------------------------------------------------
+
+    def _tend(self, now_ns: int) -> float:
+        """Do what is due; return how many seconds to wait for datagrams, -1 for as long as it takes."""
+        machine = self._machine
+        if machine.next_deadline_ns() <= now_ns:
+            machine.expire(now_ns)
+            self._outbox.carry_out(machine, now_ns)
+        due_ns = min(machine.next_deadline_ns(), self._journal.tend(now_ns))
+        if now_ns >= self._publish_ns and not self._publish(now_ns):
+            due_ns = min(due_ns, now_ns + PUBLISH_NS)
+        return -1.0 if due_ns >= NEVER else min(LONGEST_WAIT_S, max(0.0, (due_ns - now_ns) / 1e9))
+
+    @property
+    def _groups(self) -> int:
+        return self._machine.facts[Fact.GROUPS]
+
+    def _publish(self, now_ns: int) -> bool:
+        """Write counters and title for everybody to see; tell whether the title is up to date."""
+        self._publish_ns = now_ns + PUBLISH_NS
+        words, stats, journal = self._context.region.words, self._outbox.stats, self._journal
+        words[Counter.SESSIONS] = self._groups
+        words[Counter.LOG_LEVEL] = journal.level
+        words[Counter.TURNS] += 1
+        lost = drops_of(self._sock)
+        stats.overflow += (lost - self._lost) & 0xFFFF_FFFF
+        self._lost = lost
+        stats.log_records, stats.log_shed = journal.written, journal.shed
+        self._publisher.publish(stats)
+        return self._title.update(self._groups, now_ns)
+
+    def _flush_log(self, deadline_ns: int) -> None:
+        """Write what is left of the log, waiting for the parent to take it, until the deadline; then shed the rest."""
+        fd = self._context.channel.fileno()
+        writable = select.poll()
+        if fd >= 0:
+            writable.register(fd, select.POLLOUT)
+        while not self._journal.send_some() and time.monotonic_ns() < deadline_ns:
+            writable.poll(LAST_WORDS_NS // 1_000_000)
+        self._journal.flush()
+
+    # --- parent and signals ------------------------------------------------------------------------------------------
+
+    def _handle_signals(self) -> None:
+        for number in os.read(self._context.wakeup, 64):
+            if number == signal.SIGTERM:
+                self._stopping = True
+            elif number in _STEPS:
+                level = min(HIGHEST_LEVEL, max(LOWEST_LEVEL, self._journal.level + _STEPS[number]))
+                self._journal.set_level(level)
+                self._journal.note_urgent("level", 0, level)
+            elif number == signal.SIGRTMIN + 1:
+                self._journal.note_urgent("state", 0, self._state())
+
+    def _state(self) -> str:
+        stats, machine = self._outbox.stats, self._machine
+        dropped = [f"{count} {reason.name.lower().replace('_', '-')}" for reason, count in machine.drops.items()]
+        facts = [f"{fact.name.lower().replace('_', '-')} {count}" for fact, count in machine.facts.items()]
+        return (
+            f"worker {self._context.index}, {self._groups} groups; {stats.received_out} datagrams received, "
+            f"{stats.forwarded_out} sent, {stats.overflow} lost in the queue; "
+            f"not used: {', '.join(dropped) or 'none'}; {', '.join(facts) or 'no facts'}"
+        )
+
+    def _handle_messages(self) -> None:
+        while (message := self._context.channel.receive()) is not None:
+            if isinstance(message, Moved):
+                self._machine.move_downstream(message.downstream)
+                self._outbox.carry_out(self._machine, time.monotonic_ns())
