@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.kit.notify import NotifySocket
 from tests.kit.place import Place
-from tests.kit.process import Process
+from tests.kit.process import Process, ProcessError
 from tests.kit.requirement import find_program
 
+READY_S = 10.0
 UDP_PEER = Path(__file__).with_name("udp_peer.py")
 
 _NSD_CONF = """
@@ -139,3 +142,25 @@ def _program(name: str) -> str:
     if path is None:
         raise FileNotFoundError(name)
     return path
+
+
+def tftpd(place: Place, folder: Path, address: str, port: int) -> Process:
+    """Start tftpd-hpa on an empty directory that it makes; anybody may read and write there."""
+    folder.mkdir()
+    folder.chmod(0o777)
+    folder.parent.chmod(0o755)
+    host = f"[{address}]" if ":" in address else address
+    options = ["--foreground", "--secure", "--create", "--permissive", "--umask", "000", "--user", "root"]
+    process = place.popen([_program("in.tftpd"), *options, "--address", f"{host}:{port}", folder])
+    place.call(lambda: _wait_for_socket(port))
+    return process
+
+
+def _wait_for_socket(port: int) -> None:
+    """Return when a UDP socket is bound to a port here: not every server says when it is ready."""
+    deadline = time.monotonic() + READY_S
+    tables = [Path("/proc/thread-self/net") / name for name in ("udp", "udp6")]
+    while not any(re.search(rf":{port:04X} 0", table.read_text()) for table in tables):
+        if time.monotonic() > deadline:
+            raise ProcessError(f"nobody has bound port {port}")
+        time.sleep(0.02)

@@ -19,6 +19,7 @@ Test = TypeVar("Test", bound=Callable[..., object])
 PACKAGES = {
     "dig": "bind9-dnsutils",
     "flock": "util-linux",
+    "in.tftpd": "tftpd-hpa",
     "ip": "iproute2",
     "iperf3": "iperf3",
     "logger": "bsdutils",
@@ -31,6 +32,7 @@ PACKAGES = {
     "shellcheck": "shellcheck",
     "start-stop-daemon": "dpkg",
     "tcpdump": "tcpdump",
+    "tftp": "tftp-hpa",
     "uftp_keymgt": "uftp",
 }
 """Program to the Debian package that has it. scripts/test installs those the tests need."""

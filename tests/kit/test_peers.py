@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.kit.peers import iperf3_server, nsd, rsyslogd
+from tests.kit.peers import iperf3_server, nsd, rsyslogd, tftpd
 from tests.kit.place import Place
 from tests.kit.ports import free_port
-from tests.kit.requirement import requires_program
+from tests.kit.requirement import requires_program, requires_root
 
 HOME = "127.0.0.1"
 
@@ -35,3 +35,14 @@ def test_iperf3_measures_a_load(here: Place) -> None:
     client = ["iperf3", "-u", "-c", HOME, "-p", str(port), "-b", "1M", "-n", "20K", "--json"]
     assert '"lost_packets":\t0' in here.run(client).stdout
     assert server.wait() == 0
+
+
+@requires_root
+@requires_program("in.tftpd", "tftp")
+def test_tftpd_takes_and_gives_files(tmp_path: Path, here: Place) -> None:
+    port = free_port()
+    tftpd(here, tmp_path / "store", HOME, port)
+    (tmp_path / "mine").write_bytes(b"content")
+    here.run(["tftp", "-m", "binary", HOME, str(port), "-c", "put", tmp_path / "mine", "there"])
+    here.run(["tftp", "-m", "binary", HOME, str(port), "-c", "get", "there", tmp_path / "again"])
+    assert (tmp_path / "again").read_bytes() == b"content"
