@@ -1,0 +1,1 @@
+"""`scripts/bench uftp`: a file through two UFTP proxies of either make, and what that costs each of them."""
