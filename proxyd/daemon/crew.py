@@ -18,7 +18,7 @@ from proxyd.daemon.shared import Shared
 from proxyd.logs.relay import MisbehavedError
 from workers.contract.channel import ChannelClosedError, ParentEnd
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import Failed, FromChild, LogBatch, Looked, Lookup, Moved, Names, Ready, ToChild
+from workers.contract.messages import Drain, Failed, FromChild, LogBatch, Looked, Lookup, Moved, Names, Ready, ToChild
 from workers.errors import ContractError
 
 _BURST = 64
@@ -95,7 +95,7 @@ class Crew:
         resolved = any(child.role is Role.RESOLVER for child in roster.children)
         self._names: Names | None = None if resolved else Names({})
         self._handouts = Handouts()
-        self._moved: Moved | None = None
+        self._standing: dict[type, ToChild] = {}
         self._asking: dict[Child, int] = {}
         self._handlers: dict[type, Callable[[Child, Any], None]] = {
             LogBatch: self._handle_batch,
@@ -123,8 +123,8 @@ class Crew:
             self._by_descriptor[channel.fileno()] = child
             self._epoll.register(channel.fileno(), select.EPOLLIN)
             self._journal.note("child-started", child.name, process)
-            if self._moved is not None and child.role is Role.WORKER:
-                self._handouts.replace(child, (self._moved,))
+            for message in self._standing.values() if child.role is Role.WORKER else ():
+                self._handouts.replace(child, (message,))
 
     def receive(self, descriptor: int, limit: int = _BURST) -> None:
         """Take what the child behind a channel's descriptor says, at most limit messages."""
@@ -161,6 +161,25 @@ class Crew:
         for child in self.roster.alive:
             if child.role is Role.WORKER:
                 self._handouts.replace(child, messages)
+
+    @property
+    def names(self) -> Names | None:
+        """The addresses of the configuration's names, None: not resolved yet."""
+        return self._names
+
+    def order(self, index: int, message: ToChild, most: int) -> bool:
+        """Owe a worker one message more; False when there is none, or most of this kind wait for it already."""
+        child = next((child for child in self._channels if (child.role, child.index) == (Role.WORKER, index)), None)
+        return child is not None and self._handouts.add(child, message, most)
+
+    def drain(self) -> None:
+        """Have every worker, and those to come, begin no session any more."""
+        self._tell_for_good(Drain())
+
+    def _tell_for_good(self, message: ToChild) -> None:
+        """Owe every worker a message, and those to come too."""
+        self._standing[type(message)] = message
+        self.tell_workers((message,))
 
     def hand_out(self) -> None:
         """Send children what they are owed, as far as their channels take it."""
@@ -232,8 +251,7 @@ class Crew:
         if child.index != 0:
             self._disown(child, "heartbeats are the first worker's")
             return
-        self._moved = message
-        self.tell_workers((message,))
+        self._tell_for_good(message)
 
     def _bury(self, child: Child, now_ns: int) -> None:
         process = child.pid

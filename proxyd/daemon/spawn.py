@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
+from proxyd.daemon.control import Post
 from proxyd.daemon.oob import UsersFile
 from proxyd.daemon.roster import Child, Role
 from proxyd.daemon.shared import Shared
@@ -41,7 +42,8 @@ class Estate:
     """All that was set up before the first fork, and that every replacement needs again.
 
     listeners: [worker][listener], as bind_listeners returns them. names: the configuration's host names to resolve.
-    users: the out-of-band users, where the configuration asks for them.
+    users: the out-of-band users, where the configuration asks for them. control: where orders are taken.
+    version, file: the program's, and its configuration, for who asks.
     """
 
     settings: Settings
@@ -50,6 +52,9 @@ class Estate:
     confinement: Confinement
     names: tuple[str, ...] = ()
     users: UsersFile | None = None
+    control: Post | None = None
+    version: str = ""
+    file: str = ""
 
     def context(self, index: int, channel: ChannelLike, wakeup: int, level: int, names: Names | None) -> WorkerContext:
         """Return what worker index may touch. names: the addresses known now, None: not resolved yet."""

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import TypeAlias
 
 from proxyd.daemon import capabilities, demands, descriptors, identity, places, routing, sockets
+from proxyd.daemon.control import Post, open_post
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.oob import UsersFile
 from proxyd.daemon.pidfile import RUN_DIRECTORY, Pidfile, default_path
@@ -120,9 +121,13 @@ def _set_up(order: Order, logs: Logs, stack: ExitStack) -> Estate:
         _note_bound(listener, workers, logs)
     shared = Shared.create(settings, workers)
     held += _take_pidfile(order, logs)
+    post = _open_control(order, held, logs)
+    if post is not None:
+        stack.callback(post.remove)
     capabilities.drop_all_but(capabilities.KEPT | confinement.capabilities)
     names = order.names if settings.resolve_names else ()
-    return Estate(settings, listeners, shared, confinement, names, _read_users(settings, logs))
+    users = _read_users(settings, logs)
+    return Estate(settings, listeners, shared, confinement, names, users, post, order.version, order.file)
 
 
 def _note_bound(listener: ListenerSettings, workers: int, logs: Logs) -> None:
@@ -167,6 +172,26 @@ def _take_pidfile(order: Order, logs: Logs) -> list[Pidfile]:
             raise
         logs.note("config-warning", f"no pidfile: {error}")
         return []
+
+
+def _open_control(order: Order, held: list[Pidfile], logs: Logs) -> Post | None:
+    """Make the control socket, beside the pidfile unless its path is given.
+
+    Only then is it an error that another program serves there, or that the directory is not there or not writable:
+    without a pidfile the name may be another proxy's, and an ordinary user may have no directory for it.
+    """
+    wanted = order.settings.control
+    if wanted is None:
+        return None
+    name = f"{order.settings.program}-{order.settings.name.lower()}.ctl"
+    beside = held[0].path.with_suffix(".ctl") if held else order.run_directory / name
+    try:
+        return open_post(beside if wanted.path is None else Path(wanted.path), wanted.group)
+    except SetupError as error:
+        if wanted.path is not None or (held and not isinstance(error.__cause__, PermissionError)):
+            raise
+        logs.note("config-warning", f"no orders are taken: {error}")
+        return None
 
 
 def _remove_pidfile(held: list[Pidfile]) -> None:

@@ -7,6 +7,9 @@ import signal
 import time
 from collections.abc import Callable
 
+from proxyd.daemon.answers import Answers, Conductor, describe_order
+from proxyd.daemon.conductor import CrewConductor
+from proxyd.daemon.control import Control
 from proxyd.daemon.crew import Crew
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.roster import Child, Role, Roster
@@ -25,7 +28,6 @@ _RETRY_NS = 50_000_000
 
 UNSUPPORTED: dict[int, tuple[str, str]] = {
     signal.SIGHUP: ("SIGHUP", "reload"),
-    signal.SIGQUIT: ("SIGQUIT", "drain"),
 }
 """Signals that have a meaning, and no answer yet."""
 LEVEL_STEPS: dict[int, int] = {signal.SIGUSR1: 1, signal.SIGUSR2: -1}
@@ -57,6 +59,8 @@ class Supervisor:
         self._signals = SignalPipe()
         self._roster = make_roster(estate)
         self._crew = Crew(self._roster, Spawner(estate, main), estate.shared, logs, self._deliver, self._epoll)
+        self._conductor = CrewConductor(self._crew, estate.shared, logs)
+        self._control = open_control(estate, self._conductor, logs)
         self._title = ParentTitle(estate.settings.name, estate.settings.program)
         self._ending: Ending | None = None
         self._kill_ns = 0
@@ -66,6 +70,7 @@ class Supervisor:
             **dict.fromkeys(LEVEL_STEPS, self._step_level),
             **dict.fromkeys(UNSUPPORTED, lambda number: refuse_signal(logs, number)),
             signal.SIGCHLD: self._reap,
+            signal.SIGQUIT: lambda _: self._conductor.drain(None),
             signal.SIGWINCH: lambda _: reopen(logs),
             STATE_SIGNAL: self._log_state,
         }
@@ -73,11 +78,15 @@ class Supervisor:
     def run(self) -> Ending:
         """Run until every child has ended; return why."""
         self._epoll.register(self._signals.fileno(), select.EPOLLIN)
+        if self._control is not None:
+            self._epoll.register(self._control.fileno(), select.EPOLLIN)
         try:
             while self._ending is None or self._roster.alive:
                 self._turn()
             self._relay.tell_rest(time.monotonic_ns())
         finally:
+            if self._control is not None:
+                self._control.close()
             self._signals.end()
             self._epoll.close()
         return self._ending
@@ -92,6 +101,8 @@ class Supervisor:
         for descriptor, _ in self._epoll.poll(self._wait_ns(now_ns) / 1e9):
             if descriptor == self._signals.fileno():
                 self._handle_signals()
+            elif self._control is not None and descriptor == self._control.fileno():
+                self._control.serve(now_ns)
             else:
                 self._crew.receive(descriptor)
 
@@ -112,11 +123,11 @@ class Supervisor:
         if users is not None and users.look(now_ns):
             self._crew.tell_workers(users.parts)
         self._relay.tell_shed(now_ns)
-        failure = log_failure(self._logs)
-        if failure is not None:
-            self._end(failure)
-        if self._crew.ending is not None:
-            self._end(self._crew.ending)
+        if self._control is not None:
+            self._control.tend(now_ns)
+        for ending in (log_failure(self._logs), self._crew.ending, self._conductor.outcome(now_ns)):
+            if ending is not None:
+                self._end(ending)
         if self._ending is not None and now_ns >= self._kill_ns:
             self._crew.signal_all(signal.SIGKILL)
 
@@ -148,6 +159,14 @@ class Supervisor:
 
     def _deliver(self, batch: LogBatch, process: int) -> None:
         self._relay.deliver(batch, process, time.monotonic_ns())
+
+
+def open_control(estate: Estate, conductor: Conductor, logs: Logs) -> Control | None:
+    """Return who serves the control socket, None where there is none."""
+    if estate.control is None:
+        return None
+    answers = Answers(estate, conductor, estate.version, estate.file)
+    return Control(estate.control, answers.answer, describe_order, logs)
 
 
 def log_failure(logs: Logs) -> Ending | None:

@@ -63,8 +63,6 @@ def test_signals_without_an_answer_yet_are_said_to_be_so_and_change_nothing(tmp_
         children = frame.children()
         os.kill(frame.pid, signal.SIGHUP)
         frame.wait_for_log(r"UDPS-742-W Signal SIGHUP \(reload\) is not supported yet")
-        os.kill(frame.pid, signal.SIGQUIT)
-        frame.wait_for_log(r"UDPS-742-W Signal SIGQUIT \(drain\) is not supported yet")
         assert frame.children() == children
 
 

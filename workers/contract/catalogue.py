@@ -222,6 +222,17 @@ _EVENTS = (
         (Line("UDPS-742-W", "Signal {signal} ({meaning}) is not supported yet, ignored"),),
     ),
     Event("state", (("text", _T),), (Line("UDPS-743-K", "State: {text}"),)),
+    Event(
+        "draining",
+        (("sessions", _N),),
+        (Line("UDPS-744-K", "Draining: no session begins any more, {sessions} are left"),),
+    ),
+    Event("control-order", (("who", _T), ("order", _T)), (Line("UDPS-745-K", "Order by {who}: {order}"),)),
+    Event(
+        "control-refused",
+        (("who", _T), ("reason", _T)),
+        (Line("UDPS-746-W", "Control socket: {who} was sent away: {reason}"),),
+    ),
     Event("configured", (("file", _T),), (Line("CFGR-100-D", "Configuration {file} read"),)),
     Event("config-warning", (("text", _T),), (Line("CASE-200-W", "{text}"),)),
     Event("config-error", (("text", _T),), (Line("CFGP-300-E", "{text}"),)),

@@ -80,6 +80,5 @@ def test_answers_to_signals_are_logged(tmp_path: Path) -> None:
         "UDPS-740-K Log level is 8",
         "UDPS-740-K Log level is 7",
         "UDPS-742-W Signal SIGHUP (reload) is not supported yet, ignored",
-        "UDPS-742-W Signal SIGQUIT (drain) is not supported yet, ignored",
     ]
     assert path.read_text().rstrip().endswith("UDPS-741-K Log files reopened")

@@ -1,0 +1,260 @@
+"""What proxyctl and a running proxy say to each other: typed, bounded, one message a datagram of a Unix socket.
+
+A client asks; the proxy answers with any number of messages, of which the last one is Done or Refused. Whatever arrives
+is decoded with its type and its bounds checked, on either side.
+Source: unix(7), SOCK_SEQPACKET.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias, TypeVar
+
+import msgspec
+
+from proxyd.errors import ProxydError
+
+MAX_MESSAGE_BYTES = 60_000
+MAX_KILLS = 2_000
+"""Sessions that one message may end: a worker's channel takes them in one message too."""
+
+Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=4096)]
+Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=256)]
+Raw: TypeAlias = Annotated[bytes, msgspec.Meta(min_length=4, max_length=16)]
+Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+Month: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=12)]
+Day: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=31)]
+Weekday: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=6)]
+Minute: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1439)]
+
+
+class ProtocolError(ProxydError):
+    """What arrived is no message of the other side."""
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+
+class AskStatus(msgspec.Struct, frozen=True, tag="status"):
+    """How is the proxy? Answered with Status."""
+
+
+class AskSessions(msgspec.Struct, frozen=True, tag="sessions"):
+    """Which sessions are there? Answered with Slots."""
+
+
+class AskKill(msgspec.Struct, frozen=True, tag="kill"):
+    """End sessions: (worker, slot, beginning in nanoseconds) each; those that are over do not matter."""
+
+    sessions: Annotated[list[tuple[Count, Count, int]], msgspec.Meta(min_length=1, max_length=MAX_KILLS)]
+
+
+class AskLevel(msgspec.Struct, frozen=True, tag="level"):
+    """Give the debug log this level, in all processes."""
+
+    level: Annotated[int, msgspec.Meta(ge=3, le=9)]
+
+
+class AskDrain(msgspec.Struct, frozen=True, tag="drain"):
+    """Begin no session any more, and end with the last one. timeout_s: or then at the latest; None: however long."""
+
+    timeout_s: Annotated[float, msgspec.Meta(ge=0, le=31_536_000)] | None = None
+
+
+class AskExplain(msgspec.Struct, frozen=True, tag="explain"):
+    """What would become of a datagram? Answered with Explanation.
+
+    client, destination: addresses, 4 or 16 bytes. user None: whoever sits at the client's address now.
+    when: month, day, weekday (0 is Sunday), minute of the day; None: now. transparent None: as the proxy listens.
+    """
+
+    client: Raw
+    client_port: Port
+    destination: Raw
+    destination_port: Port
+    user: Name | None = None
+    groups: Annotated[list[Name], msgspec.Meta(max_length=256)] = []
+    when: tuple[Month, Day, Weekday, Minute] | None = None
+    transparent: bool | None = None
+    tos: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+
+
+Request: TypeAlias = AskStatus | AskSessions | AskKill | AskLevel | AskDrain | AskExplain
+
+
+# --- answers ---------------------------------------------------------------------------------------------------------
+
+
+class ChildState(msgspec.Struct, frozen=True):
+    """A child: its name in the log, its process (0: none), its state (starting, ready, stopping, dead)."""
+
+    name: str
+    pid: int
+    state: str
+
+
+class WorkerState(msgspec.Struct, frozen=True):
+    """A worker's counters. out is client to server."""
+
+    index: int
+    sessions: int
+    draining: bool
+    totals: dict[str, int]
+
+
+class ListenerState(msgspec.Struct, frozen=True):
+    """A listening address, as sessions refer to it by its place in the list."""
+
+    address: str
+    transparent: bool
+    device: str | None
+
+
+class RuleState(msgspec.Struct, frozen=True):
+    """A rule, as sessions refer to it by its place in the list; the limits that end its sessions, None for none.
+
+    Times in nanoseconds.
+    """
+
+    name: str
+    accept: bool
+    kind: str
+    max_dgrams_in: int | None
+    max_dgrams_out: int | None
+    max_bytes_in: int | None
+    max_bytes_out: int | None
+    session_ns: int | None
+    in_ns: int | None
+    out_ns: int | None
+    both_ns: int | None
+
+
+class Status(msgspec.Struct, frozen=True, tag="is"):
+    """How the proxy is. started_unix: seconds since 1970. state: starting, serving, draining or stopping.
+
+    totals, dropped_out, dropped_in, closed: sums over all workers since the start, dropped and closed by reason.
+    Workers, listeners and rules follow in messages of their own.
+    """
+
+    program: str
+    version: str
+    name: str
+    pid: int
+    file: str
+    generation: int
+    started_unix: float
+    uptime_s: float
+    state: str
+    level: int
+    sessions: int
+    max_sessions: int
+    users: int | None
+    names: int
+    children: list[ChildState]
+    totals: dict[str, int]
+    dropped_out: dict[str, int]
+    dropped_in: dict[str, int]
+    closed: dict[str, int]
+
+
+class Workers(msgspec.Struct, frozen=True, tag="workers"):
+    """Some of the workers, in their order."""
+
+    workers: list[WorkerState]
+
+
+class Rules(msgspec.Struct, frozen=True, tag="rules"):
+    """Some of the rules, in their order."""
+
+    rules: list[RuleState]
+
+
+class Listeners(msgspec.Struct, frozen=True, tag="listeners"):
+    """Some of the listeners, in their order."""
+
+    listeners: list[ListenerState]
+
+
+class Slots(msgspec.Struct, frozen=True, tag="slots"):
+    """Some of a worker's sessions: for each the slot's number (4 bytes) and its record (workers.contract.slots.SLOT).
+
+    now_ns: when they were read, by the clock of the records.
+    """
+
+    worker: int
+    now_ns: int
+    records: bytes
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """One condition of a rule as it was evaluated: its keyword, what it was held against, whether it holds."""
+
+    rule: str
+    condition: str
+    value: str
+    holds: bool
+
+
+class Explanation(msgspec.Struct, frozen=True, tag="explanation"):
+    """What would become of a datagram.
+
+    verdict: accepted (a session would begin) or dropped. reason: why, in words. rule: the one that decides.
+    target: where it would go. user: as who the client counts. checks: every condition that was looked at, in order;
+    the last 200.
+    """
+
+    verdict: str
+    reason: str
+    listener: str | None
+    rule: str | None
+    kind: str | None
+    target: str | None
+    user: str | None
+    checks: list[Checked]
+
+
+class Done(msgspec.Struct, frozen=True, tag="done"):
+    """The answer is complete, or what was asked for is done. note: in words."""
+
+    note: str = ""
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """What was asked for is not done, and why."""
+
+    why: str
+
+
+Reply: TypeAlias = Status | Workers | Rules | Listeners | Slots | Explanation | Done | Refused
+
+_Message = TypeVar("_Message")
+_encoder = msgspec.msgpack.Encoder()
+_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+
+
+def encode(message: Request | Reply) -> bytes:
+    """Encode a message. Raises ProtocolError when it is too long to be sent."""
+    data = _encoder.encode(message)
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise ProtocolError(f"a message of {len(data)} bytes, at most {MAX_MESSAGE_BYTES} may be sent")
+    return data
+
+
+def decode_request(data: bytes) -> Request:
+    """Decode what a client has sent. Raises ProtocolError for what is no request."""
+    return _decode(_requests, data)
+
+
+def decode_reply(data: bytes) -> Reply:
+    """Decode what a proxy has sent. Raises ProtocolError for what is no reply."""
+    return _decode(_replies, data)
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[_Message], data: bytes) -> _Message:
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise ProtocolError(f"a message longer than {MAX_MESSAGE_BYTES} bytes")
+    try:
+        return decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError(f"not a message: {error}") from error

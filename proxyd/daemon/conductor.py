@@ -1,0 +1,84 @@
+"""Orders to the running proxy, from signals and from the control socket alike, carried to the children.
+
+Draining: no session begins any more, and the proxy ends with the last one, or when the time is up.
+"""
+
+from __future__ import annotations
+
+import time
+
+from proxyd.daemon.crew import Crew
+from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.roster import Role, Roster, State
+from proxyd.daemon.shared import Shared
+from proxyd.logs.setup import Logs
+from workers.contract.messages import Kill, Level, Names
+from workers.contract.slots import Counter
+
+MAX_KILLS_WAITING = 16
+"""Kill messages that wait for one worker, at most."""
+NEVER_NS = 1 << 62
+
+
+class CrewConductor:
+    """Carries orders to the crew."""
+
+    def __init__(self, crew: Crew, shared: Shared, logs: Logs) -> None:
+        self._crew = crew
+        self._shared = shared
+        self._logs = logs
+        self._end_ns: int | None = None
+
+    @property
+    def roster(self) -> Roster:
+        """The children."""
+        return self._crew.roster
+
+    @property
+    def level(self) -> int:
+        """The level of the debug log."""
+        return self._logs.level
+
+    @property
+    def draining(self) -> bool:
+        """Whether no session may begin any more."""
+        return self._end_ns is not None
+
+    @property
+    def names(self) -> Names | None:
+        """The addresses of the configuration's names, None: not known yet."""
+        return self._crew.names
+
+    def kill(self, worker: int, sessions: list[tuple[int, int]]) -> bool:
+        """End a worker's sessions, (slot, beginning) pairs; False when it cannot be told now."""
+        return self._crew.order(worker, Kill(sessions), MAX_KILLS_WAITING)
+
+    def set_level(self, level: int) -> None:
+        """Give the debug log a level, in all processes."""
+        self._logs.level = level
+        self._logs.note("level", self._logs.level)
+        self._crew.tell_workers((Level(self._logs.level),))
+
+    def drain(self, timeout_s: float | None) -> None:
+        """Begin no session any more; end with the last one, or when the time is up. The last order counts."""
+        if not self.draining:
+            self._crew.drain()
+        self._logs.note("draining", self._shared.sessions)
+        self._end_ns = NEVER_NS if timeout_s is None else time.monotonic_ns() + int(timeout_s * 1e9)
+
+    def outcome(self, now_ns: int) -> Ending | None:
+        """Return how the proxy ends once it is drained, or its time for that is up; None before."""
+        if self._end_ns is None:
+            return None
+        sessions = self._shared.sessions
+        # A worker's number counts from when it lets nobody in any more: from then on it only falls.
+        settled = all(
+            self._shared.regions[child.index].words[Counter.DRAINING]
+            for child in self._crew.roster.children
+            if child.role is Role.WORKER and child.state is not State.DEAD
+        )
+        if settled and sessions == 0:
+            return Ending(ExitStatus.OK, "drained")
+        if now_ns >= self._end_ns:
+            return Ending(ExitStatus.OK, f"drained but for {sessions} sessions when the time was up")
+        return None

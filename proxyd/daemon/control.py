@@ -1,0 +1,300 @@
+"""The control socket: where administrators ask the running proxy, and give it orders.
+
+A client can harm nothing but itself: who it is is asked of the kernel, there are never more than MAX_CLIENTS of them,
+one request of each is worked on at a time, its answer is made message by message as the client reads, and one that is
+silent or does not read for PATIENCE_NS is sent away. What is asked is answered by proxyd.daemon.answers.
+Source: unix(7), SO_PEERCRED, SO_PEERGROUPS; proxyctl(8).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import select
+import socket
+import stat
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from proxyd.control import protocol
+from proxyd.control.protocol import MAX_MESSAGE_BYTES, Done, ProtocolError, Refused, Reply, Request
+from proxyd.errors import SetupError
+
+MAX_CLIENTS = 32
+PATIENCE_NS = 10_000_000_000
+_BURST = 16
+"""Messages to one client before others have their turn."""
+_BACKLOG = 16
+_CREDENTIALS = struct.Struct("=iII")
+_SO_PEERGROUPS = 59
+"""Linux 4.13; Python has no name for it."""
+_GROUPS_BYTES = 1024
+"""As many as getsockopt takes: of who is in more than 256 groups, only the main one is known."""
+_MODE = 0o660
+
+
+class Journal(Protocol):
+    """The log, as far as this writes to it."""
+
+    def note(self, event: str, *fields: str | int | bytes | None) -> None:
+        """Write an event of workers.contract.catalogue."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A control socket that listens, the path it lies at, and its number there. group: whose members are let in."""
+
+    sock: socket.socket
+    path: Path
+    inode: int
+    group: int | None
+
+    def remove(self) -> None:
+        """Stop listening, and remove the socket from its directory as far as that is permitted."""
+        with contextlib.suppress(OSError):
+            if self.path.lstat().st_ino == self.inode:
+                self.path.unlink()
+        self.sock.close()
+
+
+def open_post(path: Path, group: str | None) -> Post:
+    """Make the socket; what a dead proxy left there is replaced. Its mode is 0660 from the first moment.
+
+    Raises SetupError when the group is not known, somebody serves there, or it cannot be made.
+    """
+    step = f"control socket {path}"
+    try:
+        number = None if group is None else grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise SetupError(step, f"there is no group '{group}'") from None
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        _bind(sock, path, number)
+        return Post(sock, path, path.lstat().st_ino, number)
+    except OSError as error:
+        sock.close()
+        raise SetupError(step, error.strerror or str(error)) from error
+
+
+def _bind(sock: socket.socket, path: Path, group: int | None) -> None:
+    """Bind beside the path, and rename: nobody ever meets it with other rights than it is to have."""
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    fresh = f".{path.name[:60]}.{os.getpid()}"
+    try:
+        # By way of the descriptor: an address of a Unix socket holds 107 bytes.
+        there = Path(f"/proc/self/fd/{directory}")
+        _refuse_living(str(there / path.name))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(fresh, dir_fd=directory)
+        before = os.umask(0o777)
+        try:
+            sock.bind(str(there / fresh))
+        finally:
+            os.umask(before)
+        try:
+            if group is not None:
+                os.chown(fresh, -1, group, dir_fd=directory)
+            os.chmod(fresh, _MODE, dir_fd=directory)
+            sock.listen(_BACKLOG)
+            os.rename(fresh, path.name, src_dir_fd=directory, dst_dir_fd=directory)
+        except OSError:
+            os.unlink(fresh, dir_fd=directory)
+            raise
+    finally:
+        os.close(directory)
+
+
+def _refuse_living(path: str) -> None:
+    """Raise FileExistsError when the path is anything but a socket that nobody serves any more."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise FileExistsError(0, "there is a file that is no socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as probe:
+        try:
+            probe.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return
+        except BlockingIOError:
+            pass  # its queue is full: somebody serves there
+    raise FileExistsError(0, "another process serves there")
+
+
+@dataclass(eq=False, slots=True)
+class Client:
+    """Somebody who asks. replies: the answer in progress; waiting: its next message, which the client has no room for.
+
+    last: no further request is taken.
+    """
+
+    sock: socket.socket
+    who: str
+    due_ns: int
+    replies: Iterator[Reply] | None = None
+    waiting: bytes = b""
+    last: bool = False
+
+
+class Control:
+    """Serves the clients of one post. fileno() becomes readable when `serve` should be called.
+
+    answer: makes the answer to a request. describe: says in words what a request changes, None for a mere question.
+    """
+
+    def __init__(
+        self,
+        post: Post,
+        answer: Callable[[Request], Iterator[Reply]],
+        describe: Callable[[Request], str | None],
+        journal: Journal,
+    ) -> None:
+        self._post = post
+        self._answer = answer
+        self._describe = describe
+        self._journal = journal
+        self._epoll = select.epoll()
+        self._epoll.register(post.sock.fileno(), select.EPOLLIN)
+        self._clients: dict[int, Client] = {}
+        self._accepting = True
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on."""
+        return self._epoll.fileno()
+
+    def serve(self, now_ns: int) -> None:
+        """Do what can be done without waiting, a bounded part of it."""
+        for descriptor, _ in self._epoll.poll(0):
+            client = self._clients.get(descriptor)
+            if client is None:
+                self._accept(now_ns)
+            elif client.replies is None:
+                self._receive(client, now_ns)
+            else:
+                self._send(client, now_ns)
+
+    def tend(self, now_ns: int) -> None:
+        """Send away whoever was silent for too long. To be called about once a second."""
+        for client in [client for client in self._clients.values() if client.due_ns <= now_ns]:
+            self._close(client)
+        if len(self._clients) < MAX_CLIENTS:
+            self._accept_again(True)
+
+    def close(self) -> None:
+        """Send everybody away; the post stays its owner's."""
+        for client in list(self._clients.values()):
+            self._close(client)
+        self._epoll.close()
+
+    def _accept(self, now_ns: int) -> None:
+        try:
+            sock, _ = self._post.sock.accept()
+        except OSError:
+            # Gone again; or descriptors ran out, and who waits is accepted later.
+            self._accept_again(False)
+            return
+        sock.setblocking(False)
+        process, user, groups = _credentials(sock)
+        who = f"process {process} of user {user}"
+        if not self._permits(user, groups):
+            self._journal.note("control-refused", who, "neither root, nor who started it, nor in the group")
+            sock.close()
+            return
+        client = Client(sock, who, now_ns + PATIENCE_NS)
+        self._clients[sock.fileno()] = client
+        self._epoll.register(sock.fileno(), select.EPOLLIN)
+        if len(self._clients) >= MAX_CLIENTS:
+            self._accept_again(False)
+
+    def _permits(self, user: int, groups: frozenset[int]) -> bool:
+        return user in (0, os.geteuid()) or self._post.group in groups
+
+    def _accept_again(self, accepting: bool) -> None:
+        """Listen, or let those who come wait in the queue."""
+        if accepting is not self._accepting:
+            self._accepting = accepting
+            self._epoll.modify(self._post.sock.fileno(), select.EPOLLIN if accepting else 0)
+
+    def _receive(self, client: Client, now_ns: int) -> None:
+        try:
+            data = client.sock.recv(MAX_MESSAGE_BYTES + 1)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._close(client)
+            return
+        client.due_ns = now_ns + PATIENCE_NS
+        try:
+            request = protocol.decode_request(data)
+        except ProtocolError as error:
+            client.last = True
+            client.replies = iter((Refused(str(error)[:1000]),))
+        else:
+            order = self._describe(request)
+            if order is not None:
+                self._journal.note("control-order", client.who, order)
+            client.replies = self._answer(request)
+        self._send(client, now_ns)
+
+    def _send(self, client: Client, now_ns: int) -> None:
+        """Send what the client has room for, at most a burst; the rest when it is its turn again."""
+        try:
+            for _ in range(_BURST):
+                if not client.waiting and not self._load(client):
+                    self._finish(client)
+                    return
+                client.sock.send(client.waiting)
+                client.waiting = b""
+                client.due_ns = now_ns + PATIENCE_NS
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._close(client)
+            return
+        self._epoll.modify(client.sock.fileno(), select.EPOLLOUT)
+
+    def _load(self, client: Client) -> bool:
+        """Make the next message; False when there is none."""
+        reply = None if client.replies is None else next(client.replies, None)
+        if reply is None:
+            return False
+        try:
+            client.waiting = protocol.encode(reply)
+        except ProtocolError as error:
+            client.waiting, client.replies = protocol.encode(Refused(str(error))), iter(())
+        if isinstance(reply, Done | Refused):
+            client.replies = iter(())
+        return True
+
+    def _finish(self, client: Client) -> None:
+        client.replies = None
+        if client.last:
+            self._close(client)
+        else:
+            self._epoll.modify(client.sock.fileno(), select.EPOLLIN)
+
+    def _close(self, client: Client) -> None:
+        descriptor = client.sock.fileno()
+        del self._clients[descriptor]
+        self._epoll.unregister(descriptor)
+        client.sock.close()
+        self._accept_again(True)
+
+
+def _credentials(sock: socket.socket) -> tuple[int, int, frozenset[int]]:
+    """Return the process, the user and the groups of the other end, as the kernel has noted them."""
+    size = _CREDENTIALS.size
+    process, user, group = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    try:
+        raw = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
+    except OSError:
+        raw = b""
+    return process, user, frozenset((group, *struct.unpack(f"={len(raw) // 4}I", raw)))

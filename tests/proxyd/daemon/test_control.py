@@ -1,0 +1,309 @@
+from __future__ import annotations
+
+import grp
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from proxyd.control import protocol
+from proxyd.control.protocol import AskLevel, AskSessions, AskStatus, Done, Refused, Reply, Request, Slots
+from proxyd.daemon.control import MAX_CLIENTS, PATIENCE_NS, Control, Post, open_post
+from proxyd.errors import SetupError
+from tests.kit.requirement import requires_root
+from tests.workers.forked import in_child
+
+NOW = 10**12
+LONG = bytes(50_000)
+
+
+@dataclass
+class Diary:
+    """A log that keeps what is written to it."""
+
+    notes: list[tuple[object, ...]] = field(default_factory=list)
+
+    def note(self, event: str, *fields: str | int | bytes | None) -> None:
+        self.notes.append((event, *fields))
+
+
+@dataclass
+class Office:
+    """A control socket that is served step by step, and how many messages it has made."""
+
+    control: Control
+    path: Path
+    diary: Diary
+    made: list[int]
+
+    def client(self) -> socket.socket:
+        """Return a socket that is connected and was let in."""
+        sock = self.knock()
+        self.control.serve(NOW)
+        return sock
+
+    def knock(self) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sock.setblocking(False)
+        sock.connect(str(self.path))
+        return sock
+
+    def ask(self, sock: socket.socket, request: Request) -> list[Reply]:
+        """Return the whole answer."""
+        sock.send(protocol.encode(request))
+        found: list[Reply] = []
+        while not found or not isinstance(found[-1], Done | Refused):
+            self.control.serve(NOW)
+            found += taken(sock)
+        return found
+
+
+def taken(sock: socket.socket) -> list[Reply]:
+    """Return what waits for a client."""
+    found: list[Reply] = []
+    while True:
+        try:
+            data = sock.recv(70_000)
+        except BlockingIOError:
+            return found
+        if not data:
+            return found
+        found.append(protocol.decode_reply(data))
+
+
+def gone(sock: socket.socket) -> bool:
+    """Tell whether a client was sent away."""
+    try:
+        return sock.recv(70_000) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+@pytest.fixture
+def public_path() -> Iterator[Path]:
+    """A directory that every user may look into: tmp_path lies in root's own."""
+    with tempfile.TemporaryDirectory(prefix="control-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    made = [0]
+
+    def answer(request: Request) -> Iterator[Reply]:
+        if isinstance(request, AskSessions):
+            for number in count():
+                made[0] = number
+                yield Slots(0, number, LONG)
+        yield Done()
+
+    post, diary = open_post(tmp_path / "x.ctl", None), Diary()
+
+    def describe(request: Request) -> str | None:
+        return "level" if isinstance(request, AskLevel) else None
+
+    control = Control(post, answer, describe, diary)
+    yield Office(control, post.path, diary, made)
+    control.close()
+    post.remove()
+    assert not post.path.exists()
+
+
+# --- who asks --------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_is_answered_and_another_one_after_it(office: Office) -> None:
+    with office.client() as client:
+        assert office.ask(client, AskStatus()) == [Done()]
+        assert office.ask(client, AskStatus()) == [Done()]
+    assert office.diary.notes == []
+
+
+def test_an_order_is_logged_with_who_gave_it(office: Office) -> None:
+    with office.client() as client:
+        office.ask(client, AskLevel(5))
+    assert office.diary.notes == [("control-order", f"process {os.getpid()} of user {os.geteuid()}", "level")]
+
+
+@pytest.mark.parametrize("data", [b"\xff", b"x" * 60_000, protocol.encode(Done())])
+def test_what_is_no_request_is_refused_and_its_sender_sent_away(office: Office, data: bytes) -> None:
+    with office.client() as client, office.client() as other:
+        client.send(data)
+        office.control.serve(NOW)
+        (refusal,) = taken(client)
+        assert isinstance(refusal, Refused)
+        office.control.serve(NOW)
+        assert gone(client)
+        assert office.ask(other, AskStatus()) == [Done()]
+
+
+@requires_root
+def test_only_root_who_started_it_and_the_group_are_let_in(public_path: Path) -> None:
+    post, diary = open_post(public_path / "x.ctl", grp.getgrgid(2).gr_name), Diary()
+    control = Control(post, lambda _: iter((Done(),)), lambda _: None, diary)
+    # Wider than it ever is: what counts here is what the kernel says of the other end.
+    post.path.chmod(0o666)
+    for groups, verdict in (((), "sent away"), ((2,), "let in"), ((1, 2, 3), "let in")):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+
+            def connect(sock: socket.socket = client, groups: tuple[int, ...] = groups) -> None:
+                os.setgroups(groups)
+                os.setresgid(65534, 65534, 65534)
+                os.setresuid(65534, 65534, 65534)
+                sock.connect(str(post.path))
+
+            in_child(connect)
+            control.serve(NOW)
+            assert bool(diary.notes) == (verdict == "sent away"), groups
+            diary.notes.clear()
+    control.close()
+    post.remove()
+
+
+# --- hostile clients -------------------------------------------------------------------------------------------------
+
+
+def test_who_does_not_read_gets_no_more_made_than_fits_and_is_sent_away(office: Office) -> None:
+    with office.client() as client, office.client() as other:
+        client.send(protocol.encode(AskSessions()))
+        for _ in range(100):
+            office.control.serve(NOW)
+        stuck_at = office.made[0]
+        assert stuck_at < 20
+        assert office.ask(other, AskStatus()) == [Done()]
+        office.control.tend(NOW + PATIENCE_NS - 1)
+        office.control.serve(NOW)
+        assert office.made[0] == stuck_at
+        office.control.tend(NOW + PATIENCE_NS)
+        assert len(taken(client)) == stuck_at
+        assert gone(client)
+
+
+def test_who_reads_slowly_is_served_as_he_reads(office: Office) -> None:
+    with office.client() as client:
+        client.send(protocol.encode(AskSessions()))
+        seen: list[Reply] = []
+        while len(seen) < 100:
+            office.control.serve(NOW)
+            seen += taken(client)
+    assert [message.now_ns for message in seen if isinstance(message, Slots)] == list(range(len(seen)))
+
+
+def test_who_says_nothing_is_sent_away(office: Office) -> None:
+    with office.client() as client:
+        office.control.tend(NOW + PATIENCE_NS)
+        assert gone(client)
+
+
+def test_who_asks_faster_than_he_reads_waits_for_his_answers(office: Office) -> None:
+    with office.client() as client:
+        for _ in range(50):
+            client.send(protocol.encode(AskStatus()))
+        for _ in range(60):
+            office.control.serve(NOW)
+        assert len(taken(client)) == 50
+
+
+def test_more_clients_than_there_may_be_wait_until_others_have_gone(office: Office) -> None:
+    clients = [office.client() for _ in range(MAX_CLIENTS)]
+    late = office.knock()
+    late.send(protocol.encode(AskStatus()))
+    for _ in range(3):
+        office.control.serve(NOW)
+    assert taken(late) == []
+    clients.pop().close()
+    for _ in range(3):
+        office.control.serve(NOW)
+    assert taken(late) == [Done()]
+    for client in (*clients, late):
+        client.close()
+
+
+def test_who_leaves_in_the_middle_of_an_answer_is_forgotten(office: Office) -> None:
+    client = office.client()
+    client.send(protocol.encode(AskSessions()))
+    office.control.serve(NOW)
+    client.close()
+    for _ in range(3):
+        office.control.serve(NOW)
+    with office.client() as other:
+        assert office.ask(other, AskStatus()) == [Done()]
+
+
+# --- the socket in its directory -------------------------------------------------------------------------------------
+
+
+def mode(post: Post) -> int:
+    return stat.S_IMODE(post.path.stat().st_mode)
+
+
+def test_the_socket_is_for_user_and_group_alone_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        post = open_post(tmp_path / "x.ctl", None)
+    finally:
+        os.umask(before)
+    assert mode(post) == 0o660
+    assert [path.name for path in tmp_path.iterdir()] == ["x.ctl"]
+    post.remove()
+
+
+@requires_root
+def test_the_socket_belongs_to_the_group(tmp_path: Path) -> None:
+    post = open_post(tmp_path / "x.ctl", grp.getgrgid(2).gr_name)
+    assert post.path.stat().st_gid == 2
+    post.remove()
+
+
+def test_what_a_dead_proxy_left_is_replaced(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as old:
+        old.bind(str(tmp_path / "x.ctl"))
+    open_post(tmp_path / "x.ctl", None).remove()
+    assert not (tmp_path / "x.ctl").exists()
+
+
+def test_where_somebody_serves_is_no_place(tmp_path: Path) -> None:
+    post = open_post(tmp_path / "x.ctl", None)
+    with pytest.raises(SetupError, match="another process serves there"):
+        open_post(tmp_path / "x.ctl", None)
+    post.remove()
+
+
+def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "x.ctl").write_text("precious")
+    with pytest.raises(SetupError, match="no socket"):
+        open_post(tmp_path / "x.ctl", None)
+    assert (tmp_path / "x.ctl").read_text() == "precious"
+
+
+def test_a_path_longer_than_a_socket_address_will_do(tmp_path: Path) -> None:
+    folder = tmp_path / ("d" * 100) / ("e" * 100)
+    folder.mkdir(parents=True)
+    post = open_post(folder / "x.ctl", None)
+    assert mode(post) == 0o660
+    post.remove()
+
+
+def test_no_directory_and_no_group_are_told(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="No such file"):
+        open_post(tmp_path / "nowhere" / "x.ctl", None)
+    with pytest.raises(SetupError, match="there is no group 'no-such-group'"):
+        open_post(tmp_path / "x.ctl", "no-such-group")
+
+
+def test_a_socket_that_is_another_proxys_by_now_stays(tmp_path: Path) -> None:
+    post = open_post(tmp_path / "x.ctl", None)
+    post.path.unlink()
+    other = open_post(tmp_path / "x.ctl", None)
+    post.remove()
+    assert other.path.exists()
+    other.remove()
