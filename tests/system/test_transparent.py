@@ -1,4 +1,4 @@
-"""Transparent sessions: clients write to servers, the proxy is on the way, by each means of udp-proxy-transparent(7)."""
+"""Transparent sessions: clients write to servers, with the proxy on the way; each way of udp-proxy-transparent(7)."""
 
 from __future__ import annotations
 
