@@ -58,12 +58,13 @@ class Wishes(NamedTuple):
     """What the rules want of listening sockets.
 
     forged: answers leave from other machines' addresses, and broadcasts are looked at for their time to live.
-    tos: datagrams come with their type of service. transparent, direct: who gets what comes to a transparent listener,
-    and to any other.
+    tos: datagrams come with their type of service. shared: workers bind sockets of their own to the listeners' ports.
+    transparent, direct: who gets what comes to a transparent listener, and to any other.
     """
 
     forged: bool = False
     tos: bool = False
+    shared: bool = False
     transparent: Choice = Choice.KERNEL
     direct: Choice = Choice.KERNEL
 
@@ -99,6 +100,7 @@ def wishes(settings: Settings) -> Wishes:
     return Wishes(
         forged=broadcast is not None,
         tos=any(acl.tos is not None for acl in settings.acls),
+        shared=forced is not None,
         transparent=spread if forced is None else Choice.FIRST,
         direct=Choice.KERNEL if direct is None else Choice.FIRST,
     )

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -94,11 +95,12 @@ def describe(listener: ListenerSettings) -> str:
 
 
 def bind_listeners(
-    listeners: Sequence[ListenerSettings], count: int, wishes: Wishes = NO_WISHES
+    listeners: Sequence[ListenerSettings], count: int, wishes: Wishes = NO_WISHES, owner: int | None = None
 ) -> tuple[tuple[socket.socket, ...], ...]:
     """Bind count sockets of every listener, of which no two are at one place; return them as [worker][listener].
 
     They are non-blocking and close-on-exec. A port of 0 takes whichever is free, the same for the whole group.
+    owner: the user the workers become, None where they stay who they are.
     Raises SetupError naming the first listener that cannot be had; nothing stays open then.
     """
     groups: dict[int, list[socket.socket]] = {}
@@ -113,6 +115,8 @@ def bind_listeners(
             groups[index] = []
             _open_group(listener, count, wishes, groups[index])
             _bind_group(listener, _choice(listener, wishes), groups[index], covered=covered)
+            if wishes.shared and owner is not None:
+                _give(groups[index], owner)
             if listener.address.value == 0 and listener.port:
                 devices.add(listener.device)
     except OSError as error:
@@ -195,6 +199,15 @@ def _bind_group(listener: ListenerSettings, choice: Choice, group: list[socket.s
             target = sock.getsockname()
     if choice is Choice.CLIENT and len(heard) > 1:
         cbpf.attach_steering(heard[0], cbpf.by_client(listener.address.version, len(heard)))
+
+
+def _give(group: list[socket.socket], owner: int) -> None:
+    """Make sockets somebody's: a port is shared by sockets of one user only, and of nobody else.
+
+    Source: socket(7), SO_REUSEPORT; net/socket.c, sockfs_setattr (Linux 4.10).
+    """
+    for sock in group:
+        os.fchown(sock.fileno(), owner, -1)
 
 
 def _bind_address(listener: ListenerSettings) -> tuple[str, int] | tuple[str, int, int, int]:

@@ -49,7 +49,9 @@ class Openings:
 
 SESSION_PROXY = Openings(
     logs=lambda settings: open_logs(settings, settings.foreground, settings.name),
-    listeners=lambda settings, workers: sockets.bind_listeners(settings.listeners, workers, demands.wishes(settings)),
+    listeners=lambda settings, workers: sockets.bind_listeners(
+        settings.listeners, workers, demands.wishes(settings), identity.look_up(settings).uid
+    ),
 )
 
 

@@ -35,7 +35,7 @@ WRONG = (
     ("5:23: udp-proxy {name} / udpserver: found '300'; wanted ", "a number from 1 to 255"),
     ("6:53: udp-proxy {name} / session-acl A: found 'source-port'; wanted ", "'source-address client'"),
 )
-UNSUPPORTED = "session-acl A { accept; plug-to [192.0.2.1] : 69; session-type any-port; timeout both 9; }"
+UNSUPPORTED = "nodaemon; monitoring { http [127.0.0.1] port 9; }"
 
 pytestmark = requires_installed
 both = pytest.mark.parametrize("program", list(USAGE), ids=lambda path: path.name)
@@ -112,13 +112,15 @@ def test_every_error_of_a_configuration_is_told_and_nothing_opened(
 
 def test_what_is_not_supported_yet_is_valid_but_does_not_start(tmp_path: Path, here: Place) -> None:
     path = tmp_path / "later.cfg"
-    path.write_text(Configuration(f"non-transparent [127.0.0.1] port {free_port()};", UNSUPPORTED).text)
+    path.write_text(
+        Configuration(f"non-transparent [127.0.0.1] port {free_port()};", acl("[192.0.2.1] : 69"), UNSUPPORTED).text
+    )
     checked = here.run([TEST_UDP, "-f", path])
     assert checked.stdout == "configuration OK\n"
     assert "warning: " in checked.stderr
     started = here.run([UDP_PROXY, "-f", path], check=False)
     assert started.returncode == 1
-    assert re.search(rf"CFGP-300-E {path}:6:\d+: .*'session-type any-port' is not supported yet", started.stderr)
+    assert re.search(rf"CFGP-300-E {path}:3:\d+: .*'http' is not supported yet", started.stderr)
 
 
 @pytest.mark.parametrize(

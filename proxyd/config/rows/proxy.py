@@ -306,7 +306,6 @@ LISTEN = (
         _LISTEN_FORMS,
         repeatable=True,
         hidden_forms=_LISTEN_OLD_FORMS,
-        supported=False,
     ),
 )
 

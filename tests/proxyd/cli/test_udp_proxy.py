@@ -107,7 +107,7 @@ def test_a_file_that_is_not_there_is_a_configuration_error() -> None:
 
 def test_what_is_not_supported_yet_is_refused_rather_than_ignored(upstream: Upstream) -> None:
     path = upstream.write()
-    path.write_text(path.read_text().replace("accept;", "accept; session-type any-port;"))
+    path.write_text(path.read_text().replace("listen-on {", "monitoring { http [::1] port 5; } listen-on {"))
     result = run("-f", str(path))
     assert result.returncode == 1
     assert "not supported yet" in result.stderr

@@ -124,6 +124,7 @@ def test_sessions_and_what_belongs_to_them_meet_in_one_worker(
 ) -> None:
     found = demands.wishes(settings(*rules))
     assert (found.transparent, found.direct) == (transparent, direct)
+    assert found.shared is (transparent is Choice.FIRST)
 
 
 def test_rules_tell_whether_they_look_at_the_type_of_service() -> None:

@@ -19,6 +19,7 @@ from workers.contract.settings import Address, ListenerSettings
 
 Group = tuple[tuple[socket.socket, ...], ...]
 LOOPBACK6 = Address(6, 1)
+NOBODY = 65534
 ANY = Address(4, 0)
 _numbers = itertools.count(1)
 
@@ -215,6 +216,27 @@ def test_all_that_comes_meets_in_the_first_worker_where_it_must(bound: list[Grou
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.sendto(b"x", ("127.0.0.1", group[0][0].getsockname()[1]))
     assert received(group) == [30, 0, 0]
+
+
+@requires_root
+@pytest.mark.parametrize("shared", [True, False])
+def test_workers_may_bind_a_listeners_port_where_rules_force_it_and_nobody_else(
+    bound: list[Group], shared: bool
+) -> None:
+    address = own_address()
+    wishes = Wishes(shared=shared, transparent=Choice.FIRST)
+    bound.append(bind_listeners([ListenerSettings(ANY, 5301, True, "lo")], 2, wishes, NOBODY))
+
+    def bind_as(user: int) -> str:
+        def act() -> None:
+            os.setresuid(user, user, user)
+            with stranger(address, 5301):
+                pass
+
+        return in_child(act)
+
+    refused = "OSError: [Errno 98] Address already in use"
+    assert [bind_as(NOBODY), bind_as(1)] == ["None" if shared else refused, refused]
 
 
 @requires_root
