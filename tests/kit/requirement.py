@@ -29,6 +29,7 @@ PACKAGES = {
     "nsenter": "util-linux",
     "openssl": "openssl",
     "rsyslogd": "rsyslog",
+    "setpriv": "util-linux",
     "shellcheck": "shellcheck",
     "start-stop-daemon": "dpkg",
     "tcpdump": "tcpdump",
