@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from enum import IntEnum
+from functools import partial
 
 from proxyd.cli.arguments import Arguments, read_arguments
 from proxyd.cli.guard import guarded
@@ -17,8 +18,10 @@ from proxyd.config.expression import parse_expression
 from proxyd.config.load import load
 from proxyd.config.trial import Answer, Trial
 from proxyd.errors import ConfigErrors
+from workers.policy.acl import nameless
 from workers.policy.hostset import NameBook
 from workers.resolver.lookup import resolve_names
+from workers.resolver.reverse import find_name
 
 PROGRAM = "test-udp"
 DEFAULT_LEVEL = 6
@@ -72,7 +75,9 @@ def _test(arguments: Arguments, compiled: Compiled, book: NameBook, level: int) 
         sys.stdout.write("configuration OK\n")
         return Status.VALID
     commands = parse_expression(arguments.expression, datetime.now().astimezone())
-    trial = Trial(compiled, book, arguments.resolve)
+    settings = compiled.settings.resolver
+    name_of = partial(find_name, settings=settings) if arguments.resolve else nameless
+    trial = Trial(compiled, book, arguments.resolve, name_of)
     status = Status.VALID
     for command in commands:
         answer = trial.run(command)

@@ -5,7 +5,7 @@ Decides nothing itself: the rules are workers.policy's, the listings dump's. Sou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from proxyd.config.compiler import Compiled
@@ -22,8 +22,8 @@ from workers.contract.settings import (
     Obligation,
     Sock,
 )
-from workers.policy.acl import Request, compile_rules, target_of
-from workers.policy.hostset import NameBook, Peer
+from workers.policy.acl import Request, compile_rules, nameless, target_of
+from workers.policy.hostset import UNASKED, NameBook, NameUnknown, Peer, normal_address
 from workers.policy.users import match_name
 
 NOBODY = "<NULL>"
@@ -44,14 +44,25 @@ class Answer:
 
 
 class Trial:
-    """Carries out commands. book: addresses of names; resolved: whether names were looked up for it."""
+    """Carries out commands. book: addresses of names; resolved: whether names were looked up for it.
 
-    def __init__(self, compiled: Compiled, book: NameBook, resolved: bool) -> None:
+    name_of: looks up the name of an address, None for none; asked where a regular expression is really held against it.
+    """
+
+    def __init__(
+        self,
+        compiled: Compiled,
+        book: NameBook,
+        resolved: bool,
+        name_of: Callable[[Address], str | None] = nameless,
+    ) -> None:
         self._compiled = compiled
         self._settings = compiled.settings
         self._rules = compile_rules(compiled.settings.acls)
         self._book = book
         self._resolved = resolved
+        self._name_of = name_of
+        self._known: dict[Address, str | None] = {}
 
     def run(self, command: Command) -> Answer:
         """Carry out one command."""
@@ -71,8 +82,7 @@ class Trial:
         auth = self._settings.auth
         if auth is not None and auth.obligation is Obligation.MANDATORY and test.user is None:
             return Answer(f"{_heading(test)} NAME={NOBODY} REJECTED\n", False, ("auth oob mandatory: no user",))
-        request = self._request(test)
-        index = self._rules.search(request, self._book)
+        request, index = self._search(test)
         acls = self._settings.acls
         rule = None if index is None else acls[index]
         accepted = rule is not None and rule.accept
@@ -91,20 +101,36 @@ class Trial:
             name = self._settings.acls[check.rule].name
             yield f"session-acl {name}: {check.condition} {check.value}: {'holds' if check.holds else 'fails'}"
 
+    def _search(self, test: Probe) -> tuple[Request, int | None]:
+        """Search with all the names that the search needs; return what was searched for too."""
+        while True:
+            request = self._request(test)
+            try:
+                return request, self._rules.search(request, self._book)
+            except NameUnknown as unknown:
+                self._known[unknown.address] = self._name_of(unknown.address)
+
+    def _reverse(self, address: Address) -> str | None:
+        return self._known.get(normal_address(address), UNASKED)
+
+    def _peer(self, host: Address | HostName) -> Peer:
+        return Peer(None, host.name) if isinstance(host, HostName) else Peer(host, self._reverse(host))
+
     def _request(self, test: Probe) -> Request:
         short = self._settings.auth is not None and self._settings.auth.short_names
         server = test.server
         return Request(
-            client=_peer(test.client),
+            client=self._peer(test.client),
             client_port=0,
-            destination=_peer(test.destination.host),
+            destination=self._peer(test.destination.host),
             destination_port=test.destination.port or 0,
             transparent=test.transparent,
             when=test.when,
             user=None if test.user is None else match_name(test.user, short),
             groups=test.groups,
-            server=None if server is None else _peer(server.host),
+            server=None if server is None else self._peer(server.host),
             server_port=0 if server is None else server.port or 0,
+            reverse=self._reverse,
         )
 
     def _outcome(self, rule: AclSettings, request: Request) -> Iterator[str]:
@@ -144,10 +170,6 @@ def help_text() -> str:
     for row in KEYWORDS[Scope.EXPRESSION]:
         lines += [*row.prototypes(), f"    {row.doc}"]
     return "".join(f"{line}\n" for line in lines)
-
-
-def _peer(host: Address | HostName) -> Peer:
-    return Peer(None, host.name) if isinstance(host, HostName) else Peer(host, None)
 
 
 def _names(hosts: HostList) -> Iterator[str]:

@@ -7,7 +7,7 @@ asked for once at a time, however many want it. Source: RFC 1035 section 3.5, RF
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import dns.exception
@@ -98,26 +98,20 @@ class Reverse:
         return sorted(values), found.chaining_result.minimum_ttl
 
 
-def resolve_addresses(addresses: Iterable[Address], settings: ResolverSettings) -> dict[Address, str]:
-    """Return the names of addresses; one without a name is not in the result.
-
-    Takes at most the initial-timeout for each MAX_PARALLEL addresses. Not to be called inside an event loop.
-    """
-    wanted = tuple(addresses)
-    found = asyncio.run(_look_up_all(wanted, prepare(settings)))
-    return {address: name for address, (name, _) in zip(wanted, found, strict=True) if name is not None}
+def find_name(address: Address, settings: ResolverSettings) -> str | None:
+    """Return the name of an address, None for none, waiting for it; not to be called inside an event loop."""
+    return asyncio.run(_look_up(address, prepare(settings))).name
 
 
 def answer_now(question: Lookup, prepared: Prepared) -> Looked:
     """Answer a worker's question, waiting for it; not to be called inside an event loop."""
     address = Address(question.version, int.from_bytes(question.value))
-    ((name, ttl_s),) = asyncio.run(_look_up_all((address,), prepared))
+    name, ttl_s = asyncio.run(_look_up(address, prepared))
     return Looked(question.worker, question.version, question.value, name, ttl_s)
 
 
-async def _look_up_all(addresses: tuple[Address, ...], prepared: Prepared) -> list[Found]:
-    reverse = Reverse(prepared)
-    return await asyncio.gather(*map(reverse.look_up, addresses))
+async def _look_up(address: Address, prepared: Prepared) -> Found:
+    return await Reverse(prepared).look_up(address)
 
 
 def _names_of(hosts: Mapping[str, frozenset[Address]]) -> dict[Address, str]:

@@ -113,6 +113,14 @@ def test_names_are_resolved_only_when_asked_for(file: Path, capsys: pytest.Captu
     assert "PLUG-TO=[127.0.0.1]:53" in capsys.readouterr().out
 
 
+def test_the_name_of_an_address_is_looked_up_with_r(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(acl("from /^localhost$/; accept; plug-to [127.0.0.1] : 53; timeout in 1;"))
+    arguments = ["-f", str(file), "-t", "test from [127.0.0.1];"]
+    assert main(arguments) == 2
+    assert main([*arguments, "-r", "-d", "7"]) == 0
+    assert "from localhost[127.0.0.1]: holds" in capsys.readouterr().err
+
+
 @requires_program("strace")
 def test_no_socket_is_opened_without_r(file: Path) -> None:
     file.write_text(acl("from host.example; accept; plug-to ns.example : 5300; timeout in 1;"))

@@ -145,3 +145,48 @@ def test_listings_are_answers_too() -> None:
     assert len(ask("show-hash;").text) == 65
     assert ask("help;").text == help_text()
     assert "show-proxy [all];" in help_text()
+
+
+NAMED = config(
+    acls=(
+        "session-acl FEW { from { [192.0.2.1], /^pc[0-9]+[.]corp[.]example$/ }; accept;"
+        " plug-to [::1] : 7; timeout in 1; }"
+        " session-acl REST { server /x/; deny; }"
+    )
+)
+
+
+def try_names(expression: str, names: dict[Address, str]) -> tuple[Answer, list[Address]]:
+    """Return the answer to an expression, and what addresses names were asked for."""
+    asked: list[Address] = []
+
+    def name_of(address: Address) -> str | None:
+        asked.append(address)
+        return names.get(address)
+
+    (command,) = parse_expression(expression, NOW)
+    return Trial(load(NAMED), {}, True, name_of).run(command), asked
+
+
+def test_a_regular_expression_is_held_against_the_name_of_the_address() -> None:
+    client = Address(4, 0xC0000207)
+    answer, asked = try_names("test from [192.0.2.7];", {client: "pc12.corp.example"})
+    assert " NAME=FEW ACCEPTED " in answer.text
+    assert asked == [client]
+    assert answer.trace == ("session-acl FEW: from pc12.corp.example[192.0.2.7]: holds",)
+
+
+def test_an_address_without_a_name_fits_no_regular_expression() -> None:
+    answer, asked = try_names("test from [192.0.2.7] to [192.0.2.9] : 1;", {})
+    assert answer.text.endswith("NAME=<NULL> REJECTED\n")
+    assert asked == [Address(4, 0xC0000207), Address(4, 0xC0000209)]
+
+
+def test_no_name_is_asked_for_that_no_expression_is_held_against() -> None:
+    answer, asked = try_names("test from [192.0.2.1];", {})
+    assert (answer.accepted, asked) == (True, [])
+
+
+def test_a_name_in_the_expression_needs_no_look_up() -> None:
+    answer, asked = try_names("test from PC1.corp.example;", {})
+    assert (answer.accepted, asked) == (True, [])

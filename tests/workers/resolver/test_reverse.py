@@ -15,8 +15,18 @@ from tests.kit.ports import free_port
 from tests.kit.process import ProcessError
 from tests.kit.requirement import find_program, requires_program
 from tests.workers.resolver.name_server import LOOPBACK, NOWHERE
+from workers.contract.messages import Lookup
 from workers.contract.settings import Address, ResolverSettings
-from workers.resolver.reverse import LONGEST_S, MAX_NAMES, NOTHING, SHORTEST_S, Found, Reverse, resolve_addresses
+from workers.resolver.reverse import (
+    LONGEST_S,
+    MAX_NAMES,
+    NOTHING,
+    SHORTEST_S,
+    Found,
+    Reverse,
+    answer_now,
+    find_name,
+)
 from workers.resolver.system import prepare
 
 CONF = """\
@@ -153,6 +163,14 @@ def test_an_address_that_many_want_is_asked_for_once() -> None:
 @requires_nsd
 def test_more_addresses_than_are_asked_for_at_a_time_all_get_their_names(server: ResolverSettings) -> None:
     texts = [f"192.0.2.{number % 3 + 1}" if number % 2 else f"192.0.2.{100 + number % 100}" for number in range(300)]
-    found = resolve_addresses(map(address, texts), server)
-    names = {1: "www.example.test", 2: "short.example.test", 3: "long.example.test"}
-    assert found == {address(f"192.0.2.{number}"): name for number, name in names.items()}
+    names = {"192.0.2.1": "www.example.test", "192.0.2.2": "short.example.test", "192.0.2.3": "long.example.test"}
+    assert [found.name for found in ask(server, *texts)] == [names.get(text) for text in texts]
+
+
+@requires_nsd
+@pytest.mark.parametrize(("text", "name"), [("192.0.2.1", "www.example.test"), ("192.0.2.4", None)])
+def test_one_name_can_be_waited_for(server: ResolverSettings, text: str, name: str | None) -> None:
+    assert find_name(address(text), server) == name
+    version, value = address(text)
+    answer = answer_now(Lookup(7, version, value.to_bytes(4)), prepare(server, NOWHERE, NOWHERE))
+    assert (answer.worker, answer.value, answer.name) == (7, value.to_bytes(4), name)
