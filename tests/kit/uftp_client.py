@@ -25,6 +25,10 @@ from workers.uftp.timestamp import Timestamp
 from workers.uftp.transfer import FileInfo, FileInfoAck, FileSeg
 
 
+MAX_FILE_BYTES = 1 << 20
+"""A stranger may say that a file is larger."""
+
+
 @dataclass
 class Client:
     """One receiver of one group. key: its own, in groups that authenticate clients or sign with keys.
@@ -70,6 +74,8 @@ class Client:
         """Take in what comes down."""
         head = header.decode(datagram)
         if self.mute or self.aborted or (self.head is not None and head.source_id != self.head.source_id):
+            return
+        if self.head is not None and head.group_id != self.head.group_id:
             return
         if head.function == Function.ENCRYPTED:
             if self.sealer is None:
@@ -168,7 +174,7 @@ class Client:
     def _fileinfo(self, _head: Header, message: FileInfo) -> None:
         if self.uid in message.uids:
             self.registered = True
-            self.size = message.size_bytes
+            self.size = min(message.size_bytes, MAX_FILE_BYTES)
             self.say(FileInfoAck(FILE_ID, 0, message.timestamp))
 
     def _fileseg(self, _head: Header, message: FileSeg) -> None:

@@ -55,7 +55,7 @@ class Destination:
 
 @dataclass
 class Server:
-    """One transfer to the clients in wanted. events: what was heard, message by message, opened."""
+    """One transfer to the clients in wanted, from which an ABORT takes one out. heard: every message, opened."""
 
     world: World
     address: bytes
@@ -110,6 +110,8 @@ class Server:
     def receive(self, datagram: bytes, arrival: Arrival) -> None:
         """Take in what comes up."""
         head = header.decode(datagram)
+        if (head.group_id, head.group_instance) != (self.group_id, self.instance):
+            return
         message = messages.decode(head, datagram[16:])
         if head.function == Function.ENCRYPTED:
             message = self._open(head, datagram)
@@ -271,6 +273,7 @@ class Server:
 
     def _abort(self, _head: Header, message: Abort, _arrival: Arrival) -> None:
         self.aborted.append(message)
+        self.wanted -= {message.host}
 
     def _handler(self, message: object) -> Callable[..., None] | None:
         return {

@@ -73,6 +73,7 @@ class Heartbeats:
             self._send(HeartbeatResponse(HeartbeatResult.FAILED), source)
             return
         self._nonce = self._draw()
+        station.note("uftp-downstream", None, source)
         station.move_downstream(source)
         station.actions.append(Moved(source))
         self._send(HeartbeatResponse(HeartbeatResult.OK), source)

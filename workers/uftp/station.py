@@ -109,9 +109,9 @@ class Station:
 
     def move_downstream(self, to: bytes) -> None:
         """Take over a downstream address that a heartbeat has proved; what is known of ways elsewhere is void."""
-        self.downstream.move(to)
-        self.groups.generation += 1
-        self.note("uftp-downstream", None, to)
+        if to != self.downstream.current:
+            self.downstream.move(to)
+            self.groups.generation += 1
 
     def drop(self, reason: DropReason) -> None:
         """Count a datagram that nothing is done with."""

@@ -152,6 +152,10 @@ def test_the_downstream_moves_and_its_groups_go_with_it() -> None:
 def test_another_workers_machine_learns_where_the_downstream_is() -> None:
     bench = seeker()
     bench.machine.move_downstream(PLACE)
+    generation = bench.machine.generation
+    bench.machine.move_downstream(PLACE)
+    assert bench.machine.generation == generation
+    assert bench.notes("uftp-downstream") == []
     assert [one.to for one in bench.announce()] == [PLACE]
 
 
