@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+import select
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
+from proxyd.daemon.demands import Choice, Wishes
+from proxyd.daemon.sockets import bind_listeners
 from tests.kit import delivery
 from tests.kit.lab import BACK, FRONT, PROXY_HOST, Lab
 from tests.kit.requirement import requires_namespaces, requires_program
 from tests.kit.way import WAY4, WAYS, Way, port_of
+from workers.contract.settings import Address, ListenerSettings
 
 PORT = 6900
 WAIT_S = 20.0
@@ -146,6 +150,39 @@ def test_a_broadcast_to_the_other_network_needs_no_help(lab: Lab, stack: ExitSta
     local, destination = info[4:8], info[8:12]
     assert (payload, source[0], socket.inet_ntoa(destination)) == (b"anybody?", WAY4.client, BACK.address4(255))
     assert socket.inet_ntoa(local) == FRONT.address4(PROXY_HOST)
+
+
+@requires_namespaces
+@both_versions
+@pytest.mark.parametrize("means", delivery.WAYS)
+def test_what_one_client_sends_to_anybody_meets_in_one_worker_by_each_way(
+    lab: Lab, stack: ExitStack, way: Way, means: str
+) -> None:
+    delivery.lead_through(lab)
+    delivery.deliver(lab, means, [PORT])
+    listeners = [ListenerSettings(Address(way.version, 0), PORT, transparent=True, device=FRONT.name)]
+    groups = lab.proxy.call(lambda: bind_listeners(listeners, 4, Wishes(transparent=Choice.CLIENT)))
+    socks = [stack.enter_context(sock) for (sock,) in groups]
+    busy = set()
+    for _ in range(20):
+        client = stack.enter_context(lab.client.socket(way.family))
+        for host in range(2, 12):
+            client.sendto(b"x", (BACK.address4(host) if way.version == 4 else BACK.address6(host), PORT))
+        found = readers(socks, 10)
+        assert len(found) == 1
+        busy |= found
+    assert len(busy) > 1
+
+
+def readers(socks: list[socket.socket], count: int) -> set[int]:
+    """Receive so many datagrams; return the numbers of the sockets that they came to."""
+    found = set()
+    for _ in range(count):
+        readable, _, _ = select.select(socks, [], [], WAIT_S)
+        assert readable, "a datagram is missing"
+        readable[0].recv(100)
+        found.add(socks.index(readable[0]))
+    return found
 
 
 def words(text: str) -> str:

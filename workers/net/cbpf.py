@@ -3,8 +3,9 @@
 A reuseport program returns the number of the socket, in the order in which the sockets joined their group. It sees the
 payload, and the headers only from the network header on. A socket filter returns how many bytes to keep, 0 drops the
 datagram; it sees the UDP header before the payload. A load beyond the end makes either return 0.
-A reuseport program is not asked for what the `tproxy` statement of nftables delivers: there the kernel's hash of both
-ends decides (observed: Linux 6.18). Nothing is compiled, nothing needs a privilege.
+A reuseport program is not asked for what the `tproxy` statement of nftables delivers: there the kernel's hash decides,
+of the client's address and port and of the statement's address, so by the client alone (observed: Linux 6.18).
+Nothing is compiled, nothing needs a privilege.
 Source: linux/filter.h, linux/bpf_common.h; socket(7), SO_ATTACH_FILTER and SO_ATTACH_REUSEPORT_CBPF (Linux 4.5).
 """
 
