@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from proxyd.errors import SetupError
 from proxyd.uftp import hosts, lists
 from proxyd.uftp.hosts import Host
 from proxyd.uftp.interfaces import Entry, default_out, default_uid, find_interface, one_each, usable
 from proxyd.uftp.options import CommandLine, OptionError
-from workers.contract.settings import Address, ListenerSettings, LogSettings, Settings
+from workers.contract.settings import Address, ControlSettings, ListenerSettings, LogSettings, Settings
 from workers.contract.uftp import HeartbeatSettings, Mode, UftpSettings
 
 PROGRAM = "uftpproxyd"
@@ -102,13 +103,19 @@ def compile_frame(line: CommandLine, settings: UftpSettings) -> Settings:
         chroot_dir=line.chroot,
         debug_log=LogSettings(
             level=settings.log_level + 4,
-            file=None if line.foreground else os.path.join("/", line.log_file),  # noqa: PTH118 - as after chdir("/")
+            file=None if line.foreground else _from_root(line.log_file),
             rotate_bytes=line.roll_mb * _MEGABYTE if line.roll_mb is not None else None,
             rotate_count=line.roll_count if rolls else 0,
             json=line.log_format == "json",
         ),
         program=PROGRAM,
+        control=None if line.control is None else ControlSettings(_from_root(line.control)),
     )
+
+
+def _from_root(path: str) -> str:
+    """Return a path as the daemon sees it, whose directory is /."""
+    return str(Path("/") / path)
 
 
 def _mode(line: CommandLine) -> Mode:

@@ -63,6 +63,7 @@ class CommandLine:
     user: str | None = None
     chroot: str | None = None
     single_process: bool = False
+    control: str | None = None
     max_groups: int = DEFAULT_GROUPS
     max_clients: int = DEFAULT_CLIENTS
     log_format: str = FORMATS[0]
@@ -182,6 +183,7 @@ OPTIONS = (
     Option("user", "user", "user[:group]", _text, "whom the workers become (nobody)"),
     Option("chroot", "chroot", "directory", _text, "the workers' root"),
     Option("singleproc", "single_process", "", _yes, "one process that does everything"),
+    Option("control", "control", "file", _text, "socket to take orders on (proxyctl)"),
     Option("max-groups", "max_groups", "count", _number(1, 100_000), "transfers at once (10000)"),
     Option("max-clients", "max_clients", "count", _number(1, 100_000), "clients of one transfer (10000)"),
     Option("log-format", "log_format", "text|json", _one_of(FORMATS), "form of the log"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
+from pathlib import Path
 
 from proxyd import __version__
 from proxyd.daemon.spawn import uftp_worker
@@ -32,7 +32,7 @@ def make_order(line: CommandLine) -> Order:
         worker=uftp_worker(settings, keys.ring),
         version=__version__,
         openings=Openings(open_log, lambda _frame, workers: sockets.bind(settings, workers)),
-        pidfile="" if line.pidfile is None else os.path.join("/", line.pidfile),  # noqa: PTH118 - as after chdir("/")
+        pidfile="" if line.pidfile is None else str(Path("/") / line.pidfile),
         banner=_banner(settings, keys),
     )
 
