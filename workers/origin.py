@@ -84,31 +84,29 @@ class Origins:
 
     def is_echo(self, listener: Listener, slot: int) -> bool:
         """Tell whether a slot's datagram is one that we have sent ourselves (K-60)."""
-        packet = self._transport.control(slot).packet
-        if packet is None:
+        info = self._transport.control(slot).packet
+        if info is None:
             return False
-        destination = sockaddr.encode(
-            Address(listener.version, int.from_bytes(packet.destination, "big")), listener.port
-        )
+        destination = sockaddr.encode(Address(listener.version, int.from_bytes(info.destination, "big")), listener.port)
         source = self._transport.source(slot, listener.version)
-        return self._trails.is_echo(echo_of(packet.interface, source, destination))
+        return self._trails.is_echo(echo_of(info.interface, source, destination))
 
     def _of_wildcard(
-        self, listener: Listener, source: bytes, control: Control, packet: PacketInfo
+        self, listener: Listener, source: bytes, control: Control, info: PacketInfo
     ) -> Origin | DropReason:
-        address = Address(listener.version, int.from_bytes(packet.destination, "big"))
+        address = Address(listener.version, int.from_bytes(info.destination, "big"))
         destination = sockaddr.encode(address, listener.port)
         transparent = False
         if self._known is not None:
-            reach = reach_of(self._known.table, packet.interface, packet.destination)
-            reason = self._objection(listener, reach, control, echo_of(packet.interface, source, destination))
+            reach = reach_of(self._known.table, info.interface, info.destination)
+            reason = self._objection(listener, reach, control, echo_of(info.interface, source, destination))
             if reason is not None:
                 return reason
             transparent = reach.transparent
-        elif packet.destination != packet.local and not self._first_worker:
+        elif info.destination != info.local and not self._first_worker:
             return DropReason.NOT_OURS
-        answers = ancillary.reply_from(packet)
-        return Origin(source, destination, _traits(control, transparent=transparent), packet.interface, answers)
+        answers = ancillary.reply_from(info)
+        return Origin(source, destination, _traits(control, transparent=transparent), info.interface, answers)
 
     def _objection(self, listener: Listener, reach: Reach, control: Control, echo: bytes) -> DropReason | None:
         if reach is Reach.GROUP or (reach is Reach.FOREIGN and not listener.transparent):

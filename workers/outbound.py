@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from workers import refusals
 from workers.answers import DUMP_BYTES, cut
 from workers.contract.slots import CloseReason, DropReason
+from workers.departures import Departures
 from workers.hearing import Hearing
 from workers.journal import Journal
 from workers.listener import Listener
@@ -50,6 +50,7 @@ class Outbound:
     ) -> None:
         self.waiting: Waiting | None = None
         self.dump_bytes = DUMP_BYTES
+        self._departures = Departures(engine, transport, sockets, journal)
         self._origins = origins
         self._hearing = hearing
         self._treatment = treatment
@@ -96,7 +97,7 @@ class Outbound:
                 listener.index, islice(zip(keys, sizes, strict=True), slot, None), now_ns
             )
             if sessions:
-                self._send_each(sessions, sizes, slot)
+                self._departures.send_each(sessions, sizes, slot)
                 slot += len(sessions)
             if stopped is None:
                 return
@@ -108,15 +109,6 @@ class Outbound:
             if not opened:
                 self._forward_first(listener, stopped, slot, sizes[slot], now_ns)
             slot += opened or 1
-
-    def _send_each(self, sessions: list[Session], sizes: list[int], slot: int) -> None:
-        """Send slots from one on, each to its own session's server."""
-        socks = [session.sock for session in sessions]
-        for failed, code in self._transport.send_each(socks, sizes, slot):
-            session = sessions[failed - slot]
-            if code in refusals.REFUSED:
-                refusals.note_error(self._journal, session, code)
-            self._send_parts(session, [Part(failed, 0, sizes[failed])])
 
     def _forward_firsts(
         self, listener: Listener, keys: Sequence[FlowKey], sizes: list[int], slot: int, now_ns: int
@@ -131,7 +123,7 @@ class Outbound:
         if not sessions:
             return 0
         opened = self._sockets.open_each(sessions, now_ns)
-        self._send_each(sessions[:opened], sizes, slot)
+        self._departures.send_each(sessions[:opened], sizes, slot)
         for late, session in enumerate(sessions[opened:], slot + opened):
             self._engine.take_back(session, sizes[late])
             if self._sockets.open(session, [sizes[late]], now_ns):
@@ -154,7 +146,7 @@ class Outbound:
         if self._engine.first_out(session, size, now_ns) and not (
             session.connected and self._transport.send_one(session.sock, slot, size)
         ):
-            self._send_parts(session, [Part(slot, 0, size)])
+            self._departures.send_parts(session, [Part(slot, 0, size)])
         if session.closing is not None:
             self._engine.conclude(session, now_ns)
             self._sockets.close_ended(now_ns)
@@ -226,9 +218,9 @@ class Outbound:
                     return
             passed = engine.pass_out(session, rest, now_ns)
             if passed == len(sizes):
-                self._send_run(session, first, sizes, one_slot=one_slot)
+                self._departures.send_run(session, first, sizes, one_slot=one_slot)
             else:
-                self._send_parts(session, cut(first, sizes, one_slot=one_slot)[done : done + passed])
+                self._departures.send_parts(session, cut(first, sizes, one_slot=one_slot)[done : done + passed])
             done += passed
             if session.closing is not None:
                 done += session.closing is not CloseReason.DGRAMS_REACHED
@@ -286,48 +278,6 @@ class Outbound:
         if allowed < len(sizes):
             self._engine.shed_out(session, sizes[allowed:])
         return sizes[:allowed]
-
-    def _send_run(self, session: Session, first: int, sizes: list[int], *, one_slot: bool) -> None:
-        """Send a whole run the quick way, and what that leaves one by one."""
-        transport, count = self._transport, len(sizes)
-        if count == 1 and session.connected:
-            if not transport.send_one(session.sock, first, sizes[0]):
-                self._send_rest(session, [Part(first, 0, sizes[0])])
-            return
-        target = self._sockets.target_at(session)
-        if not one_slot:
-            sent = transport.send(session.fd, first, sizes, target, trains=session.trains)
-        elif session.trains:
-            transport.queue(first, 1, sizes[0], target, b"")
-            sent = count * transport.flush(session.fd, 0)
-            transport.forget()
-        else:
-            self._send_parts(session, cut(first, sizes, one_slot=True))
-            return
-        if sent < count:
-            self._send_rest(session, cut(first, sizes, one_slot=one_slot)[sent:])
-
-    def _send_rest(self, session: Session, parts: list[Part]) -> None:
-        """Send one by one what the quick way has just left, after a look at why."""
-        code = self._transport.error
-        if code in refusals.REFUSED:
-            refusals.note_error(self._journal, session, code)
-        elif len(parts) > 1 and code in refusals.NO_TRAINS:
-            session.trains = False
-        self._send_parts(session, parts)
-
-    def _send_parts(self, session: Session, parts: list[Part]) -> None:
-        """Send datagrams to the server one by one; tell the engine what does not leave."""
-        transport, target = self._transport, self._sockets.target_at(session)
-        for part in parts:
-            if transport.send_part(session.fd, part, target, b""):
-                continue
-            if transport.error in refusals.REFUSED:
-                refusals.note_error(self._journal, session, transport.error)
-                if transport.send_part(session.fd, part, target, b""):
-                    continue
-            reason = refusals.note_unsent(self._journal, session, session.target, transport.error)
-            self._engine.unsent_out(session, [part.size], reason)
 
     def _dump(self, listener: Listener, sizes: list[int]) -> None:
         for slot, size in enumerate(sizes):

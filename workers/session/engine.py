@@ -1,9 +1,9 @@
 """The generic session proxy: sessions, budgets and deadlines. Sans-I/O: clock, permits and log come in as arguments.
 
 The caller moves the datagrams. It looks up sessions in `tables`, and tells the engine of runs of datagrams; the engine
-answers how many of a run's leading datagrams may pass; `pass_known_out` and `pass_singles_in` do that for a whole batch
-of flows in one loop. A session that is to end has `closing` set: the caller sends what passed, then calls `conclude`.
-Every datagram the caller names is counted here, forwarded or dropped by reason.
+answers how many of a run's leading datagrams may pass (workers.session.traffic). A session that is to end has `closing`
+set: the caller sends what passed, then calls `conclude`. Every datagram the caller names is counted here, forwarded or
+dropped by reason.
 
 A run is given as the payload sizes of its datagrams, in bytes, in the order of arrival; out is client to server.
 Source: udp-proxy(8); K-17 to K-55, K-58 to K-87 of its requirements.
@@ -11,14 +11,12 @@ Source: udp-proxy(8); K-17 to K-55, K-58 to K-87 of its requirements.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from workers.contract.slots import CloseReason, DropReason
 from workers.session.admission import Admission, NeedsName
 from workers.session.records import Journal, Records
 from workers.session.session import PLAIN, FlowKey, Session, Traits
-from workers.session.table import Permits, SessionTable
-from workers.session.trails import counts
+from workers.session.table import Permits
+from workers.session.traffic import Traffic
 from workers.stats import Stats
 from workers.wire.sockaddr import V4_BYTES
 
@@ -26,8 +24,8 @@ LAST_TRACK = 99_999
 """Sessions are numbered in the log from 1 to this, and again from 1."""
 
 
-class Engine(SessionTable):
-    """The sessions of one worker, and what may pass in them."""
+class Engine(Traffic):
+    """The sessions of one worker: how they begin. What may pass in them is Traffic's, how they end SessionTable's."""
 
     def __init__(self, admission: Admission, listeners: int, permits: Permits, journal: Journal, stats: Stats) -> None:
         super().__init__(listeners, permits, Records(journal), stats)
@@ -90,7 +88,7 @@ class Engine(SessionTable):
         """Open sessions for unknown clients, a datagram each, as long as the rule is known and no limit in the way.
 
         arrivals: key, source and size of each datagram; read as far as the answer goes. The datagrams are passed and
-        counted. The sessions still need their sockets: `begin_each` for those that have one, `take_back` for the others.
+        counted. The sessions still need their sockets: `begin_each` for those that have one, or else `take_back`.
         """
         sessions: list[Session] = []
         if self._journal.taking or self.draining:
@@ -150,254 +148,3 @@ class Engine(SessionTable):
         self._drop_out(DropReason.REJECTED, sizes)
         self._records.forbidden(session, sum(sizes), now_ns)
         self._release(session)
-
-    def first_out(self, session: Session, size: int, now_ns: int) -> bool:
-        """Tell whether the datagram that opened a session passes: it does, unless it exceeds the byte limit at once."""
-        bytes_left = session.bytes_out_left - size
-        if bytes_left < 0:
-            return self.pass_out(session, [size], now_ns) == 1
-        session.bytes_out_left = bytes_left
-        session.dgrams_out_left -= 1
-        stats = self.stats
-        stats.received_out += 1
-        stats.forwarded_out += 1
-        stats.bytes_out += size
-        return True
-
-    # --- traffic -----------------------------------------------------------------------------------------------------
-
-    def pass_known_out(
-        self, listener: int, arrivals: Iterator[tuple[FlowKey, int]], now_ns: int
-    ) -> tuple[list[Session], FlowKey | None]:
-        """Pass single datagrams as long as nothing but counting is needed.
-
-        arrivals: key and size of each datagram; read as far as the answer goes. Returns the sessions of those that
-        pass, all simple and none closing, and the key of the one behind them that needs more (`admit`, `lapse` or
-        `pass_out`), None if there is none.
-        """
-        get, stats = self.tables[listener].get, self.stats
-        sessions: list[Session] = []
-        total, stopped = 0, None
-        for key, size in arrivals:
-            session = get(key)
-            if session is None or now_ns >= session.check_ns or not session.simple:
-                stopped = key
-                break
-            left = session.dgrams_out_left - 1
-            bytes_left = session.bytes_out_left - size
-            if left <= 0 or bytes_left < 0:
-                stopped = key
-                break
-            session.dgrams_out_left = left
-            session.bytes_out_left = bytes_left
-            session.last_out_ns = now_ns
-            sessions.append(session)
-            total += size
-        if sessions:
-            count = len(sessions)
-            stats.received_out += count
-            stats.forwarded_out += count
-            stats.bytes_out += total
-        return sessions, stopped
-
-    def pass_out(self, session: Session, sizes: list[int], now_ns: int) -> int:
-        """Return how many leading datagrams of a client's run pass.
-
-        The caller has made sure with `lapse` that the session's time is not up. If fewer pass than there are,
-        the session is closing: the next datagram of the run is the one that exceeded a limit, dropped and counted,
-        unless the session closed by reaching both limits; what comes after belongs to a new session.
-        """
-        count, total = len(sizes), sum(sizes)
-        left = session.dgrams_out_left - count
-        bytes_left = session.bytes_out_left - total
-        session.last_out_ns = now_ns
-        if left < 0 or bytes_left < 0:
-            return self._ration_out(session, sizes)
-        session.dgrams_out_left = left
-        session.bytes_out_left = bytes_left
-        stats = self.stats
-        stats.received_out += count
-        stats.forwarded_out += count
-        stats.bytes_out += total
-        if left == 0 and session.dgrams_in_left == 0:
-            session.closing = CloseReason.DGRAMS_REACHED
-        return count
-
-    def pass_singles_in(self, sessions: list[Session], sizes: list[int], now_ns: int) -> set[int]:
-        """Pass one datagram from each session's server; return which of them (by number) were dropped and counted."""
-        aside: set[int] = set()
-        count = total = 0
-        for index, session in enumerate(sessions):
-            size = sizes[index]
-            left = session.dgrams_in_left - 1
-            bytes_left = session.bytes_in_left - size
-            if left < 0 or bytes_left < 0 or now_ns >= session.check_ns:
-                if not self.pass_in(session, [size], now_ns):
-                    aside.add(index)
-                continue
-            session.dgrams_in_left = left
-            session.bytes_in_left = bytes_left
-            session.last_in_ns = now_ns
-            if not left and not session.dgrams_out_left:
-                session.closing = CloseReason.DGRAMS_REACHED
-            count += 1
-            total += size
-        stats = self.stats
-        stats.received_in += count
-        stats.forwarded_in += count
-        stats.bytes_in += total
-        return aside
-
-    def pass_in(self, session: Session, sizes: list[int], now_ns: int) -> int:
-        """Return how many leading datagrams of one server's run pass; the others are dropped and counted.
-
-        If fewer pass than there are, the session is closing, or has just ended.
-        """
-        if now_ns >= session.check_ns and self.lapse(session, now_ns):
-            self._drop_in(session, DropReason.EXPIRED, sizes)
-            return 0
-        count, total = len(sizes), sum(sizes)
-        left = session.dgrams_in_left - count
-        bytes_left = session.bytes_in_left - total
-        session.last_in_ns = now_ns
-        if left < 0 or bytes_left < 0:
-            return self._ration_in(session, sizes)
-        session.dgrams_in_left = left
-        session.bytes_in_left = bytes_left
-        stats = self.stats
-        stats.received_in += count
-        stats.forwarded_in += count
-        stats.bytes_in += total
-        if left == 0 and session.dgrams_out_left == 0:
-            session.closing = CloseReason.DGRAMS_REACHED
-        return count
-
-    def judge(self, session: Session, source: bytes, size: int, now_ns: int) -> bool:
-        """Tell whether a datagram of any sender is from the session's server; if not, drop and count it.
-
-        If it is, `pass_in` decides on it. source: raw address of the sender. The first to answer may become the target
-        (K-36, K-39). Any datagram from its target's address ends a one-way session (K-29, K-30).
-        """
-        if now_ns >= session.check_ns and self.lapse(session, now_ns):
-            self._drop_in(session, DropReason.EXPIRED, [size])
-            return False
-        if not counts(session, source):
-            self._drop_in(session, DropReason.WRONG_SOURCE, [size])
-            self._records.wrong_source(session, source)
-            return False
-        behaviour, trail = session.terms.behaviour, session.trail
-        if not behaviour.answers:
-            self._drop_in(session, DropReason.ONE_WAY, [size])
-            session.closing = CloseReason.ONE_WAY_REPLY
-            return False
-        if behaviour.fixes and trail is not None and not trail.fixed:
-            self.trails.fix(session, source)
-        return True
-
-    def refuse_out(self, sizes: list[int], reason: DropReason) -> None:
-        """Drop and count datagrams of a client that nobody need judge."""
-        self._drop_out(reason, sizes)
-
-    def refuse_stray(self, sizes: list[int]) -> None:
-        """Drop and count what a server sent that belongs to no session: it opens none (K-25)."""
-        self.stats.received_in += len(sizes)
-        self.stats.drops_in[DropReason.NO_SESSION] += len(sizes)
-
-    def refuse_in(self, session: Session, sizes: list[int]) -> None:
-        """Drop and count what a server sent behind the datagram that ended its session."""
-        self._drop_in(session, DropReason.NO_SESSION, sizes)
-
-    def shed_out(self, session: Session, sizes: list[int]) -> None:
-        """Drop and count datagrams of a session's client that go beyond their queue's rate: as if they had not come."""
-        self._drop_out(DropReason.SHAPED, sizes)
-        session.wasted_out += sum(sizes)
-
-    def shed_in(self, session: Session, sizes: list[int]) -> None:
-        """Drop and count datagrams of a session's server that go beyond their queue's rate: as if they had not come."""
-        self._drop_in(session, DropReason.SHAPED, sizes)
-
-    def unsent_out(self, session: Session, sizes: list[int], reason: DropReason) -> None:
-        """Take back datagrams that `pass_out` let through and that could not be sent."""
-        count, total = len(sizes), sum(sizes)
-        self.stats.forwarded_out -= count
-        self.stats.bytes_out -= total
-        self.stats.drops_out[reason] += count
-        session.dgrams_out_left += count
-        session.bytes_out_left += total
-        session.wasted_out += total
-        self._reconsider(session)
-
-    def unsent_in(self, session: Session, sizes: list[int], reason: DropReason) -> None:
-        """Take back datagrams that `pass_in` let through and that could not be sent."""
-        count, total = len(sizes), sum(sizes)
-        self.stats.forwarded_in -= count
-        self.stats.bytes_in -= total
-        self.stats.drops_in[reason] += count
-        session.dgrams_in_left += count
-        session.bytes_in_left += total
-        session.wasted_in += total
-        self._reconsider(session)
-
-    # --- inside ------------------------------------------------------------------------------------------------------
-
-    def _drop_out(self, reason: DropReason, sizes: list[int]) -> None:
-        self.stats.received_out += len(sizes)
-        self.stats.drops_out[reason] += len(sizes)
-
-    def _ration_out(self, session: Session, sizes: list[int]) -> int:
-        """Pass a run datagram by datagram, up to the first that exceeds a limit or completes both."""
-        stats = self.stats
-        for passed, size in enumerate(sizes):
-            excess = _excess(session.dgrams_out_left, session.bytes_out_left, size)
-            if excess is not None:
-                session.closing = (CloseReason.DGRAMS_OUT, CloseReason.BYTES_OUT)[excess]
-                session.wasted_out += size
-                stats.received_out += 1
-                stats.drops_out[DropReason.LIMIT] += 1
-                return passed
-            session.dgrams_out_left -= 1
-            session.bytes_out_left -= size
-            stats.received_out += 1
-            stats.forwarded_out += 1
-            stats.bytes_out += size
-            if session.reached():
-                session.closing = CloseReason.DGRAMS_REACHED
-                return passed + 1
-        return len(sizes)
-
-    def _ration_in(self, session: Session, sizes: list[int]) -> int:
-        stats = self.stats
-        for passed, size in enumerate(sizes):
-            excess = _excess(session.dgrams_in_left, session.bytes_in_left, size)
-            if excess is not None:
-                session.closing = (CloseReason.DGRAMS_IN, CloseReason.BYTES_IN)[excess]
-                self._drop_in(session, DropReason.LIMIT, [size])
-                self._drop_in(session, DropReason.NO_SESSION, sizes[passed + 1 :])
-                return passed
-            session.dgrams_in_left -= 1
-            session.bytes_in_left -= size
-            stats.received_in += 1
-            stats.forwarded_in += 1
-            stats.bytes_in += size
-            if session.reached():
-                session.closing = CloseReason.DGRAMS_REACHED
-                self._drop_in(session, DropReason.NO_SESSION, sizes[passed + 1 :])
-                return passed + 1
-        return len(sizes)
-
-    def _drop_in(self, session: Session, reason: DropReason, sizes: list[int]) -> None:
-        self.stats.received_in += len(sizes)
-        self.stats.drops_in[reason] += len(sizes)
-        session.wasted_in += sum(sizes)
-
-    def _reconsider(self, session: Session) -> None:
-        """Let a session go on that was to end by reaching its limits, if it has not reached them after all."""
-        if session.closing is CloseReason.DGRAMS_REACHED and not session.reached():
-            session.closing = None
-
-
-def _excess(dgrams_left: int, bytes_left: int, size: int) -> int | None:
-    """Return which limit a datagram exceeds: 0 datagrams, 1 bytes, None neither. Both: datagrams (K-74)."""
-    if dgrams_left < 1:
-        return 0
-    return 1 if size > bytes_left else None
