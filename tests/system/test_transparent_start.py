@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -106,9 +108,16 @@ def test_what_routing_lacks_is_said_at_the_start_with_what_mends_it(tmp_path: Pa
 
 
 @requires_namespaces
-def test_workers_have_the_one_capability_that_pretending_needs_and_otherwise_none(tmp_path: Path, lab: Lab) -> None:
+def test_workers_and_replacements_have_the_capability_that_pretending_needs_and_no_other(
+    tmp_path: Path, lab: Lab
+) -> None:
     for items, held in (("source-address client;", CAP_NET_RAW), ("", 0)):
         proxy = serve(lab.proxy, tmp_path, configuration(everywhere(WAY4, PORT), rule(items)))
+        victim = proxy.workers[0]
+        os.kill(victim, signal.SIGKILL)
+        proxy.wait_for(rf"UDPS-710-K Child worker 0 started, process (?!{victim}$)\d+$")
+        # A worker that answers has given up what it does not need.
+        proxy.totals()
         for worker in proxy.workers:
             status = status_of(worker)
             assert [int(status[f"Cap{name}"], 16) for name in ("Prm", "Eff")] == [held] * 2
