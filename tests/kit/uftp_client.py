@@ -24,7 +24,6 @@ from workers.uftp.suite import KeyExchange, Suite
 from workers.uftp.timestamp import Timestamp
 from workers.uftp.transfer import FileInfo, FileInfoAck, FileSeg
 
-
 MAX_FILE_BYTES = 1 << 20
 """A stranger may say that a file is larger."""
 
@@ -113,7 +112,7 @@ class Client:
         echo = stamp.later((self.world.now_ns - at_ns) // 1_000)
         random = self.leg.client_random if self.leg else bytes(32)
         self.say(Register(echo, random, self.key_info), clear=True)
-        if self.info is not None and self.info.client_auth:
+        if self.info is not None and self.info.client_auth and self.leg is not None and self.key is not None:
             signature = self.key.sign(self.leg.signed_bytes(), self.suite.digest)
             self.say(ClientKey(self.key.public.blob, signature), clear=True)
 

@@ -97,7 +97,7 @@ class Server:
     @property
     def done(self) -> bool:
         """Whether every wanted client has left the group in order."""
-        return self.wanted <= self.left
+        return bool(self.left) and self.wanted <= self.left
 
     def start(self) -> None:
         """Begin the transfer: a turn every GRTT and a half."""

@@ -18,12 +18,12 @@ from workers.uftp.announce import Announce
 from workers.uftp.extensions import RANDOM_BYTES, EncInfo
 from workers.uftp.header import HEADER_BYTES, Header
 from workers.uftp.keying import KeyEntry, KeyInfo, KeyInfoAck
-from workers.uftp.keyring import Entropy, KeyRing
+from workers.uftp.keyring import Entropy, KeyRing, can_be_shown
 from workers.uftp.keys import EcPrivateKey, EcPublicKey, PrivateKey, PublicKey, RsaPublicKey
 from workers.uftp.register import ClientKey, Register
 from workers.uftp.schedule import Handshake, KeySet
 from workers.uftp.seal import KeyinfoHead, Sealer
-from workers.uftp.suite import KeyExchange, Suite
+from workers.uftp.suite import KeyExchange, SignatureType, Suite
 from workers.uftp.timestamp import Timestamp
 
 _COUNTERS = 1 << 64
@@ -111,6 +111,14 @@ class GroupCrypto:
         """Return our CLIENT_KEY. Raises SealError."""
         self._signed = self._signed or self.own.sign(self.shaken.signed_bytes(), self.suite.digest)
         return ClientKey(self.own.public.blob, self._signed)
+
+    def rehearse(self) -> None:
+        """Encrypt and sign once: what these keys cannot do refuses the group now, not its clients later.
+
+        Raises SealError."""
+        self.key_info()
+        if self.client_auth or self.suite.signature is SignatureType.KEYEX:
+            self.client_key()
 
     def take_master(self, header: Header, keyinfo: KeyInfo, entry: KeyEntry) -> None:
         """Learn the group's keys from our entry in the server's KEYINFO. Raises SealError."""
@@ -212,11 +220,15 @@ def accept(datagram: bytes, group_id: int, announce: Announce, info: EncInfo, ow
     key = own.ring.fitting(server_key)
     if key is None:
         raise PeerError(f"no proxy key compatible with the server's ({server_key.title})")
+    if info.client_auth and not can_be_shown(key):
+        raise PeerError(f"{key.public.title}: too long for a CLIENT_KEY")
     ecdh, premaster = _agree(chosen.exchange, info, own)
     if ecdh is not None:
         seal.check_signature(datagram, HEADER_BYTES + announce.signature_at, server_key, chosen.digest)
     shaken = Handshake(group_id, announce.private, info.random, own.entropy(RANDOM_BYTES), premaster)
-    return GroupCrypto(chosen, info, server_key, key, ecdh, shaken, schedule.derive_session_keys(chosen, shaken))
+    crypto = GroupCrypto(chosen, info, server_key, key, ecdh, shaken, schedule.derive_session_keys(chosen, shaken))
+    crypto.rehearse()
+    return crypto
 
 
 def _server_key(chosen: Suite, info: EncInfo) -> PublicKey:

@@ -89,6 +89,9 @@ class Heartbeats:
             self._station.drop(DropReason.RATE_LIMITED)
             return
         key = self._station.ring.first()
+        if key is None:
+            self._station.drop(DropReason.TOO_LARGE)
+            return
         signature = key.sign(nonce.to_bytes(NONCE_BYTES), SHA1)
         self._send(HeartbeatRequest(nonce, key.public.blob, signature), to)
 

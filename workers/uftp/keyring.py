@@ -13,7 +13,9 @@ from workers.contract.uftp import CryptoSettings
 from workers.errors import KeyRefused
 from workers.uftp import keys, pem
 from workers.uftp.curves import CURVES, Curve
+from workers.uftp.framing import MAX_HEADER_BYTES
 from workers.uftp.keys import EcPrivateKey, EcPublicKey, PrivateKey, PublicKey
+from workers.wire.reader import WORD_BYTES
 
 Entropy = Callable[[int], bytes]
 
@@ -21,23 +23,40 @@ DEFAULT_RSA_BITS = 512
 """What the original programs make when they are told nothing."""
 THROWAWAY_RSA_BITS = frozenset({512, 768, 1024, 1536, 2048, 3072, 4096})
 """A key of 4,096 bits takes a second: a stranger's announcements must not ask for every size there is."""
+SHOWN_MAX_BYTES = MAX_HEADER_BYTES - 12 - max(curve.blob_bytes for curve in CURVES.values() if curve.make)
+"""What PROXY_KEY, the message with the most beside them, leaves for a key and its signature."""
+
+
+def can_be_shown(key: PrivateKey) -> bool:
+    """Tell whether a key, a signature of it and an ECDH key have room in a message's header together."""
+    return len(key.public.blob) + key.public.signature_bytes <= SHOWN_MAX_BYTES
 
 
 class KeyRing:
-    """Own signing keys, and the long-lived ECDH key of a response proxy."""
+    """Own signing keys, and the long-lived ECDH key of a response proxy.
+
+    Raises KeyRefused for a key that no message can carry: one that is no whole number of words.
+    """
 
     __slots__ = ("_configured", "_entropy", "_made", "ecdh")
 
     def __init__(self, configured: Sequence[PrivateKey], entropy: Entropy, ecdh: EcPrivateKey | None = None) -> None:
+        for key in configured:
+            if key.public.signature_bytes % WORD_BYTES:
+                raise KeyRefused(f"{key.public.title}: not a multiple of 32, and so of no use in a message")
         self._configured = tuple(configured)
         self._entropy = entropy
         self._made: dict[int | Curve, PrivateKey] = {}
         self.ecdh = ecdh
 
-    def first(self) -> PrivateKey:
-        """Return the key that signs heartbeats and that a response proxy shows: the first, or the last one made."""
+    def first(self) -> PrivateKey | None:
+        """Return the key that signs heartbeats and that a response proxy shows: the first, or the last one made.
+
+        A key is passed over that has no room in a message beside its signature, as with RSA over 3,072 bits; None if
+        that leaves nothing.
+        """
         if self._configured:
-            return self._configured[0]
+            return next((key for key in self._configured if can_be_shown(key)), None)
         if not self._made:
             self._made[DEFAULT_RSA_BITS] = keys.make_rsa_key(DEFAULT_RSA_BITS, self._entropy)
         return next(reversed(self._made.values()))

@@ -35,6 +35,9 @@ class ProxyKeys:
             station.drop(DropReason.RATE_LIMITED)
             return
         key, ecdh = station.ring.first(), station.ring.ecdh
+        if key is None:
+            station.drop(DropReason.TOO_LARGE)
+            return
         nonce = station.entropy(NONCE_BYTES)
         signature = key.sign(nonce, SHA1)
         blob = ecdh.public.blob if ecdh else b""

@@ -48,7 +48,7 @@ ENTRY: dict[int, tuple[type, FromStranger]] = {
 
 
 class Answer(NamedTuple):
-    """What a known client may say. clear: also unencrypted in an encrypted group."""
+    """What a known client may say. clear: also unencrypted in an encrypted group, until it has the group's key."""
 
     kind: type
     handler: FromClient

@@ -10,7 +10,7 @@ from workers.contract.uftp import Mode
 from workers.errors import DecodeError, PeerError
 from workers.uftp import messages, registration, roles
 from workers.uftp.actions import Arrival, DropReason
-from workers.uftp.clients import Client
+from workers.uftp.clients import FINISHED, Client
 from workers.uftp.exchange import ClientLeg, GroupCrypto
 from workers.uftp.groups import Group
 from workers.uftp.header import HEADER_BYTES, Function, Header
@@ -91,7 +91,7 @@ def _in_the_clear(
     if answer is None:
         group.heard_ns = now_ns
         station.send(datagram, group.terms.upstream)
-    elif group.crypto is not None and not answer.clear:
+    elif group.crypto is not None and (not answer.clear or client.state in FINISHED):
         station.drop(DropReason.IN_THE_CLEAR)
         station.note("uftp-in-the-clear", group, client.uid)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 
 import pytest
 
@@ -12,11 +13,12 @@ from tests.kit.uftp_server import Cipher, Server
 from tests.kit.uftp_world import PRIVATE, PUBLIC, World, raw
 from workers.contract.settings import Address
 from workers.contract.uftp import CryptoSettings, Mode, ServerEntry
-from workers.uftp import seal
+from workers.uftp import keys, seal
 from workers.uftp.abort import Abort
 from workers.uftp.actions import DropReason, Join
 from workers.uftp.extensions import EncInfo, UnknownExtension
 from workers.uftp.header import Function, Header
+from workers.uftp.keyring import KeyRing
 from workers.uftp.keys import decode_public_key
 from workers.uftp.refusals import REMEMBERED_NS
 from workers.uftp.station import Fact
@@ -266,6 +268,19 @@ def test_what_nobody_can_do_is_refused_by_name(at: int, value: int, why: bytes) 
     datagram = bytearray(encrypted(cipher))
     datagram[16 + 24 + at] = value
     assert why in refusal(bench, bench.feed(bytes(datagram))).text
+
+
+@pytest.mark.parametrize(
+    ("spec", "bits", "why"),
+    [((4, 5, 1, 1, True), 512, b"too few"), ((4, 3, 1, 1, True), 4096, b"too long for a CLIENT_KEY")],
+)
+def test_a_group_whose_keys_cannot_do_what_it_asks_for_is_refused_at_once(
+    spec: tuple[int, ...], bits: int, why: bytes
+) -> None:
+    chance = random.Random(bits)
+    cipher = dataclasses.replace(make_cipher(*spec), key=keys.make_rsa_key(bits, chance.randbytes))
+    bench = Bench(ring=KeyRing((keys.make_rsa_key(bits, chance.randbytes),), chance.randbytes))
+    assert why in refusal(bench, bench.feed(encrypted(cipher))).text
 
 
 def test_a_weak_group_is_named_once_and_refused_where_that_is_asked_for() -> None:

@@ -55,6 +55,20 @@ def test_rsa_keys_of_odd_sizes_are_not_made_for_strangers(entropy: Callable[[int
     assert KeyRing((), entropy).fitting(keys.make_rsa_key(520, entropy).public) is None
 
 
+def test_a_key_that_no_message_can_carry_is_refused(entropy: Callable[[int], bytes]) -> None:
+    with pytest.raises(KeyRefused, match="multiple of 32"):
+        KeyRing((keys.make_rsa_key(520, entropy),), entropy)
+
+
+def test_a_key_too_long_to_be_shown_with_its_signature_is_passed_over(entropy: Callable[[int], bytes]) -> None:
+    large = keys.make_rsa_key(4096, entropy)
+    small = keys.make_rsa_key(3072, entropy)
+    assert KeyRing((large, small), entropy).first() is small
+    ring = KeyRing((large,), entropy)
+    assert ring.first() is None
+    assert ring.fitting(large.public) is large
+
+
 def test_each_groups_ecdh_key_is_another(entropy: Callable[[int], bytes]) -> None:
     ring = KeyRing((), entropy)
     assert ring.make_ecdh(P256).public.blob != ring.make_ecdh(P256).public.blob

@@ -114,7 +114,8 @@ def test_what_a_known_client_says_and_no_handler_takes_goes_up_unchanged(message
 
 
 @pytest.mark.parametrize(
-    "message", [KeyInfoAck(bytes(12)), FileInfoAck(1, 0, Timestamp()), Status(1, 0, b""), Complete(1, 0)]
+    "message",
+    [Abort(0, b"x"), KeyInfoAck(bytes(12)), FileInfoAck(1, 0, Timestamp()), Status(1, 0, b""), Complete(1, 0)],
 )
 def test_in_an_encrypted_group_a_client_must_seal_its_answers(message: object) -> None:
     cipher = make_cipher(4, 3, 1, 1)
