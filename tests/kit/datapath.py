@@ -56,6 +56,8 @@ class Datapath:
         for fd in (fd for fd, session in found if session is None):
             if fd in parts.listeners:
                 parts.outbound.handle(parts.listeners[fd], now_ns)
+            elif (shared := parts.sockets.shared(fd)) is not None:
+                parts.inbound.hearing.hear_shared(shared, now_ns)
             else:
                 parts.sockets.drain(fd)
         parts.permits.settle()
@@ -70,7 +72,8 @@ class Datapath:
     @property
     def sessions(self) -> list[Session]:
         """The sessions that are open, all listeners'."""
-        return [session for table in self.parts.engine.tables for session in table.values()]
+        tables = self.parts.engine.tables
+        return [session for table in tables for session in dict.fromkeys(table.values())]
 
     @property
     def drops_out(self) -> dict[DropReason, int]:

@@ -10,10 +10,12 @@ import select
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 
 import pytest
 
+from proxyd.daemon.demands import wishes
 from proxyd.daemon.sockets import bind_listeners
 from tests.kit.lab import PREFIX
 from tests.kit.place import Namespace, Place
@@ -65,17 +67,20 @@ def forward_to(
 
 
 def listen(
-    rules: Sequence[AclSettings], hosts: Sequence[str] = ("127.0.0.1",), *, place: Place | None = None, **others: object
+    rules: Sequence[AclSettings],
+    hosts: Sequence[str] = ("127.0.0.1",),
+    *,
+    place: Place | None = None,
+    transparent: bool = False,
+    **others: object,
 ) -> tuple[Settings, tuple[socket.socket, ...]]:
     """Bind a socket on each host, on a free port, as the parent does; return settings that say so, and the sockets."""
-    wanted = [ListenerSettings(address(host), 0) for host in hosts]
-    (sockets,) = (place or Place()).call(lambda: bind_listeners(wanted, 1))
-    bound = tuple(
-        ListenerSettings(listener.address, sock.getsockname()[1])
-        for listener, sock in zip(wanted, sockets, strict=True)
-    )
-    values = {"max_sessions": 100, **others}
-    return Settings("TEST", bound, workers=1, acls=tuple(rules), **values), sockets
+    wanted = tuple(ListenerSettings(address(host), 0, transparent) for host in hosts)
+    values = {"max_sessions": 100, "workers": 1, **others}
+    settings = Settings("TEST", wanted, acls=tuple(rules), **values)
+    (sockets,) = (place or Place()).call(lambda: bind_listeners(wanted, 1, wishes(settings)))
+    bound = tuple(replace(listener, port=sock.getsockname()[1]) for listener, sock in zip(wanted, sockets, strict=True))
+    return replace(settings, listeners=bound), sockets
 
 
 def udp(host: str = "127.0.0.1", port: int = 0, place: Place | None = None) -> socket.socket:
