@@ -94,6 +94,10 @@ def _check_broadcast(acl: Section, listeners: tuple[ListenerSettings, ...], find
     if not any(listener.transparent or listener.address.value == 0 for listener in hearing):
         found = "found 'session-type broadcast'"
         findings.error(item.error(found, "wanted a listener on [0.0.0.0] or a transparent one for it"))
+    double = _heard_twice(hearing)
+    if double is not None:
+        found = f"broadcasts to port {double} reach both a listener on [0.0.0.0] and a transparent one on an interface"
+        findings.warn(item.error(found, "'transparent [0.0.0.0]' alone would hear them once"))
     if acl.has("source-port"):
         found = "'session-type broadcast' with 'source-port' rejects sessions that stay on one interface"
         findings.warn(item.error(found, "the proxy could not tell its own datagrams there"))
@@ -103,6 +107,14 @@ def _check_broadcast(acl: Section, listeners: tuple[ListenerSettings, ...], find
         if isinstance(host, Address) and host.version == 6:
             found = f"found {hosts.show_address(host)} as the target of broadcasts"
             findings.error(plug_to.error(found, "wanted an IPv4 address: IPv6 has no broadcasts", "sock"))
+
+
+def _heard_twice(hearing: list[ListenerSettings]) -> int | None:
+    """Return a port on which two sockets hear the same broadcasts; a transparent one for all needs no other."""
+    on_one = {listener.port for listener in hearing if listener.transparent and listener.address.value}
+    on_all = [listener for listener in hearing if listener.address.value == 0]
+    covered = {listener.port for listener in on_all if listener.transparent}
+    return min((listener.port for listener in on_all if listener.port in on_one - covered), default=None)
 
 
 def _check_group_target(acl: Section, findings: Findings) -> None:

@@ -2,7 +2,7 @@
 
 A transparent listener hears what was sent to anybody: its address only tells the interface, and its socket belongs to
 that interface. Listeners that come to the same place are merged: a transparent one on every address serves what is
-sent to the machine itself, too, and one socket must not stand in the other's light.
+sent to the machine itself, too, and one socket must not stand in the other's light, or both would hear each broadcast.
 Source: udp-proxy.cfg(5), LISTEN-ON; socket(7), SO_BINDTODEVICE.
 """
 
@@ -45,7 +45,17 @@ def settle_on(
         place = (settled.address, settled.port, settled.device)
         before = found.setdefault(place, settled)
         found[place] = replace(before, transparent=before.transparent or settled.transparent)
-    return tuple(found.values())
+    return tuple(listener for listener in found.values() if not _is_within_another(listener, found))
+
+
+def _is_within_another(
+    listener: ListenerSettings, found: dict[tuple[Address, int, str | None], ListenerSettings]
+) -> bool:
+    """Tell whether a transparent listener on every interface hears all that this one would, which is on one."""
+    if listener.device is None or listener.address.value:
+        return False
+    wider = found.get((listener.address, listener.port, None))
+    return wider is not None and wider.transparent
 
 
 def _on_device(listener: ListenerSettings, table: Table, names: dict[int, str]) -> ListenerSettings:

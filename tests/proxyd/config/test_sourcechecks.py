@@ -63,6 +63,20 @@ def test_broadcasts_need_a_listener_that_hears_them(listen: str, heard: bool) ->
     assert heard or "wanted a listener on [0.0.0.0] or a transparent one" in found[0]
 
 
+@pytest.mark.parametrize(
+    ("listen", "twice"),
+    [
+        ("non-transparent [0.0.0.0] port 5; transparent [127.0.0.1] port 5;", True),
+        ("non-transparent [0.0.0.0] port 5; transparent [127.0.0.1] port 6;", False),
+        ("non-transparent [0.0.0.0] port 5; transparent [::1] port 5;", False),
+        ("non-transparent [0.0.0.0] port 5; transparent [0.0.0.0] port 5; transparent [127.0.0.1] port 5;", False),
+    ],
+)
+def test_broadcasts_that_two_sockets_would_hear_are_warned_of(listen: str, twice: bool) -> None:
+    found = warnings(acl(BROADCAST, listen=listen))
+    assert bool([text for text in found if "'transparent [0.0.0.0]' alone would hear them once" in text]) is twice
+
+
 def test_broadcasts_cannot_go_to_an_ipv6_address() -> None:
     (found,) = errors(acl(f"{BROADCAST} plug-to [ff02::1] : 5;", listen=TRANSPARENT))
     assert "wanted an IPv4 address" in found

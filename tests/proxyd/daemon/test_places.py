@@ -59,8 +59,15 @@ def test_both_modes_on_every_address_are_one_socket(swap: bool) -> None:
 
 
 def test_what_is_not_the_same_place_stays_apart() -> None:
-    listeners = [transparent(ANY4, 53), ListenerSettings(ANY4, 54), ListenerSettings(ANY6, 53), transparent(FRONT, 53)]
-    assert settled(*listeners) == [*listeners[:3], transparent(ANY4, 53, "front")]
+    listeners = [transparent(ANY4, 53), ListenerSettings(ANY4, 54), ListenerSettings(ANY6, 53), transparent(FRONT, 54)]
+    assert settled(*listeners) == [*listeners[:3], transparent(ANY4, 54, "front")]
+
+
+def test_a_transparent_listener_on_every_interface_needs_no_other_beside_it() -> None:
+    every = transparent(ANY4)
+    assert settled(transparent(FRONT), every, transparent(BACK)) == [every]
+    assert settled(transparent(FRONT), ListenerSettings(ANY4, 69), every) == [every]
+    assert settled(transparent(FRONT6), every) == [transparent(ANY6, device="front"), every]
 
 
 def test_other_listeners_stay_what_they_are() -> None:
