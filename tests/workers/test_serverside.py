@@ -40,6 +40,7 @@ NETWORK = (
     "addr add 10.1.1.1/24 brd + dev front",
     "addr add 10.2.2.1/24 brd + dev back",
     "route add 10.3.0.0/16 via 10.2.2.9 dev back",
+    "route add 255.255.255.255 dev back",
 )
 CLIENT = ("10.1.1.2", 4000)
 SERVER = ("10.2.2.2", 53)
@@ -147,11 +148,6 @@ def test_a_broadcast_leaves_from_our_address_there_and_goes_no_further_than_its_
 
     def look() -> None:
         with dock(rule) as found:
-            if target == "255.255.255.255":
-                with pytest.raises(OSError, match="unreachable") as failure:
-                    found.open(rule, (target, 5353))
-                assert (failure.value.filename, failure.value.errno) == ("route", errno.ENETUNREACH)
-                return
             session, sock, _ = found.open(rule, (target, 5353))
             assert sock.getsockname()[0] == "10.2.2.1"
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST) == 1
@@ -160,6 +156,19 @@ def test_a_broadcast_leaves_from_our_address_there_and_goes_no_further_than_its_
             assert found.trails.is_echo(echo)
             found.trails.forget(session)
             assert not found.trails.is_echo(echo)
+
+    inside(look)
+
+
+@requires_namespaces
+def test_a_broadcast_without_a_way_fails_at_that_step():
+    rule = forward_to(("10.99.0.255", 5353), SessionKind.BROADCAST)
+
+    def look() -> None:
+        with dock(rule) as found:
+            with pytest.raises(OSError, match="unreachable") as failure:
+                found.open(rule, ("10.99.0.255", 5353))
+            assert (failure.value.filename, failure.value.errno) == ("route", errno.ENETUNREACH)
 
     inside(look)
 
