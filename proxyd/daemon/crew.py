@@ -273,7 +273,8 @@ class Crew:
         how = describe_exit(exit_code)
         self._journal.note("child-ended", child.name, process, how)
         if verdict is Verdict.TOO_MANY:
-            self._journal.note("too-many-deaths")
+            if self.ending is None:
+                self._journal.note("too-many-deaths")
             self._end(ExitStatus.SOFTWARE, "too many terminated children")
         elif verdict is Verdict.FATAL:
             status = ExitStatus.SOFTWARE if self.roster.started else ExitStatus.UNAVAILABLE

@@ -23,6 +23,24 @@ def default_path(name: str, directory: Path = RUN_DIRECTORY) -> Path:
     return directory / f"udp-proxy-{name.lower()}.pid"
 
 
+def refuse_second(path: Path) -> None:
+    """Raise SetupError when a running process holds this pidfile; a stale one, or none, is nobody's.
+
+    Pidfile.take says the same, but it comes late: by then a second process has failed to bind the first one's sockets,
+    and would tell nobody who has them.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise _held(path, descriptor) from error
+    finally:
+        os.close(descriptor)
+
+
 class Pidfile:
     """A pidfile that this process holds. It must live as long as the process does."""
 
@@ -95,10 +113,14 @@ def _put_in_place(fresh: Path, path: Path) -> bool:
             return False
         fresh.rename(path)
     except BlockingIOError as error:
-        holder = os.read(old, 32).decode(errors="replace").strip()
-        raise SetupError(f"pidfile {path}", f"already running as process {holder or 'unknown'}") from error
+        raise _held(path, old) from error
     except FileNotFoundError:
         return False
     finally:
         os.close(old)
     return True
+
+
+def _held(path: Path, descriptor: int) -> SetupError:
+    holder = os.read(descriptor, 32).decode(errors="replace").strip()
+    return SetupError(f"pidfile {path}", f"already running as process {holder or 'unknown'}")

@@ -92,6 +92,7 @@ class SingleProcess:
         """Have the loop end, once."""
         if self._ending is None:
             self._ending = ending
+            self._relay.lift()
             os.write(self._our_end, bytes((signal.SIGTERM,)))
 
     def _answer(self, number: int) -> None:

@@ -23,7 +23,7 @@ from proxyd.daemon import capabilities, demands, descriptors, identity, places, 
 from proxyd.daemon.control import Post, open_post
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.oob import UsersFile
-from proxyd.daemon.pidfile import RUN_DIRECTORY, Pidfile, default_path
+from proxyd.daemon.pidfile import RUN_DIRECTORY, Pidfile, default_path, refuse_second
 from proxyd.daemon.shared import Shared
 from proxyd.daemon.single import SingleProcess
 from proxyd.daemon.spawn import Estate, WorkerMain
@@ -114,6 +114,9 @@ def _set_up(order: Order, logs: Logs, stack: ExitStack) -> Estate:
     settings = replace(settings, listeners=places.settle(settings.listeners))
     for warning in routing.diagnose(settings):
         logs.note("config-warning", warning)
+    path = _pidfile_path(order)
+    if path is not None:
+        refuse_second(path)
     held: list[Pidfile] = []
     # Registered first, so removed last: where the file is gone, the sockets are free.
     stack.callback(_remove_pidfile, held)
@@ -163,14 +166,23 @@ def _read_users(settings: Settings, logs: Logs) -> UsersFile | None:
     return users
 
 
+def _pidfile_path(order: Order) -> Path | None:
+    if order.pidfile is None:
+        return default_path(order.settings.name, order.run_directory)
+    return Path(order.pidfile) if order.pidfile else None
+
+
 def _take_pidfile(order: Order, logs: Logs) -> list[Pidfile]:
     """Take the pidfile; in the foreground, an ordinary user does without where it cannot be written."""
-    if order.pidfile is not None:
-        return [Pidfile.take(Path(order.pidfile))] if order.pidfile else []
+    path = _pidfile_path(order)
+    if path is None:
+        return []
     try:
-        return [Pidfile.take(default_path(order.settings.name, order.run_directory))]
+        return [Pidfile.take(path)]
     except SetupError as error:
-        if not (order.settings.foreground and os.geteuid() != 0 and isinstance(error.__cause__, PermissionError)):
+        if order.pidfile is not None or not (
+            order.settings.foreground and os.geteuid() != 0 and isinstance(error.__cause__, PermissionError)
+        ):
             raise
         logs.note("config-warning", f"no pidfile: {error}")
         return []

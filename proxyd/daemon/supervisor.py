@@ -136,6 +136,7 @@ class Supervisor:
             self._ending = ending
             self._kill_ns = time.monotonic_ns() + STOP_NS
             self._logs.note("terminating", ending.reason)
+            self._relay.lift()
             self._crew.stop()
 
     def _handle_signals(self) -> None:

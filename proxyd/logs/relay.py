@@ -6,6 +6,8 @@ contract raises MisbehavedError, and the parent ends that child. Source: udp-pro
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from proxyd.errors import ProxydError
 from proxyd.logs.fields import FieldError
 from proxyd.logs.setup import Logs
@@ -15,6 +17,9 @@ from workers.contract.messages import MAX_BATCH_RECORDS, LogBatch
 SHED_NOTE_NS = 1_000_000_000
 """What was shed is told at most this often."""
 MAX_TRACK = 99_999
+RECORDS_A_SECOND, BURST_RECORDS = 4_000, 10_000
+"""What of one process is written: twice what a worker allows itself (workers.journal), should one not keep to it."""
+SECOND_NS = 1_000_000_000
 MAX_SHED = 2**53
 """No batch can have lost more: beyond this a count is nonsense."""
 
@@ -25,18 +30,45 @@ CHILD_EVENTS = frozenset(
 """The events of the proxy's own work, and the few of the frame that tell about one process."""
 
 
+_MAX_BUDGETS = 1024
+"""Processes whose budgets are kept: the dead among them are forgotten with all others."""
+
+
 class MisbehavedError(ProxydError):
     """A child's batch is not what the contract says; the reason is for the administrator."""
 
 
+@dataclass(slots=True)
+class _Budget:
+    """How many records of one process may still be written, and when that was reckoned."""
+
+    left: int
+    since_ns: int
+
+    def spend(self, wanted: int, now_ns: int) -> int:
+        """Return how many of the wanted may be written."""
+        seconds = (now_ns - self.since_ns) // SECOND_NS
+        if seconds > 0:
+            self.left = min(BURST_RECORDS, self.left + seconds * RECORDS_A_SECOND)
+            self.since_ns += seconds * SECOND_NS
+        spent = min(wanted, self.left)
+        self.left -= spent
+        return spent
+
+
 class Relay:
-    """Writes what children log. shed: how many records never reached the parent, ever."""
+    """Writes what children log. shed: how many records were not written, here or on their way, ever."""
 
     def __init__(self, logs: Logs) -> None:
         self.shed = 0
         self._logs = logs
         self._untold = 0
         self._told_ns: int | None = None
+        self._budgets: dict[int, _Budget] | None = {}
+
+    def lift(self) -> None:
+        """Write everything from now on: the proxy is ending, and last words are many at once."""
+        self._budgets = None
 
     def deliver(self, batch: LogBatch, pid: int, now_ns: int) -> None:
         """Write the records of one batch of process pid, in order; now_ns: CLOCK_MONOTONIC.
@@ -47,9 +79,11 @@ class Relay:
             raise MisbehavedError(f"a batch of {len(batch.records)} records")
         if not 0 <= batch.shed <= MAX_SHED:
             raise MisbehavedError(f"{batch.shed} records shed")
-        self.shed += batch.shed
-        self._untold += batch.shed
-        for record in batch.records:
+        allowed = self._allow(len(batch.records), pid, now_ns)
+        shed = batch.shed + len(batch.records) - allowed
+        self.shed += shed
+        self._untold += shed
+        for record in batch.records[:allowed]:
             if record.event not in CHILD_EVENTS:
                 raise MisbehavedError(f"event {record.event[:40]!r} is not a child's")
             if not 0 <= record.track <= MAX_TRACK:
@@ -59,6 +93,16 @@ class Relay:
             except FieldError as error:
                 raise MisbehavedError(str(error)) from error
         self.tell_shed(now_ns)
+
+    def _allow(self, wanted: int, pid: int, now_ns: int) -> int:
+        if self._budgets is None:
+            return wanted
+        budget = self._budgets.get(pid)
+        if budget is None:
+            if len(self._budgets) >= _MAX_BUDGETS:
+                self._budgets.clear()
+            budget = self._budgets[pid] = _Budget(BURST_RECORDS, now_ns)
+        return budget.spend(wanted, now_ns)
 
     def tell_shed(self, now_ns: int) -> None:
         """Note how many records were shed since the last time, once a second at most; to be called now and then."""

@@ -26,7 +26,7 @@ def test_a_killed_worker_is_replaced_and_its_queued_datagrams_are_served(tmp_pat
         assert [answer.split(maxsplit=1)[1] for answer in answers] == [b"queued %d" % number for number in range(10)]
         assert len(processes) == 1
         assert not processes & clients.keys()
-        assert "ended unexpectedly: killed by SIGKILL" in frame.log()
+        frame.wait_for_log("ended unexpectedly: killed by SIGKILL")
 
 
 def test_the_other_workers_flows_stay_where_they_are_when_one_dies(tmp_path: Path) -> None:

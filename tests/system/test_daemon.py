@@ -86,7 +86,7 @@ def test_a_second_start_is_refused_and_the_first_goes_on(tmp_path: Path, lab: La
     proxy = start(lab, tmp_path, name)
     again = launch(lab.proxy, tmp_path, configuration(name, tmp_path / "again.log"))
     assert again.wait() == 69
-    assert again.output == f"udp-proxy: bind [{WAY4.front}]:{PORT}: Address already in use"
+    assert again.output == f"udp-proxy: pidfile {pidfile(name)}: already running as process {proxy.pid}"
     elsewhere = launch(lab.proxy, tmp_path, configuration(name, tmp_path / "again.log", WAY4.listen(PORT + 1)))
     assert elsewhere.wait() == 69
     assert elsewhere.output == f"udp-proxy: pidfile {pidfile(name)}: already running as process {proxy.pid}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxyd.daemon.pidfile import Pidfile, default_path
+from proxyd.daemon.pidfile import Pidfile, default_path, refuse_second
 from proxyd.errors import SetupError
 from tests.kit.requirement import requires_root
 from tests.workers.forked import in_child
@@ -42,6 +42,17 @@ def test_a_running_one_is_refused_with_its_process_and_left_as_it_is(tmp_path: P
     assert said == f"SetupError: pidfile {path}: already running as process {os.getpid()}"
     assert [entry.name for entry in tmp_path.iterdir()] == ["x.pid"]
     holder.remove()
+
+
+def test_a_second_one_learns_of_the_first_before_it_takes_anything(tmp_path: Path) -> None:
+    path = tmp_path / "x.pid"
+    refuse_second(path)
+    holder = Pidfile.take(path)
+    said = in_child(lambda: refuse_second(path))
+    assert said == f"SetupError: pidfile {path}: already running as process {os.getpid()}"
+    os.close(holder.descriptor)
+    refuse_second(path)
+    assert path.exists()
 
 
 def test_the_lock_ends_with_the_process(tmp_path: Path) -> None:

@@ -56,14 +56,23 @@ def test_the_pidfile_is_there_while_it_serves_and_not_after(tmp_path: Path) -> N
     assert not path.exists()
 
 
-def test_nothing_is_left_when_a_later_step_fails(tmp_path: Path) -> None:
+def test_a_second_start_is_refused_before_it_opens_anything(tmp_path: Path) -> None:
     holder = Pidfile.take(default_path("TEST", tmp_path))
-    wanted = order(tmp_path)
-    said = in_child(lambda: run_proxy(wanted, stop_when_ready))
+    said = in_child(lambda: run_proxy(order(tmp_path), stop_when_ready))
     reason = f"pidfile {holder.path}: already running as process {os.getpid()}"
     assert said == str(Ending(ExitStatus.UNAVAILABLE, reason))
-    assert messages(tmp_path)[-2:] == ["UDPS-520-E", "UDPS-722-K"]
+    assert messages(tmp_path)[-1] == "UDPS-520-E"
+    assert "UDPS-722-K" not in messages(tmp_path)
     holder.remove()
+
+
+def test_nothing_is_left_when_a_later_step_fails(tmp_path: Path) -> None:
+    wanted = order(tmp_path)
+    nowhere = dataclasses.replace(wanted, run_directory=tmp_path / "nowhere")
+    said = in_child(lambda: run_proxy(nowhere, stop_when_ready))
+    reason = f"pidfile {default_path('TEST', tmp_path / 'nowhere')}: No such file or directory"
+    assert said == str(Ending(ExitStatus.UNAVAILABLE, reason))
+    assert messages(tmp_path)[-2:] == ["UDPS-520-E", "UDPS-722-K"]
     # The sockets are free again: the same order runs now.
     assert in_child(lambda: run_proxy(wanted, stop_when_ready)) == str(Ending(ExitStatus.OK, "SIGTERM"))
 

@@ -13,7 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyd.logs.relay import CHILD_EVENTS, MAX_TRACK, SHED_NOTE_NS, MisbehavedError, Relay
+from proxyd.logs.relay import (
+    BURST_RECORDS,
+    CHILD_EVENTS,
+    MAX_TRACK,
+    SECOND_NS,
+    SHED_NOTE_NS,
+    MisbehavedError,
+    Relay,
+)
 from proxyd.logs.setup import Logs, open_logs
 from workers.contract.catalogue import EVENTS
 from workers.contract.messages import MAX_BATCH_RECORDS, LogBatch, LogRecord
@@ -143,3 +151,25 @@ def test_any_batch_is_written_or_misbehaved(
         reason = str(error)
     desk.logs.close()
     assert all(line.isprintable() for line in [reason, *desk.path.read_text().split("\n")])
+
+
+def test_a_process_that_logs_without_end_has_its_records_shed_and_counted(desk: Desk) -> None:
+    batch = LogBatch([GOOD] * MAX_BATCH_RECORDS, 1)
+    batches = BURST_RECORDS // MAX_BATCH_RECORDS + 2
+    for _ in range(batches):
+        desk.relay.deliver(batch, 2018, 0)
+    assert desk.relay.shed == batches * (MAX_BATCH_RECORDS + 1) - BURST_RECORDS
+    # Another process has a budget of its own, and a second later there is some again.
+    desk.relay.deliver(LogBatch([GOOD], 0), 2019, 0)
+    desk.relay.deliver(LogBatch([GOOD] * 10, 0), 2018, SECOND_NS)
+    assert sum("UDPP-720-W" in line for line in desk.lines()) == BURST_RECORDS + 11
+    told = [int(found[1]) for line in desk.lines() if (found := re.search(r"UDPS-730-W (\d+) ", line))]
+    assert sum(told) == desk.relay.shed
+
+
+def test_at_the_end_everything_is_written(desk: Desk) -> None:
+    desk.relay.lift()
+    for _ in range(BURST_RECORDS // MAX_BATCH_RECORDS + 2):
+        desk.relay.deliver(LogBatch([GOOD] * MAX_BATCH_RECORDS, 0), 2018, 0)
+    assert desk.relay.shed == 0
+    assert len(desk.lines()) > BURST_RECORDS
