@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from proxyd.daemon.exits import Ending
@@ -31,3 +34,11 @@ def test_a_signal_ends_the_foreground_and_leaves_the_background_running() -> Non
     ending = Ending(FrameStatus.OK, "SIGTERM")
     assert status_of(ending, foreground=True) is ExitStatus.INTERRUPTED
     assert status_of(ending, foreground=False) is ExitStatus.STARTED
+
+
+def test_the_manual_page_and_the_readme_have_every_status() -> None:
+    root = Path(__file__).parents[3]
+    page = (root / "etc" / "man" / "uftpproxyd.8").read_text().partition(".Sh EXIT STATUS")[2].partition(".Sh")[0]
+    assert [int(status) for status in re.findall(r"^\.It (\d+)$", page, re.MULTILINE)] == list(ExitStatus)
+    table = (root / "README.md").read_text().partition("| `uftpproxyd` |")[2].partition("\n\n")[0]
+    assert [int(status) for status in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)] == list(ExitStatus)

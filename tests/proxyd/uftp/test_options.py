@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 
@@ -118,3 +120,11 @@ def test_help_names_every_option() -> None:
 def test_every_option_has_a_field_of_its_own() -> None:
     fields = [option.field for option in OPTIONS]
     assert sorted(fields) == sorted(field.name for field in dataclasses.fields(CommandLine))
+
+
+def test_every_option_is_in_the_manual_page() -> None:
+    page = (Path(__file__).parents[3] / "etc" / "man" / "uftpproxyd.8").read_text()
+    missing = [
+        row.flag for row in OPTIONS if not re.search(rf"^\.(It|Nm|Op)?.*Fl {row.flag[1:]}\b", page, re.MULTILINE)
+    ]
+    assert not missing
