@@ -50,14 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(compiled: Compiled, arguments: Arguments) -> Ending:
+    # Paths are absolute: the daemon's directory is another one.
     order = Order(
         settings=compiled.settings,
         worker=PROXY_WORKER,
         version=__version__,
-        file=arguments.file,
+        file=str(Path(arguments.file).absolute()),
         warnings=tuple(str(warning) for warning in compiled.warnings),
         names=compiled.names,
-        # The daemon's directory is another one by the time it writes the file.
         pidfile=None if arguments.pidfile is None else str(Path(arguments.pidfile).absolute()),
     )
     if compiled.settings.foreground:

@@ -7,6 +7,7 @@ Source: unix(7), SOCK_SEQPACKET.
 
 from __future__ import annotations
 
+import struct
 from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
@@ -16,8 +17,9 @@ from proxyd.errors import ProxydError
 MAX_MESSAGE_BYTES = 60_000
 MAX_KILLS = 2_000
 """Sessions that one message may end: a worker's channel takes them in one message too."""
+NUMBER = struct.Struct("=I")
+"""A slot's number before its record."""
 
-Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=4096)]
 Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=256)]
 Raw: TypeAlias = Annotated[bytes, msgspec.Meta(min_length=4, max_length=16)]
 Port: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=65535)]

@@ -5,7 +5,6 @@ memory. It reads no file and waits for nothing; sessions are sent as they lie in
 from __future__ import annotations
 
 import os
-import struct
 import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -25,7 +24,6 @@ RECORDS_A_MESSAGE = 240
 ROWS_A_MESSAGE = 100
 MAX_CHECKS = 200
 """Conditions of an explanation that are shown; the last ones, because the last one decides."""
-NUMBER = struct.Struct("=I")
 TOTALS: tuple[tuple[str, Counter], ...] = (
     ("opened", Counter.SESSIONS_OPENED),
     ("received_out", Counter.RECEIVED_OUT),
@@ -174,7 +172,7 @@ class Answers:
             records: list[bytes] = []
             for slot in _open_slots(region):
                 start = region.offset(slot)
-                records.append(NUMBER.pack(slot) + region.memory[start : start + SLOT.size])
+                records.append(protocol.NUMBER.pack(slot) + region.memory[start : start + SLOT.size])
                 if len(records) == RECORDS_A_MESSAGE:
                     yield protocol.Slots(worker, time.monotonic_ns(), b"".join(records))
                     records.clear()

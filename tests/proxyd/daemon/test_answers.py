@@ -9,6 +9,7 @@ import pytest
 
 from proxyd.control import protocol
 from proxyd.control.protocol import (
+    NUMBER,
     AskDrain,
     AskExplain,
     AskKill,
@@ -25,7 +26,7 @@ from proxyd.control.protocol import (
     Status,
     Workers,
 )
-from proxyd.daemon.answers import NUMBER, RECORDS_A_MESSAGE, Answers, describe_order
+from proxyd.daemon.answers import RECORDS_A_MESSAGE, Answers, describe_order
 from proxyd.daemon.roster import Child, Role, Roster, State
 from proxyd.daemon.spawn import Estate
 from tests.proxyd.config.samples import ACTIONS, config, load

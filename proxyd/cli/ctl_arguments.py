@@ -1,0 +1,102 @@
+"""The command line of proxyctl. Source: proxyctl(8), SYNOPSIS and COMMANDS."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import NoReturn
+
+from proxyd import VERSION_TAG, __version__
+from proxyd.control.sessions import SORT_KEYS
+from workers.contract.settings import SessionKind
+
+EXIT_USAGE = 64
+"""Source: sysexits.h, EX_USAGE."""
+LONGEST_S = 31_536_000
+"""A year: as much as the proxy takes."""
+DESCRIPTION = "Ask a running proxy, and give it orders."
+
+
+class Parser(argparse.ArgumentParser):
+    """Ends as all our commands do when the command line is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and end."""
+        sys.stderr.write(f"proxyctl: {message}\n{self.format_usage()}")
+        sys.exit(EXIT_USAGE)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser. The parsed arguments have `command`, and the fields of that command."""
+    parser = Parser(prog="proxyctl", description=DESCRIPTION)
+    parser.add_argument("-v", "--version", action="version", version=f"proxyctl (proxyd {__version__}) {VERSION_TAG}")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("-n", "--name", help="the proxy of this name; not needed where only one runs")
+    which.add_argument("-s", "--socket", help="the proxy whose control socket this is")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command", parser_class=Parser)
+    output = Parser(add_help=False)
+    output.add_argument("--json", action="store_true", help="print JSON for programs")
+
+    commands.add_parser("status", parents=[output], help="how the proxy is")
+    sessions = commands.add_parser("sessions", parents=[output], help="list sessions")
+    _add_filters(sessions)
+    sessions.add_argument("--sort", choices=sorted(SORT_KEYS), default="age", help="by what (age)")
+    sessions.add_argument("--limit", type=_count, metavar="N", help="print the first N only")
+    session = commands.add_parser("session", parents=[output], help="all about one session")
+    session.add_argument("id", help="its id, or WORKER.SLOT")
+    kill = commands.add_parser("kill", parents=[output], help="end sessions")
+    kill.add_argument("ids", nargs="*", metavar="id", help="their ids; or filters, or --all")
+    kill.add_argument("--all", action="store_true", help="end all sessions")
+    _add_filters(kill)
+    level = commands.add_parser("loglevel", parents=[output], help="show or set the level of the debug log")
+    level.add_argument("level", nargs="?", help="3 (errors) to 9 (everything), + or -")
+    _add_explain(commands.add_parser("explain", parents=[output], help="what would become of a datagram"))
+    drain = commands.add_parser("drain", parents=[output], help="begin no session any more, end with the last one")
+    drain.add_argument("--timeout", type=_seconds, metavar="S", help="end after S seconds at the latest")
+    drain.add_argument("--wait", action="store_true", help="return when the proxy has ended")
+    for name, text in (
+        ("doctor", "check this machine for a configuration"),
+        ("capacity", "how many sessions can be held, and what limits them"),
+    ):
+        check = commands.add_parser(name, parents=[output], help=text)
+        check.add_argument("-f", "--file", help="the configuration; without it, that of the running proxy")
+    return parser
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
+    hosts = "ADDRESS[/PREFIX][:PORT] or :PORT"
+    parser.add_argument("--client", metavar="HOST", help=f"of these clients: {hosts}")
+    parser.add_argument("--server", metavar="HOST", help=f"with these servers: {hosts}")
+    parser.add_argument("--acl", metavar="NAME", help="by this rule")
+    parser.add_argument("--type", choices=[kind.value for kind in SessionKind], help="of this type")
+    parser.add_argument("--worker", type=_count, metavar="N", help="of this worker")
+    parser.add_argument("--idle", type=_seconds, metavar="S", help="without a datagram for S seconds at least")
+    parser.add_argument("--older", type=_seconds, metavar="S", help="S seconds old at least")
+
+
+def _add_explain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="from", help="the client: ADDRESS[:PORT]")
+    parser.add_argument("to", help="where it sends to: ADDRESS:PORT")
+    parser.add_argument("user", nargs="?", help="who sits there; without it, who does now")
+    parser.add_argument("time", nargs="?", help="when: [[mm]dd]hhmm; without it, now")
+    parser.add_argument("--group", action="append", default=[], metavar="NAME", help="a group of the user")
+    parser.add_argument("--tos", type=_count, default=0, metavar="N", help="the type of service")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--transparent", action="store_true", default=None, help="it is sent to somebody else")
+    way.add_argument("--direct", action="store_false", dest="transparent", help="it is sent to the proxy")
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"found '{text}'; wanted a number")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= LONGEST_S:
+        raise argparse.ArgumentTypeError(f"found '{text}'; wanted seconds, at most {LONGEST_S}")
+    return number

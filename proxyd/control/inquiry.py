@@ -1,0 +1,80 @@
+"""Complete answers from a proxy: its state with all that belongs to it, and its sessions, put together of messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from proxyd.control.client import Connection, UnreachableError
+from proxyd.control.protocol import (
+    MAX_KILLS,
+    AskExplain,
+    AskKill,
+    AskSessions,
+    AskStatus,
+    Explanation,
+    Listeners,
+    ListenerState,
+    Rules,
+    RuleState,
+    Slots,
+    Status,
+    Workers,
+    WorkerState,
+)
+from proxyd.control.sessions import Reader, Session
+
+
+class State(msgspec.Struct, frozen=True):
+    """A proxy with its workers, listeners and rules, in their order."""
+
+    proxy: Status
+    workers: list[WorkerState]
+    listeners: list[ListenerState]
+    rules: list[RuleState]
+
+
+def ask_state(connection: Connection) -> State:
+    """Return the proxy's state. Raises as Connection.ask."""
+    proxy: Status | None = None
+    workers: list[WorkerState] = []
+    listeners: list[ListenerState] = []
+    rules: list[RuleState] = []
+    for reply in connection.ask(AskStatus()):
+        match reply:
+            case Status():
+                proxy = reply
+            case Workers():
+                workers += reply.workers
+            case Listeners():
+                listeners += reply.listeners
+            case Rules():
+                rules += reply.rules
+    if proxy is None:
+        raise UnreachableError("the proxy does not say how it is")
+    return State(proxy, workers, listeners, rules)
+
+
+def ask_sessions(connection: Connection) -> Iterator[Session]:
+    """Yield the proxy's sessions. Raises as Connection.ask."""
+    state = ask_state(connection)
+    reader = Reader(state.rules, state.listeners)
+    for reply in connection.ask(AskSessions()):
+        if isinstance(reply, Slots):
+            yield from reader.read(reply)
+
+
+def order_kill(connection: Connection, sessions: list[Session]) -> None:
+    """Have sessions ended; they are when the workers come to it. Raises as Connection.ask."""
+    for start in range(0, len(sessions), MAX_KILLS):
+        part = sessions[start : start + MAX_KILLS]
+        connection.order(AskKill([(session.worker, session.slot, session.began_ns) for session in part]))
+
+
+def ask_explanation(connection: Connection, question: AskExplain) -> Explanation:
+    """Return what would become of a datagram. Raises as Connection.ask."""
+    for reply in connection.ask(question):
+        if isinstance(reply, Explanation):
+            return reply
+    raise UnreachableError("the proxy does not explain it")

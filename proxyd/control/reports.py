@@ -1,0 +1,172 @@
+"""What people read of a proxy's answers: plain text, one table or a few lines each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from proxyd.control.capacity import Limit
+from proxyd.control.doctor import Finding
+from proxyd.control.inquiry import State
+from proxyd.control.protocol import Explanation
+from proxyd.control.sessions import Session
+from proxyd.control.tables import count, duration, pairs, size, table
+
+_SESSION_COLUMNS = (
+    "ID",
+    "CLIENT",
+    "SERVER",
+    "ACL",
+    "TYPE",
+    "AGE",
+    "IDLE",
+    "ENDS IN",
+    "DGRAMS OUT",
+    "IN",
+    "BYTES OUT",
+    "IN ",
+)
+_NUMBERS = frozenset(("AGE", "IDLE", "ENDS IN", "DGRAMS OUT", "IN", "BYTES OUT", "IN "))
+
+
+def status_text(state: State) -> str:
+    """Return the state of a proxy."""
+    proxy = state.proxy
+    head = pairs(
+        (
+            ("proxy", f"{proxy.name} ({proxy.program} {proxy.version}), {proxy.state} for {duration(proxy.uptime_s)}"),
+            ("process", str(proxy.pid)),
+            ("configuration", f"{proxy.file or '-'}, generation {proxy.generation}"),
+            ("sessions", f"{count(proxy.sessions)} of {count(proxy.max_sessions)}"),
+            ("log level", str(proxy.level)),
+            *((("users", count(proxy.users)),) if proxy.users is not None else ()),
+            *((("host names", count(proxy.names)),) if proxy.names else ()),
+            *(
+                ("listener", f"{'transparent ' if found.transparent else ''}{found.address}{_device(found.device)}")
+                for found in state.listeners
+            ),
+        )
+    )
+    return "\n".join((head, _children(state), _traffic(state), _reasons(state))).rstrip("\n") + "\n"
+
+
+def _device(device: str | None) -> str:
+    return f" on {device}" if device else ""
+
+
+def _children(state: State) -> str:
+    workers = {f"worker {worker.index}": worker for worker in state.workers}
+    rows = []
+    for child in state.proxy.children:
+        worker = workers.get(child.name)
+        sessions = "" if worker is None else count(worker.sessions)
+        rows.append((child.name, str(child.pid) if child.pid else "-", child.state, sessions))
+    return table(("CHILD", "PROCESS", "STATE", "SESSIONS"), rows, frozenset(("PROCESS", "SESSIONS")))
+
+
+def _traffic(state: State) -> str:
+    totals, rows = state.proxy.totals, []
+    for way, dropped in (("out", state.proxy.dropped_out), ("in", state.proxy.dropped_in)):
+        received, forwarded = totals[f"received_{way}"], totals[f"forwarded_{way}"]
+        numbers = (received, forwarded, sum(dropped.values()))
+        rows.append((way, *map(count, numbers), size(totals[f"bytes_{way}"])))
+    header = ("DATAGRAMS", "RECEIVED", "FORWARDED", "DROPPED", "BYTES")
+    text = table(header, rows, frozenset(header[1:]))
+    if totals["queue_overflow"]:
+        text += f"{count(totals['queue_overflow'])} more were lost in full socket queues\n"
+    return text
+
+
+def _reasons(state: State) -> str:
+    proxy = state.proxy
+    rows = [
+        (f"{what} {reason}", count(number))
+        for what, reasons in (
+            ("dropped out", proxy.dropped_out),
+            ("dropped in", proxy.dropped_in),
+            ("ended", proxy.closed),
+        )
+        for reason, number in reasons.items()
+    ]
+    return pairs([("sessions opened", count(proxy.totals["opened"])), *rows])
+
+
+def sessions_text(sessions: Sequence[Session]) -> str:
+    """Return a table of sessions."""
+    rows = [
+        (
+            session.id,
+            session.client,
+            session.server,
+            session.acl,
+            session.type,
+            duration(session.age_s),
+            duration(session.idle_s),
+            duration(session.ends_in_s),
+            count(session.datagrams_out),
+            count(session.datagrams_in),
+            size(session.bytes_out),
+            size(session.bytes_in),
+        )
+        for session in sessions
+    ]
+    return table(_SESSION_COLUMNS, rows, _NUMBERS)
+
+
+def session_text(session: Session) -> str:
+    """Return all that is known of a session."""
+    ends = "-" if session.ends_in_s is None else f"{duration(session.ends_in_s)} ({session.ends_by})"
+    return pairs(
+        (
+            ("id", session.id),
+            ("client", session.client),
+            ("destination", f"{session.destination}{' (transparent)' if session.transparent else ''}"),
+            ("server", session.server),
+            ("from", session.local),
+            ("listener", session.listener),
+            ("rule", f"{session.acl}, {session.type}"),
+            ("worker", f"{session.worker}, slot {session.slot}"),
+            ("age", duration(session.age_s)),
+            (
+                "idle",
+                f"{duration(session.idle_s)} (out {duration(session.idle_out_s)}, in {duration(session.idle_in_s)})",
+            ),
+            ("ends in", ends),
+            ("out", f"{count(session.datagrams_out)} datagrams, {size(session.bytes_out)}"),
+            ("in", f"{count(session.datagrams_in)} datagrams, {size(session.bytes_in)}"),
+        )
+    )
+
+
+def explanation_text(found: Explanation) -> str:
+    """Return what would become of a datagram, with every condition that was looked at."""
+    rule = "-" if found.rule is None else f"session-acl {found.rule}{f', {found.kind}' if found.kind else ''}"
+    head = pairs(
+        (
+            (found.verdict, found.reason),
+            ("listener", found.listener or "-"),
+            ("rule", rule),
+            ("target", found.target or "-"),
+            ("user", found.user or "-"),
+        )
+    )
+    rows = [(check.rule, check.condition, check.value, "holds" if check.holds else "fails") for check in found.checks]
+    return head + (f"\n{table(('SESSION-ACL', 'CONDITION', 'VALUE', ''), rows)}" if rows else "")
+
+
+def findings_text(findings: Sequence[Finding]) -> str:
+    """Return what was found of a machine, each with the command that mends it."""
+    lines = []
+    for finding in findings:
+        lines.append(f"{finding.verdict:8}{finding.subject}: {finding.text}\n")
+        if finding.remedy is not None:
+            lines.append(f"{'':8}  mend it: {finding.remedy}\n")
+    return "".join(lines)
+
+
+def limits_text(limits: Sequence[Limit], sessions: int | None) -> str:
+    """Return how many sessions can be held and what limits them. sessions: how many there are now, None: unknown."""
+    first = limits[0]
+    now = "" if sessions is None else f", {count(sessions)} of them now"
+    rows = [(limit.what, "-" if limit.sessions is None else count(limit.sessions), limit.change) for limit in limits]
+    head = f"{count(first.sessions or 0)} sessions{now}: {first.what} is the limit\n\n"
+    return head + table(("LIMIT", "SESSIONS", "TO HAVE MORE"), rows, frozenset(("SESSIONS",)))
