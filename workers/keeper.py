@@ -12,6 +12,7 @@ from workers.net.plain import from_python
 from workers.session.session import Session
 from workers.wire.sockaddr import V4_BYTES
 
+FLAGS_OFFSET = 2
 CLIENT_OFFSET = SLOT.size - 4 * SOCKADDR_BYTES
 DESTINATION_OFFSET = CLIENT_OFFSET + SOCKADDR_BYTES
 TARGET_OFFSET = DESTINATION_OFFSET + SOCKADDR_BYTES
@@ -48,8 +49,10 @@ class Keeper:
 
     def retarget(self, session: Session) -> None:
         """Write a session's server anew, which has only now been found."""
-        start, target = self.target_offset(session.slot), session.target
+        slot, start, target = self._region.offset(session.slot), self.target_offset(session.slot), session.target
         self._memory[start : start + len(target)] = target
+        if self._memory[slot]:
+            self._memory[slot + FLAGS_OFFSET] = session.transparent | session.fixed << 1
 
     def clear(self, sessions: list[Session]) -> None:
         """Mark the slots of sessions free."""
@@ -85,7 +88,7 @@ class Keeper:
             self._region.offset(session.slot),
             _OPEN,
             _KINDS[session.terms.rule.kind],
-            int(session.transparent),
+            session.transparent | session.fixed << 1,
             side,
             session.listener,
             session.opened_ns,

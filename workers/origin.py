@@ -87,16 +87,14 @@ class Origins:
         info = self._transport.control(slot).packet
         if info is None:
             return False
-        destination = sockaddr.encode(Address(listener.version, int.from_bytes(info.destination, "big")), listener.port)
+        destination = _destination(listener, info)
         source = self._transport.source(slot, listener.version)
         return self._trails.is_echo(echo_of(info.interface, source, destination))
 
     def _of_wildcard(
         self, listener: Listener, source: bytes, control: Control, info: PacketInfo
     ) -> Origin | DropReason:
-        address = Address(listener.version, int.from_bytes(info.destination, "big"))
-        destination = sockaddr.encode(address, listener.port)
-        transparent = False
+        destination, transparent = _destination(listener, info), False
         if self._known is not None:
             reach = reach_of(self._known.table, info.interface, info.destination)
             reason = self._objection(listener, reach, control, echo_of(info.interface, source, destination))
@@ -118,6 +116,12 @@ class Origins:
         if not self._first_worker:
             return DropReason.NOT_OURS
         return DropReason.LAST_HOP if control.ttl == LAST_TTL else None
+
+
+def _destination(listener: Listener, info: PacketInfo) -> bytes:
+    """Return the raw address that a client wrote to; a link-local one is another one on each interface."""
+    address = Address(listener.version, int.from_bytes(info.destination, "big"))
+    return sockaddr.encode(address, listener.port, info.interface if ancillary.is_link_local(info.destination) else 0)
 
 
 def _traits(control: Control, *, transparent: bool) -> Traits:

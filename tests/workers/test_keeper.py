@@ -11,11 +11,11 @@ from tests.kit.session_parts import PROXY, SECOND, client, rule, server, sock6
 from workers.contract.settings import SessionKind
 from workers.contract.slots import SLOT, SOCKADDR_BYTES, Counter, Region
 from workers.keeper import KEEP_NS, TARGET_OFFSET, Keeper
-from workers.session.session import Session, Terms
+from workers.session.session import Session, Terms, Trail
 
 T0 = 5 * SECOND
 RULES = {"R": 0, "S": 4}
-STATE, KIND, SIDE, LISTENER, OPENED, LAST_IN, LAST_OUT, CHECK = 0, 1, 3, 4, 5, 6, 7, 8
+STATE, KIND, FLAGS, SIDE, LISTENER, OPENED, LAST_IN, LAST_OUT, CHECK = range(9)
 DGRAMS_IN, DGRAMS_OUT, BYTES_IN, BYTES_OUT, RECEIVED_IN, RECEIVED_OUT, RULE, GENERATION = range(9, 17)
 CLIENT, DESTINATION, TARGET, LOCAL = range(17, 21)
 
@@ -108,6 +108,20 @@ def test_a_session_that_has_lived_for_a_moment_gets_its_whole_slot(
     port = upstream.getsockname()[1]
     assert found[LOCAL] == padded(b"\2\0" + port.to_bytes(2, "big") + bytes((127, 0, 0, 1)))
     assert region.words[Counter.TOP] == 3
+
+
+def test_a_slot_says_who_answered_and_that_nobody_else_counts(
+    region: Region, keeper: Keeper, upstream: socket.socket
+) -> None:
+    made = session(upstream)
+    made.terms, made.transparent = Terms.of(rule("S", kind=SessionKind.ANY_PORT)), True
+    made.trail, made.connected = Trail(), False
+    keeper.greet([made])
+    swept(keeper, made, T0 + KEEP_NS)
+    assert (slot_of(region, 2)[FLAGS], slot_of(region, 2)[TARGET]) == (1, padded(server()))
+    made.trail.fixed, made.target = True, server(1, 99)
+    keeper.retarget(made)
+    assert (slot_of(region, 2)[FLAGS], slot_of(region, 2)[TARGET]) == (3, padded(server(1, 99)))
 
 
 def test_a_session_younger_than_a_moment_costs_no_slot(region: Region, keeper: Keeper, upstream: socket.socket) -> None:

@@ -25,9 +25,9 @@ SLOT_BYTES = 208
 SOCKADDR_BYTES = 28
 
 SLOT = struct.Struct("=BBBBIqqqqQQQQQQHH28s28s28s28s")
-"""One session. In order: state (0 free, 1 open), kind, flags (1 transparent), side (IP version of the server side),
-listener index; established, last in, last out, first possible deadline (ns); datagrams in, out; bytes in, out passed;
-bytes in, out received; rule index, generation (low 16 bits);
+"""One session. In order: state (0 free, 1 open), kind, flags (1 transparent, 2 its server has answered and nobody else
+counts), side (IP version of the server side), listener index; established, last in, last out, first possible deadline
+(ns); datagrams in, out; bytes in, out passed; bytes in, out received; rule index, generation (low 16 bits);
 client, original destination, target, local server-side address (struct sockaddr_in or sockaddr_in6, zero-padded)."""
 
 USED = struct.Struct("=qqqQQQQQQ")

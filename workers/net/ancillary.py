@@ -110,8 +110,12 @@ def from_address(local: bytes, interface: int) -> bytes:
     """Encode control data that makes a datagram leave from a packed address; only a link-local one has an interface."""
     if len(local) == 4:
         return item(IPPROTO_IP, IP_PKTINFO, _PKTINFO4.pack(0, local, bytes(4)))
-    link_local = local[0] == 0xFE and local[1] & 0xC0 == 0x80
-    return item(IPPROTO_IPV6, IPV6_PKTINFO, _PKTINFO6.pack(local, interface if link_local else 0))
+    return item(IPPROTO_IPV6, IPV6_PKTINFO, _PKTINFO6.pack(local, interface if is_link_local(local) else 0))
+
+
+def is_link_local(address: bytes) -> bool:
+    """Tell whether a packed address is an IPv6 one that means something on one interface only."""
+    return len(address) == 16 and address[0] == 0xFE and address[1] & 0xC0 == 0x80
 
 
 def segment(size: int) -> bytes:
