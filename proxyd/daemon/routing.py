@@ -12,10 +12,12 @@ import struct
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from ipaddress import IPv4Address
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from workers.contract.settings import SessionKind, Settings
+from workers.contract.settings import AclSettings, AddressRange, SessionKind, Settings
 from workers.errors import DecodeError
 from workers.wire import netlink
 
@@ -31,7 +33,12 @@ _TO_TABLE, _LOCAL = 1, 2
 _WISHES = {netlink.GET_RULE: bytes(11), netlink.GET_ROUTE: bytes((0, 0, 0, 0, 0, 0, _LOCAL, 0, 0, 0, 0))}
 """The fixed parts of requests: all rules, the local ones of all routes."""
 _LOCAL_TABLE = 255
-_DESTINATION, _INTERFACE, _MARK, _TABLE = 1, 3, 10, 15
+_DESTINATION, _INTERFACE, _OUT_BY, _MARK, _TABLE = 1, 3, 4, 10, 15
+_STRICT = 1
+_MOST = 100
+"""Networks of clients that are looked at: the start must not wait for a long list."""
+_LARGEST = 1 << 16
+"""Of larger networks nobody can say by looking at some hosts where they are."""
 _LOOPBACK4 = b"\x7f"
 _SETTINGS = Path("/proc/sys/net/ipv4/conf")
 
@@ -94,6 +101,18 @@ def read_routing(version: int) -> Routing | None:
     return Routing(rules, tables)
 
 
+class Checks(NamedTuple):
+    """How this machine checks the sources of IPv4 datagrams, by the device that they come in by.
+
+    marks: marks count. strict: the answers must leave by the same device. way: the device by which an address is
+    reached, None for none.
+    """
+
+    marks: Callable[[str], bool]
+    strict: Callable[[str], bool]
+    way: Callable[[int], str | None]
+
+
 def marks_count(device: str, folder: Path = _SETTINGS) -> bool:
     """Tell whether marks count where the source of an IPv4 datagram is checked (src_valid_mark)."""
     try:
@@ -102,20 +121,40 @@ def marks_count(device: str, folder: Path = _SETTINGS) -> bool:
         return False
 
 
+def is_strict(device: str, folder: Path = _SETTINGS) -> bool:
+    """Tell whether datagrams are dropped whose answers would leave by another device (rp_filter). Source: ip-sysctl."""
+    try:
+        return max(int((folder / name / "rp_filter").read_text()) for name in ("all", device)) == _STRICT
+    except (OSError, ValueError):
+        return False
+
+
+def way_to(address: int) -> str | None:
+    """Return the device by which an IPv4 address is reached; None where it is not, or the kernel does not say."""
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
+            sock.settimeout(_WAIT_S)
+            sock.send(netlink.route_request(socket.AF_INET, address.to_bytes(4, "big"), 1))
+            message = next(netlink.messages(sock.recv(_RECEIVE_BYTES)))
+        if message.kind != netlink.NEW_ROUTE:
+            return None
+        return socket.if_indextoname(_number(_split(message.body)[1].get(_OUT_BY, b"")))
+    except (OSError, DecodeError):
+        return None
+
+
 def diagnose(settings: Settings) -> list[str]:
     """Return what stands between other machines' datagrams and the transparent listeners, each with what mends it."""
     wanted = _wanted(settings)
     if not wanted and not _pretends(settings):
         return []
     routing = {version: read_routing(version) for version in _FAMILIES}
-    return judge(settings, {version: found for version, found in routing.items() if found is not None}, marks_count)
+    known = {version: found for version, found in routing.items() if found is not None}
+    return judge(settings, known, Checks(marks_count, is_strict, way_to))
 
 
-def judge(settings: Settings, routing: dict[int, Routing], counts: Callable[[str], bool]) -> list[str]:
-    """Judge settings, whose listeners are settled, by the routing of each IP version.
-
-    counts: whether marks count for sources that come in by a device.
-    """
+def judge(settings: Settings, routing: dict[int, Routing], checks: Checks) -> list[str]:
+    """Judge settings, whose listeners are settled, by the routing of each IP version."""
     found: list[str] = []
     for (version, device), ports in _wanted(settings).items():
         if version not in routing:
@@ -123,9 +162,44 @@ def judge(settings: Settings, routing: dict[int, Routing], counts: Callable[[str
         rules = routing[version].delivering(device)
         if not rules:
             found.append(_nothing_arrives(version, device, ports))
-        elif version == 4 and all(rule.marked and rule.interface is None for rule in rules) and counts(device or "all"):
+        elif (
+            version == 4
+            and all(rule.marked and rule.interface is None for rule in rules)
+            and checks.marks(device or "all")
+        ):
             found.append(_marked_sources_are_dropped(device))
-    return found + list(_answers(settings, routing))
+    return [*found, *_answers(settings, routing), *_strictly(settings, checks)]
+
+
+def _strictly(settings: Settings, checks: Checks) -> Iterator[str]:
+    """Say which clients' datagrams would be dropped because their answers leave by an interface without a listener."""
+    devices = [device for version, device in _wanted(settings) if version == 4 and device is not None]
+    if not devices or (4, None) in _wanted(settings) or not all(checks.strict(device) for device in devices):
+        return
+    rules = [acl for acl in settings.acls if acl.accept and acl.transparent is not False]
+    for name, hosts in islice(((acl.name, hosts) for acl in rules for hosts in _clients(acl)), _MOST):
+        ways = [checks.way(host) for host in hosts]
+        if not set(ways) & set(devices):
+            leaves = "by nothing" if ways[-1] is None else f"by {ways[-1]}"
+            yield (
+                f"'from' of session-acl {name}: answers to {IPv4Address(hosts[-1])} leave {leaves}, so that "
+                f"net.ipv4.conf.{devices[0]}.rp_filter, which is 1, has its datagrams dropped on {devices[0]}; "
+                "2 lets them in"
+            )
+
+
+def _clients(acl: AclSettings) -> Iterator[list[int]]:
+    """Yield some hosts of each IPv4 network or range that a rule names for its clients.
+
+    Some, because one may be this machine itself, and none of a large one, which may be anywhere in part.
+    """
+    for condition in acl.sources:
+        for member in condition.hosts.members:
+            item = member.item
+            if isinstance(item, AddressRange) and item.version == 4 and not member.negated:
+                first, last = item.first, item.last
+                if last - first < _LARGEST:
+                    yield sorted({min(first + 1, last), (first + last) // 2, max(last - 1, first)})
 
 
 def _answers(settings: Settings, routing: dict[int, Routing]) -> Iterator[str]:

@@ -23,6 +23,8 @@ _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
 _REST = bytes(15)
 """Enough for the fixed part of every request here: only the family in its first byte counts."""
+_DESTINATION = 1
+"""The attribute of a route that is its destination."""
 _KIND_MASK = 0x3FFF
 """The two highest bits of an attribute's kind are flags."""
 
@@ -43,6 +45,14 @@ def dump_request(kind: int, family: int, sequence: int, rest: bytes = _REST) -> 
     """
     body = bytes((family,)) + rest
     return _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST | _DUMP, sequence, 0) + body
+
+
+def route_request(family: int, address: bytes, sequence: int) -> bytes:
+    """Encode the question which route an address has."""
+    fixed = bytes((family, 8 * len(address))) + bytes(10)
+    attribute = _ATTRIBUTE.pack(_ATTRIBUTE.size + len(address), _DESTINATION) + address
+    body = fixed + attribute
+    return _HEADER.pack(_HEADER.size + len(body), GET_ROUTE, _REQUEST, sequence, 0) + body
 
 
 def messages(raw: bytes) -> Iterator[Message]:

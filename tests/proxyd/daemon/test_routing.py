@@ -13,10 +13,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyd.daemon import routing
-from proxyd.daemon.routing import Routing, Rule, decode_local_table, decode_rule, judge, marks_count, read_routing
+from proxyd.daemon.routing import (
+    Checks,
+    Routing,
+    Rule,
+    decode_local_table,
+    decode_rule,
+    is_strict,
+    judge,
+    marks_count,
+    read_routing,
+    way_to,
+)
 from tests.kit.place import Namespace
 from tests.kit.requirement import requires_namespaces
-from workers.contract.settings import AclSettings, Address, ListenerSettings, SessionKind, Settings, SourceAddress
+from workers.contract.settings import (
+    AclSettings,
+    Address,
+    AddressRange,
+    HostCondition,
+    HostList,
+    HostMember,
+    ListenerSettings,
+    SessionKind,
+    Settings,
+    SourceAddress,
+)
 from workers.errors import DecodeError
 
 ANY4, ANY6 = Address(4, 0), Address(6, 0)
@@ -45,7 +67,11 @@ def settings(*acls: AclSettings, listeners: tuple[ListenerSettings, ...] = (FRON
 
 
 def judged(given: Settings, *routings: Routing, counts: bool = False) -> list[str]:
-    return judge(given, dict(zip((4, 6), routings, strict=False)), lambda _: counts)
+    return judge(given, dict(zip((4, 6), routings, strict=False)), checks(marks=counts))
+
+
+def checks(*, marks: bool = False, strict: bool = False, way: str | None = None) -> Checks:
+    return Checks(lambda _: marks, lambda _: strict, lambda _: way)
 
 
 def test_a_rule_is_read_with_its_interface_its_mark_and_its_table() -> None:
@@ -120,7 +146,7 @@ def test_what_needs_no_routing_is_not_warned_of(given: Settings) -> None:
 
 
 def test_what_the_kernel_does_not_tell_is_not_warned_of() -> None:
-    assert judge(settings(), {}, lambda _: True) == []
+    assert judge(settings(), {}, checks(marks=True, strict=True)) == []
 
 
 def test_marked_datagrams_are_dropped_where_the_mark_counts_for_their_source() -> None:
@@ -141,6 +167,70 @@ def test_answers_to_clients_need_a_way_back_by_another_interface() -> None:
         assert judged(settings(pretending), enough) == []
     two = (FRONT, replace(FRONT, device="back"))
     assert "of back: no routing rule" in judged(settings(pretending, listeners=two), clients_side)[0]
+
+
+def clients(*addresses: tuple[int, int], negated: bool = False) -> AclSettings:
+    members = tuple(HostMember(AddressRange(4, *address), negated) for address in addresses)
+    return replace(ACCEPT, sources=(HostCondition(HostList(members)),))
+
+
+NETWORK = (0x0A02_0000, 0x0A02_00FF)
+
+
+def test_clients_that_are_answered_by_another_interface_are_dropped_where_that_is_checked() -> None:
+    (text,) = judge(settings(clients(NETWORK)), {4: ANYWHERE}, checks(strict=True, way="back"))
+    assert text == (
+        "'from' of session-acl A: answers to 10.2.0.254 leave by back, so that net.ipv4.conf.front.rp_filter, "
+        "which is 1, has its datagrams dropped on front; 2 lets them in"
+    )
+    (text,) = judge(settings(clients(NETWORK)), {4: ANYWHERE}, checks(strict=True))
+    assert "leave by nothing" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "check"),
+    [
+        (settings(clients(NETWORK)), checks(strict=False, way="back")),
+        (settings(clients(NETWORK)), checks(strict=True, way="front")),
+        (settings(clients(NETWORK, negated=True)), checks(strict=True, way="back")),
+        (settings(clients((0, 0xFFFF_FFFF), (0x0A00_0000, 0x0AFF_FFFF))), checks(strict=True, way="back")),
+        (settings(clients(NETWORK), listeners=(ListenerSettings(ANY4, 69, True),)), checks(strict=True, way="back")),
+        (settings(clients(NETWORK), listeners=(ListenerSettings(ANY4, 69),)), checks(strict=True, way="back")),
+    ],
+)
+def test_clients_that_nothing_drops_are_not_warned_of(given: Settings, check: Checks) -> None:
+    assert judge(given, {4: ANYWHERE}, check) == []
+
+
+def test_some_hosts_of_a_network_stand_for_it_as_one_may_be_this_machine() -> None:
+    ways = {0x0A02_0001: "lo", 0x0A02_007F: "front", 0x0A02_00FE: "front", 0x0A03_0005: "front"}
+    asked: list[int] = []
+
+    def way(address: int) -> str | None:
+        asked.append(address)
+        return ways[address]
+
+    rules = clients(NETWORK, (0x0A03_0005, 0x0A03_0005))
+    assert judge(settings(rules), {4: ANYWHERE}, Checks(lambda _: False, lambda _: True, way)) == []
+    assert asked == list(ways)
+
+
+def test_of_a_long_list_of_networks_the_beginning_is_looked_at() -> None:
+    rules = clients(*((number, number) for number in range(1, 1000)))
+    assert len(judge(settings(rules), {4: ANYWHERE}, checks(strict=True))) == 100
+
+
+def test_sources_are_checked_strictly_where_the_larger_setting_says_so(tmp_path: Path) -> None:
+    for name, value in (("all", 1), ("front", 0), ("back", 2)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "rp_filter").write_text(f"{value}\n")
+    assert [is_strict(device, tmp_path) for device in ("front", "back", "no-such")] == [True, False, False]
+
+
+@requires_namespaces
+def test_the_way_to_an_address_is_the_kernels(namespace: Namespace) -> None:
+    assert namespace.call(lambda: way_to(0x0A01_0109)) == "front"
+    assert namespace.call(lambda: way_to(0x0A02_0101)) is None
 
 
 def test_marks_count_where_either_setting_says_so(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 
 import pytest
 from hypothesis import given
@@ -69,6 +70,15 @@ def test_any_bytes_are_read_or_refused(raw: bytes, start: int) -> None:
             reader()
         except DecodeError:
             continue
+
+
+def test_the_kernel_tells_the_route_of_an_address() -> None:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
+        for family, address in ((socket.AF_INET, "127.0.0.5"), (socket.AF_INET6, "::1")):
+            sock.send(netlink.route_request(family, socket.inet_pton(family, address), 5))
+            (found,) = messages(sock.recv(65_536))
+            assert (found.kind, found.sequence) == (netlink.NEW_ROUTE, 5)
+            assert int.from_bytes(attributes(found.body, 12)[4], sys.byteorder) == 1
 
 
 def test_the_kernel_understands_the_wish_for_a_list() -> None:
