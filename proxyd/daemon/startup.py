@@ -126,7 +126,7 @@ def _set_up(order: Order, logs: Logs, stack: ExitStack) -> Estate:
         _note_bound(listener, workers, logs)
     shared = Shared.create(settings, workers)
     held += _take_pidfile(order, logs)
-    post = _open_control(order, held, logs)
+    post = _open_control(settings, held)
     if post is not None:
         stack.callback(post.remove)
     capabilities.drop_all_but(capabilities.KEPT | confinement.capabilities)
@@ -188,24 +188,13 @@ def _take_pidfile(order: Order, logs: Logs) -> list[Pidfile]:
         return []
 
 
-def _open_control(order: Order, held: list[Pidfile], logs: Logs) -> Post | None:
-    """Make the control socket, beside the pidfile unless its path is given.
-
-    Only then is it an error that another program serves there, or that the directory is not there or not writable:
-    without a pidfile the name may be another proxy's, and an ordinary user may have no directory for it.
-    """
-    wanted = order.settings.control
-    if wanted is None:
+def _open_control(settings: Settings, held: list[Pidfile]) -> Post | None:
+    """Make the control socket, beside the pidfile unless its path is given; without either there is none."""
+    wanted = settings.control
+    if wanted is None or (wanted.path is None and not held):
         return None
-    name = f"{order.settings.program}-{order.settings.name.lower()}.ctl"
-    beside = held[0].path.with_suffix(".ctl") if held else order.run_directory / name
-    try:
-        return open_post(beside if wanted.path is None else Path(wanted.path), wanted.group)
-    except SetupError as error:
-        if wanted.path is not None or (held and not isinstance(error.__cause__, PermissionError)):
-            raise
-        logs.note("config-warning", f"no orders are taken: {error}")
-        return None
+    path = held[0].path.with_suffix(".ctl") if wanted.path is None else Path(wanted.path)
+    return open_post(path, wanted.group)
 
 
 def _remove_pidfile(held: list[Pidfile]) -> None:

@@ -15,6 +15,7 @@ from proxyd.logs.setup import open_logs
 from tests.daemon import echo_loop
 from tests.proxyd.daemon.estates import make_settings
 from tests.workers.forked import in_child
+from workers.contract.settings import ControlSettings
 
 
 def order(directory: Path, **changes: object) -> Order:
@@ -54,6 +55,44 @@ def test_the_pidfile_is_there_while_it_serves_and_not_after(tmp_path: Path) -> N
     in_child(lambda: run_proxy(order(tmp_path), look))
     assert int(seen.read_text()) > 0
     assert not path.exists()
+
+
+def control_sockets_of(directory: Path, changed: Order) -> list[str]:
+    """Return the control sockets that are there while a proxy serves; checks that none is left."""
+    seen = directory / "seen"
+
+    def look() -> None:
+        seen.write_text(" ".join(str(path) for path in sorted(directory.rglob("*.ctl")) if path.is_socket()))
+        stop_when_ready()
+
+    assert in_child(lambda: run_proxy(changed, look)) == str(Ending(ExitStatus.OK, "SIGTERM"))
+    assert not list(directory.rglob("*.ctl"))
+    return seen.read_text().split()
+
+
+def test_orders_are_taken_beside_the_pidfile_while_it_serves(tmp_path: Path) -> None:
+    assert control_sockets_of(tmp_path, order(tmp_path)) == [str(tmp_path / "udp-proxy-test.ctl")]
+    elsewhere = dataclasses.replace(order(tmp_path), pidfile=str(tmp_path / "x.pid"))
+    assert control_sockets_of(tmp_path, elsewhere) == [str(tmp_path / "x.ctl")]
+
+
+def test_orders_are_taken_where_the_settings_say(tmp_path: Path) -> None:
+    path = tmp_path / "there" / "y.ctl"
+    path.parent.mkdir()
+    assert control_sockets_of(tmp_path, order(tmp_path, control=ControlSettings(str(path)))) == [str(path)]
+
+
+def test_no_orders_are_taken_without_a_pidfile_or_where_the_settings_say_so(tmp_path: Path) -> None:
+    assert control_sockets_of(tmp_path, dataclasses.replace(order(tmp_path), pidfile="")) == []
+    assert control_sockets_of(tmp_path, order(tmp_path, control=None)) == []
+
+
+def test_a_control_socket_that_cannot_be_had_ends_the_start(tmp_path: Path) -> None:
+    wanted = ControlSettings(str(tmp_path / "nowhere" / "y.ctl"))
+    ended = in_child(lambda: run_proxy(order(tmp_path, control=wanted), stop_when_ready))
+    assert "control socket" in ended
+    assert "No such file or directory" in ended
+    assert not default_path("TEST", tmp_path).exists()
 
 
 def test_a_second_start_is_refused_before_it_opens_anything(tmp_path: Path) -> None:
