@@ -10,7 +10,7 @@ Source: UFTP 4.10.2, observed; the longest round trip first: UFTP protocol text.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import NamedTuple
 
 from workers.uftp.extensions import TfmccAck
@@ -20,8 +20,8 @@ UID_BYTES = 4
 US_NS = 1_000
 
 
-class SlotKind(Enum):
-    """The messages that are gathered."""
+class SlotKind(IntEnum):
+    """The messages that are gathered; a number, whose hash costs nothing."""
 
     REGISTER = auto()
     FILEINFO_ACK = auto()

@@ -71,6 +71,8 @@ def _refuse(station: Station, header: Header, arrival: Arrival, error: WorkerErr
 def _open(station: Station, datagram: bytes, message: Announce, header: Header, arrival: Arrival, now_ns: int) -> Group:
     if station.groups.full:
         raise PeerError("too many groups")
+    if station.mode is Mode.SERVER and arrival.source == station.downstream.current:
+        raise PeerError("announced by our own downstream proxy")
     terms = _terms(station, message, header, arrival)
     info = message.encryption
     station.lists.check_server(header.source_id, arrival.source, info.key_blob if info else None)

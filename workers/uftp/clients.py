@@ -121,6 +121,10 @@ class Clients(Generic[K]):
         """The clients that are to be sent the group's key, in the order in which they were confirmed."""
         return list(self._confirmed.values())
 
+    def somebody_waits(self, keyinfos_max: int) -> bool:
+        """Tell whether a confirmed client has not been sent the group's key so often yet."""
+        return any(client.keyinfos < keyinfos_max for client in self._confirmed.values())
+
     @property
     def unfinished(self) -> list[Client[K]]:
         """The clients that have not proved to have the group's key, in no particular order."""

@@ -103,7 +103,7 @@ class Group:
     crypto: GroupCrypto | None = None
     phase: Phase = Phase.REGISTERED
     keyinfo_ns: int = NEVER
-    keyinfo_queue: list[Client[ClientLeg]] = field(default_factory=list)
+    keyinfo_queue: dict[int, Client[ClientLeg]] = field(default_factory=dict)
     sequence: int = 0
     down_sequence: int = 0
     warned: bool = False
@@ -159,14 +159,15 @@ class Group:
         self.down_sequence = (sequence + 1) % _SEQUENCES
         return sequence
 
-    def waiting(self) -> list[Client[ClientLeg]]:
-        """Return the clients that still want the group's key and have not been sent it too often: ROBUST times."""
-        return [client for client in self.clients.confirmed if client.keyinfos < self.terms.robust]
+    def queue_waiting(self) -> None:
+        """Queue the clients that still want the group's key and have not been sent it too often: ROBUST times."""
+        confirmed, often = self.clients.confirmed, self.terms.robust
+        self.keyinfo_queue = {client.uid: client for client in confirmed if client.keyinfos < often}
 
     def keyinfo_again(self, now_ns: int) -> None:
         """Set the time for the next KEYINFO: two round trips from now if somebody waits for one, else never."""
         wait_ns = max(2 * self.grtt_ns, MIN_KEYINFO_WAIT_NS)
-        self.keyinfo_ns = now_ns + wait_ns if self.waiting() else NEVER
+        self.keyinfo_ns = now_ns + wait_ns if self.clients.somebody_waits(self.terms.robust) else NEVER
 
 
 def patience_ns(robust: int, grtt: int) -> int:

@@ -15,7 +15,8 @@ def expire(station: Station, group: Group, now_ns: int) -> None:
     if group.setup_ns <= now_ns:
         _end_setup(station, group, now_ns)
     if group.keyinfo_ns <= now_ns:
-        group.keyinfo_queue = group.keyinfo_queue or group.waiting()
+        if not group.keyinfo_queue:
+            group.queue_waiting()
         outlet.keyinfo(station, group, now_ns)
     if group.silence_ns <= now_ns:
         station.note("uftp-group-timeout", group)

@@ -118,7 +118,7 @@ class Machine:
         upstream = group.terms.upstream
         if self._station.mode is Mode.SERVER:
             return self._route_through(group, source, grtt, size)
-        if source != upstream or source_id != group.terms.server_uid or self._wants(group, function):
+        if source != upstream or source_id != group.terms.server_uid or self._is_for_us(group, function):
             return None
         to = group.terms.private if self._station.mode is Mode.CLIENT else b""
         return Relay(to, key, grtt, size)
@@ -150,15 +150,15 @@ class Machine:
             return Relay(downstream.current, group.key, grtt, size)
         return Relay(group.terms.upstream, group.key, -1, -1) if downstream.admits(source) else None
 
-    @staticmethod
-    def _wants(group: Group, function: int) -> bool:
-        """Tell whether a server's message of this function is for a client or response proxy itself."""
+    def _is_for_us(self, group: Group, function: int) -> bool:
+        """Tell whether a client or response proxy must look at a server's message of this function itself."""
         if function in roles.STEERED:
             return True
         if group.crypto is None:
             return False
-        signed = function == Function.ENCRYPTED and group.crypto.suite.signature is SignatureType.KEYEX
-        return signed or function in roles.STEERED_IF_ENCRYPTED
+        if function == Function.ENCRYPTED and group.crypto.suite.signature is SignatureType.KEYEX:
+            return self._station.mode is Mode.CLIENT
+        return function in roles.STEERED_IF_ENCRYPTED
 
     def _outside(self, datagram: bytes, head: Header, arrival: Arrival, now_ns: int) -> None:
         message = messages.decode(head, datagram[HEADER_BYTES:])

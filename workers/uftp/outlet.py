@@ -7,6 +7,8 @@ register without pause). Source: UFTP 4.10.2, observed; ABORTs: ours.
 
 from __future__ import annotations
 
+from itertools import islice
+
 from workers.uftp.abort import TEXT_BYTES, Abort
 from workers.uftp.actions import DropReason, GroupKey
 from workers.uftp.aggregate import UID_BYTES
@@ -97,8 +99,8 @@ def keyinfo(station: Station, group: Group, now_ns: int) -> None:
     part = 0
     while group.keyinfo_queue and station.rations.keyinfos.take(now_ns):
         part += 1
-        some, group.keyinfo_queue = group.keyinfo_queue[:per_datagram], group.keyinfo_queue[per_datagram:]
-        _send_keyinfo(station, group, some, part)
+        uids = list(islice(group.keyinfo_queue, per_datagram))
+        _send_keyinfo(station, group, [group.keyinfo_queue.pop(uid) for uid in uids], part)
     if group.keyinfo_queue:
         group.keyinfo_ns = now_ns + KEYINFO_PAUSE_NS
     else:

@@ -37,7 +37,7 @@ def keyinfo(station: Station, group: Group, header: Header, message: KeyInfo, no
         group.advance(PhaseInput.KEYED)
     station.note("uftp-keyinfo-ack-out", group)
     outlet.to_server(station, group, group.crypto.keyinfo_ack(), now_ns)
-    group.keyinfo_queue = group.waiting()
+    group.queue_waiting()
     outlet.keyinfo(station, group, now_ns)
 
 
@@ -45,14 +45,12 @@ def reg_conf(station: Station, group: Group, _header: Header, message: RegConf, 
     """Send the group's key to the clients that the server has taken in, once it is known."""
     group.heard_ns = now_ns
     station.note("uftp-reg-conf-in", group, pack_uids(message.uids))
-    confirmed = []
+    keyed = group.crypto is not None and group.crypto.sealer is not None
     for uid in message.uids:
         client = group.clients.get(uid)
-        if client is not None and group.clients.advance(client, ClientInput.CONFIRMED):
-            confirmed.append(client)
-    if confirmed and group.crypto is not None and group.crypto.sealer is not None:
-        queued = {client.uid for client in group.keyinfo_queue}
-        group.keyinfo_queue += [client for client in confirmed if client.uid not in queued]
+        if client is not None and group.clients.advance(client, ClientInput.CONFIRMED) and keyed:
+            group.keyinfo_queue[uid] = client
+    if keyed:
         outlet.keyinfo(station, group, now_ns)
 
 

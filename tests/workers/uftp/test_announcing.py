@@ -65,6 +65,13 @@ def test_a_server_proxy_sends_it_downstream_and_joins_the_private_address() -> N
     assert bench.taken(Join) == [Join(PRIVATE, ())]
 
 
+def test_a_server_proxy_takes_no_groups_from_its_own_downstream() -> None:
+    bench = server_bench()
+    (sent,) = bench.announce(source=CLIENT_PROXY)
+    assert (sent.to, sent.message.host) == (CLIENT_PROXY, 0)
+    assert bench.machine.facts[Fact.GROUPS] == 0
+
+
 def test_a_response_proxy_joins_and_sends_nothing() -> None:
     bench = Bench(Mode.RESPONSE)
     assert bench.announce() == []
