@@ -12,13 +12,17 @@ import errno
 import mmap
 import os
 import socket
+import struct
+import sys
+from contextlib import suppress
 from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
 from workers.contract.settings import Address
+from workers.net.ancillary import UDP_GRO
 from workers.net.arena import SLOTS, STRIDE_BYTES, Arena
-from workers.net.segments import runs
+from workers.net.segments import runs, split
 from workers.net.transport import Transport
 from workers.outbox import Outbox
 from workers.uftp.actions import Arrival, Relay
@@ -28,6 +32,10 @@ from workers.wire import sockaddr
 SHORTEST = 20
 """Bytes of the smallest datagram that is one."""
 HEADER_BYTES = 16
+HEAD = struct.Struct("=H2xIQ")
+"""What the columns of Headers hold of one datagram: version and function, source ID, group with GRTT and size."""
+USUAL_CONTROL = {4: 32, 6: 40}
+"""Bytes of control data that is packet information alone."""
 PLACES = 1024
 """Addresses that datagrams go to, at once."""
 PLACE_BYTES = 32
@@ -51,11 +59,31 @@ class _Way(NamedTuple):
 
 
 class _Message(NamedTuple):
-    """One message lined up: slots from first on, of these sizes."""
+    """One message lined up: slots from first on, of these sizes; or with segment, a train in one slot."""
 
     first: int
     sizes: list[int]
     way: _Way
+    segment: int = 0
+
+
+class Share(NamedTuple):
+    """Which groups are this worker's: those whose ID modulo workers is its number."""
+
+    number: int = 0
+    workers: int = 1
+
+    def has(self, key: _Key) -> bool:
+        """Tell whether the group of a datagram is this worker's. key: as Headers makes it."""
+        return int.from_bytes((key[2] & 0xFFFF_FFFF).to_bytes(4, sys.byteorder)) % self.workers == self.number
+
+
+class _Turn(NamedTuple):
+    """What one batch is taken with."""
+
+    machine: Machine
+    outbox: Outbox
+    now_ns: int
 
 
 class Places:
@@ -110,8 +138,14 @@ class Headers:
 class Forwarder:
     """The datagrams of one worker's socket. version: the socket's IP version; places: where transport sends to."""
 
-    def __init__(self, sock: socket.socket, version: int, transport: Transport, places: Places) -> None:
+    def __init__(
+        self, sock: socket.socket, version: int, transport: Transport, places: Places, share: Share | None = None
+    ) -> None:
         self._sock = sock
+        self._share = share or Share()
+        self._usual_control = USUAL_CONTROL[version]
+        with suppress(OSError):  # kernels before 5.0 have no trains: every datagram comes alone then
+            sock.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
         self._fd = sock.fileno()
         self._version = version
         self._transport = transport
@@ -123,29 +157,77 @@ class Forwarder:
         self._carries_trains = True
 
     def receive(self, machine: Machine, outbox: Outbox, now_ns: int) -> int:
-        """Take one batch; return how many datagrams it had."""
+        """Take one batch; return how many slots it filled."""
         count = self._transport.receive(self._fd, self._version)
         if not count:
             return 0
         sizes = self._transport.sizes(0, count)
+        extras = self._transport.extras(0, count, self._usual_control)
+        trains = {slot: found.train_bytes for slot, found in extras.items() if 0 < found.train_bytes < sizes[slot]}
         outbox.stats.received_out += count
+        turn = _Turn(machine, outbox, now_ns)
         for first, length, key in self._headers.runs(count):
-            if machine.generation != self._generation:
-                self._forget_ways(machine, outbox)
-            some = sizes[first : first + length]
-            whole = min(some) >= SHORTEST
-            way = (self._ways.get(key) or self._find_way(machine, first, key)) if whole else None
-            if way is None:
-                self._flush(outbox)
-                self._hand_over(machine, outbox, first, some, now_ns)
-            else:
-                self._pass_on(machine, outbox, way, first, some, now_ns)
+            for start, some in _apart(first, sizes[first : first + length], trains):
+                if start in trains:
+                    self._take_train(turn, start, split(sizes[start], trains[start]), key)
+                else:
+                    self._take(turn, start, some, key)
         self._flush(outbox)
         return count
 
-    def _forget_ways(self, machine: Machine, outbox: Outbox) -> None:
-        self._flush(outbox)
-        self._generation = machine.generation
+    def _take(self, turn: _Turn, first: int, sizes: list[int], key: _Key) -> None:
+        """Take slots with equal datagrams."""
+        way = self._way(turn, first, key) if min(sizes) >= SHORTEST else None
+        if way is None:
+            self._flush(turn.outbox)
+            for slot, size in enumerate(sizes, first):
+                self._hand_over(turn, slot, self._transport.arena.payload(slot, size))
+        elif self._passes(turn, way, sizes):
+            pieces = runs(sizes) if self._carries_trains else [(index, 1) for index in range(len(sizes))]
+            for start, length in pieces:
+                message = _Message(first + start, sizes[start : start + length], way)
+                self._transport.queue(message.first, length, sizes[start] if length > 1 else 0, way.place, b"")
+                self._line.append(message)
+
+    def _take_train(self, turn: _Turn, slot: int, sizes: list[int], key: _Key) -> None:
+        """Take a train that came in one slot: whole where all its datagrams are equal, else one by one."""
+        turn.outbox.stats.received_out += len(sizes) - 1
+        view = self._transport.arena.payload(slot, sum(sizes))
+        heads = [HEAD.unpack_from(view, start) for start in range(0, len(view) - SHORTEST + 1, sizes[0])]
+        equal = heads.count(key[:3]) == len(sizes)
+        way = self._way(turn, slot, key) if equal and self._carries_trains else None
+        if way is None:
+            self._part_train(turn, slot, view, sizes[0], key)
+        elif self._passes(turn, way, sizes):
+            self._transport.queue(slot, 1, sizes[0], way.place, b"")
+            self._line.append(_Message(slot, sizes, way, sizes[0]))
+
+    def _part_train(self, turn: _Turn, slot: int, view: memoryview, segment: int, key: _Key) -> None:
+        """Take the datagrams of a train one by one, in their order."""
+        self._flush(turn.outbox)
+        for start in range(0, len(view), segment):
+            part = view[start : start + segment]
+            own = (*HEAD.unpack_from(part), *key[3:]) if len(part) >= SHORTEST else None
+            if own is not None and not self._share.has(own):
+                # Somebody puts datagrams of several groups into one train: here they meet the wrong worker.
+                self._sock.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 0)
+            way = self._ways.get(own) if own is not None and turn.machine.generation == self._generation else None
+            if way is None:
+                self._hand_over(turn, slot, part)
+            else:
+                turn.machine.touch(way.relay, turn.now_ns)
+                if way.relay.to:
+                    turn.outbox.send(bytes(part), way.relay.to)
+
+    def _way(self, turn: _Turn, slot: int, key: _Key) -> _Way | None:
+        """Return how datagrams with this key go on; None: the machine must see each of them."""
+        if turn.machine.generation != self._generation:
+            self._forget_ways(turn)
+        return self._ways.get(key) or self._find_way(turn.machine, slot, key)
+
+    def _forget_ways(self, turn: _Turn) -> None:
+        self._flush(turn.outbox)
+        self._generation = turn.machine.generation
         self._ways.clear()
         self._places.forget()
 
@@ -161,26 +243,22 @@ class Forwarder:
         way = self._ways[key] = _Way(relay, place)
         return way
 
-    def _hand_over(self, machine: Machine, outbox: Outbox, first: int, sizes: list[int], now_ns: int) -> None:
-        """Give datagrams to the machine, and do what it says after each."""
-        transport = self._transport
-        for slot, size in enumerate(sizes, first):
-            packet = transport.control(slot).packet
-            to, interface = (_destination(packet.destination), packet.interface) if packet else (b"", 0)
-            arrival = Arrival(transport.source(slot, self._version), to, interface)
-            machine.receive(bytes(transport.arena.payload(slot, size)), arrival, now_ns)
-            outbox.carry_out(machine, now_ns)
+    def _hand_over(self, turn: _Turn, slot: int, payload: memoryview) -> None:
+        """Give a datagram to the machine, and do what it says."""
+        packet = self._transport.control(slot).packet
+        to, interface = (_destination(packet.destination), packet.interface) if packet else (b"", 0)
+        arrival = Arrival(self._transport.source(slot, self._version), to, interface)
+        turn.machine.receive(bytes(payload), arrival, turn.now_ns)
+        turn.outbox.carry_out(turn.machine, turn.now_ns)
 
-    def _pass_on(self, machine: Machine, outbox: Outbox, way: _Way, first: int, sizes: list[int], now_ns: int) -> None:
-        machine.touch(way.relay, now_ns)
+    def _passes(self, turn: _Turn, way: _Way, sizes: list[int]) -> bool:
+        """Count datagrams that need no look inside; tell whether they go anywhere."""
+        turn.machine.touch(way.relay, turn.now_ns)
         if not way.relay.to:
-            return
-        outbox.stats.forwarded_out += len(sizes)
-        outbox.stats.bytes_out += sum(sizes)
-        for start, length in runs(sizes) if self._carries_trains else [(index, 1) for index in range(len(sizes))]:
-            message = _Message(first + start, sizes[start : start + length], way)
-            self._transport.queue(message.first, length, sizes[start] if length > 1 else 0, way.place, b"")
-            self._line.append(message)
+            return False
+        turn.outbox.stats.forwarded_out += len(sizes)
+        turn.outbox.stats.bytes_out += sum(sizes)
+        return True
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
@@ -204,14 +282,32 @@ class Forwarder:
 
     def _send_otherwise(self, message: _Message, outbox: Outbox) -> None:
         """Send the datagrams of a message that does not leave one by one, where it was a train; else give it up."""
-        error = self._transport.error
+        error, to = self._transport.error, message.way.relay.to
         count = len(message.sizes)
-        if count > 1 and error in _NO_TRAINS:
-            self._carries_trains = False
-            for slot, size in enumerate(message.sizes, message.first):
-                outbox.send(bytes(self._transport.arena.payload(slot, size)), message.way.relay.to)
+        if count == 1 or error not in _NO_TRAINS:
+            outbox.note_unsent(to, os.strerror(error), count)
+            return
+        self._carries_trains = False
+        arena, slot = self._transport.arena, message.first
+        for index, size in enumerate(message.sizes):
+            if message.segment:
+                start = index * message.segment
+                outbox.send(bytes(arena.payload(slot, start + size)[start:]), to)
+            else:
+                outbox.send(bytes(arena.payload(slot + index, size)), to)
+
+
+def _apart(first: int, sizes: list[int], trains: dict[int, int]) -> list[tuple[int, list[int]]]:
+    """Cut a run of slots so that a train is a piece of its own: (first slot, sizes) of each piece."""
+    if not trains:
+        return [(first, sizes)]
+    pieces: list[tuple[int, list[int]]] = []
+    for slot, size in enumerate(sizes, first):
+        if pieces and slot not in trains and slot - 1 not in trains:
+            pieces[-1][1].append(size)
         else:
-            outbox.note_unsent(message.way.relay.to, os.strerror(error), count)
+            pieces.append((slot, [size]))
+    return pieces
 
 
 @lru_cache(maxsize=1024)

@@ -19,7 +19,7 @@ from workers.contract.messages import Moved
 from workers.contract.slots import Counter
 from workers.contract.uftp import UftpSettings
 from workers.deadlines import NEVER
-from workers.forwarder import Forwarder, Places
+from workers.forwarder import Forwarder, Places, Share
 from workers.journal import Journal
 from workers.multicast import Multicast
 from workers.net.arena import SLOTS, Arena
@@ -65,9 +65,12 @@ class UftpWorker:
         self._outbox = Outbox(self._sock, self._multicast, context.channel, self._journal)
         places = Places()
         transport = MmsgTransport(Arena(), places.memory)
-        self._forwarder = Forwarder(self._sock, settings.version, transport, places)
-        share = share_of(settings, context.settings.workers)
-        self._machine = Machine(share, settings.uid, ring, os.urandom, now_ns, beats=context.index == 0)
+        workers = context.settings.workers
+        share = Share(context.index, workers)
+        self._forwarder = Forwarder(self._sock, settings.version, transport, places, share)
+        self._machine = Machine(
+            share_of(settings, workers), settings.uid, ring, os.urandom, now_ns, beats=context.index == 0
+        )
         self._pace = Pace()
         self._publisher = Publisher(context.region.words)
         self._title = WorkerTitle(context.index, context.settings.name, context.settings.program, "group")
@@ -98,13 +101,11 @@ class UftpWorker:
 
     def _take(self, now_ns: int) -> None:
         """Take what waits in the socket, and pause a little where more is coming."""
-        taken = 0
+        before = self._outbox.stats.received_out
         for _ in range(BATCHES):
-            count = self._forwarder.receive(self._machine, self._outbox, now_ns)
-            taken += count
-            if count < SLOTS:
+            if self._forwarder.receive(self._machine, self._outbox, now_ns) < SLOTS:
                 break
-        pause_s = self._pace.pause_s(taken, now_ns)
+        pause_s = self._pace.pause_s(self._outbox.stats.received_out - before, now_ns)
         if pause_s:
             time.sleep(pause_s)
 

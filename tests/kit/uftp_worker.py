@@ -17,9 +17,10 @@ from workers.contract.channel import LocalChannel
 from workers.contract.messages import FromChild, LogBatch, LogRecord
 from workers.contract.settings import Address
 from workers.contract.uftp import CryptoSettings, Mode
-from workers.forwarder import Forwarder, Places
+from workers.forwarder import Forwarder, Places, Share
 from workers.journal import Journal
 from workers.multicast import Multicast
+from workers.net.ancillary import UDP_SEGMENT
 from workers.net.arena import Arena
 from workers.net.mmsg import MmsgTransport
 from workers.outbox import Outbox
@@ -66,7 +67,7 @@ class Station:
 class Bench:
     """A server proxy's worker: server and downstream are stations."""
 
-    def __init__(self, **changes: object) -> None:
+    def __init__(self, share: Share | None = None, **changes: object) -> None:
         self.server, self.downstream = Station(), Station()
         self.said: list[FromChild] = []
         self.settings = make_settings(Mode.SERVER, downstream=self.downstream.raw, log_level=5, **changes)
@@ -79,7 +80,7 @@ class Bench:
         self.outbox = Outbox(self.sock, multicast, channel, self.journal)
         places = Places()
         self.transport = MmsgTransport(Arena(), places.memory)
-        self.forwarder = Forwarder(self.sock, 4, self.transport, places)
+        self.forwarder = Forwarder(self.sock, 4, self.transport, places, share)
         ring = load(CryptoSettings(), os.urandom)
         self.machine = Machine(self.settings, 0xA0A0, ring, os.urandom, time.monotonic_ns())
 
@@ -87,6 +88,12 @@ class Bench:
         """Send to the proxy, from the server by default."""
         for payload in payloads:
             (station or self.server).sock.sendto(payload, ("127.0.0.1", self.settings.port))
+
+    def send_train(self, *payloads: bytes) -> None:
+        """Send datagrams from the server as one train: of equal length, the last one at most as long."""
+        segment = struct.pack("=H", len(payloads[0]))
+        to = ("127.0.0.1", self.settings.port)
+        self.server.sock.sendmsg([b"".join(payloads)], [(socket.IPPROTO_UDP, UDP_SEGMENT, segment)], 0, to)
 
     def turn(self) -> int:
         """Take what waits in the proxy's socket; return how many datagrams that was."""

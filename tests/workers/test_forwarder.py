@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import socket
 
 import pytest
 
 from tests.kit.uftp_process import datagram
 from tests.kit.uftp_worker import Bench, Station, announce, fileseg
-from workers.forwarder import PLACES, Places
+from workers.forwarder import PLACES, Places, Share
+from workers.net.ancillary import UDP_GRO
 from workers.uftp.station import Fact
 
 
@@ -114,6 +116,58 @@ def test_a_downstream_that_cannot_be_reached_is_logged() -> None:
         bench.turn()
         unsent = [record for record in bench.logged() if record.event == "uftp-unsent"]
         assert sum(int(record.fields[3]) for record in unsent) == 3
+
+
+def test_a_train_passes_through_and_is_counted_by_its_datagrams() -> None:
+    with Bench() as bench:
+        bench.send(announce(7))
+        sent = [fileseg(7, number) for number in range(20)]
+        bench.send_train(*sent)
+        bench.turn()
+        assert bench.downstream.received() == [announce(7), *sent]
+        assert bench.outbox.stats.received_out == bench.outbox.stats.forwarded_out == 21
+
+
+@pytest.mark.parametrize("last", [datagram(10, 7, bytes(12)), announce(8), b"tail", fileseg(7, 99, 700)])
+def test_a_train_that_ends_otherwise_is_taken_apart(last: bytes) -> None:
+    with Bench() as bench:
+        bench.send(announce(7))
+        sent = [fileseg(7, number) for number in range(9)]
+        bench.send_train(*sent, last)
+        bench.send(fileseg(7, 10))
+        bench.turn()
+        wanted = [announce(7), *sent, last, fileseg(7, 10)]
+        assert bench.downstream.received() == [payload for payload in wanted if payload != b"tail"]
+        assert bench.outbox.stats.received_out == 12
+
+
+def test_a_train_of_several_groups_keeps_its_order() -> None:
+    with Bench() as bench:
+        bench.send(announce(1), announce(2))
+        bench.turn()
+        sent = [fileseg(1 + number % 2, number) for number in range(30)]
+        bench.downstream.received()
+        bench.send_train(*sent)
+        bench.turn()
+        assert bench.downstream.received() == sent
+
+
+def test_trains_that_mix_workers_are_not_asked_for_any_more() -> None:
+    with Bench(share=Share(1, 2)) as bench:
+        bench.send(announce(1), announce(3))
+        bench.send_train(fileseg(1, 1), fileseg(3, 2))
+        bench.turn()
+        assert bench.sock.getsockopt(socket.IPPROTO_UDP, UDP_GRO) == 1
+        bench.send_train(fileseg(1, 3), fileseg(2, 4))
+        bench.turn()
+        assert bench.sock.getsockopt(socket.IPPROTO_UDP, UDP_GRO) == 0
+
+
+def test_a_train_for_nobody_is_counted() -> None:
+    with Bench() as bench:
+        bench.send_train(fileseg(7, 1), fileseg(7, 2))
+        bench.turn()
+        assert sum(bench.machine.drops.values()) == 2
 
 
 def test_addresses_have_a_place_each_as_far_as_there_is_room() -> None:
