@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit import delivery
-from tests.kit.installed import UDP_PROXY, Proxy, requires_installed, serve, status_of
+from tests.kit.installed import UDP_PROXY, Proxy, children_of, requires_installed, serve, status_of
 from tests.kit.lab import Lab
 from tests.kit.proxy import STARTED, Configuration
 from tests.kit.requirement import requires_namespaces, requires_program
@@ -112,7 +112,8 @@ def test_workers_and_replacements_have_the_capability_that_pretending_needs_and_
     tmp_path: Path, lab: Lab
 ) -> None:
     for items, held in (("source-address client;", CAP_NET_RAW), ("", 0)):
-        proxy = serve(lab.proxy, tmp_path, configuration(everywhere(WAY4, PORT), rule(items)))
+        rules = rule(f"from {{ localhost, * }}; {items}")
+        proxy = serve(lab.proxy, tmp_path, configuration(everywhere(WAY4, PORT), rules))
         victim = proxy.workers[0]
         os.kill(victim, signal.SIGKILL)
         proxy.wait_for(rf"UDPS-710-K Child worker 0 started, process (?!{victim}$)\d+$")
@@ -123,6 +124,8 @@ def test_workers_and_replacements_have_the_capability_that_pretending_needs_and_
             assert [int(status[f"Cap{name}"], 16) for name in ("Prm", "Eff")] == [held] * 2
             assert [int(status[f"Cap{name}"], 16) for name in ("Inh", "Bnd", "Amb")] == [0] * 3
             assert status["Uid"].split()[0] != "0"
+        (resolver,) = set(children_of(proxy.pid)) - set(proxy.workers)
+        assert [int(status_of(resolver)[f"Cap{name}"], 16) for name in ("Prm", "Eff")] == [0, 0]
         proxy.log.stop()
 
 

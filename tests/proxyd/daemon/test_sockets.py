@@ -12,7 +12,8 @@ import pytest
 from proxyd.daemon.demands import Choice, Wishes
 from proxyd.daemon.sockets import bind_listeners, close_all, describe, raw_sockaddr
 from proxyd.errors import SetupError
-from tests.kit.requirement import requires_root
+from tests.kit.place import Namespace
+from tests.kit.requirement import requires_namespaces, requires_root
 from tests.workers.forked import in_child
 from workers import sandbox
 from workers.contract.settings import Address, ListenerSettings
@@ -277,6 +278,25 @@ def test_a_listener_on_a_device_hears_that_device_alone(bound: list[Group]) -> N
 def test_a_stranger_is_found_under_a_listener_on_a_device() -> None:
     with stranger(own_address(), 0) as taken, pytest.raises(SetupError, match=r"on lo: Address already in use"):
         bind_listeners([ListenerSettings(ANY, taken.getsockname()[1], True, socket.if_indextoname(1))], 1)
+
+
+@requires_namespaces
+def test_a_stranger_is_found_on_the_second_device_too() -> None:
+    place = Namespace(f"pxd-{os.getpid()}-1-sockets")
+    try:
+        place.make()
+        place.configure(["link add left type veth", "link set left up"])
+        listeners = [ListenerSettings(ANY, 5300, True, device) for device in ("lo", "left")]
+        with place.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            taken.setsockopt(socket.SOL_SOCKET, 25, b"left")  # SO_BINDTODEVICE
+            taken.bind(("", 5300))
+            with pytest.raises(SetupError, match=r"on left: Address already in use"):
+                place.call(lambda: bind_listeners(listeners, 2))
+        for socks in place.call(lambda: bind_listeners(listeners, 2)):
+            close_all(socks)
+    finally:
+        place.close()
 
 
 def test_a_device_that_is_not_there_is_told() -> None:
