@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 
+from workers import refusals
 from workers.answers import Answers
 from workers.journal import Journal
 from workers.net import ancillary
@@ -46,6 +47,8 @@ class Hearing:
         """Read the socket of a session that is connected to nobody."""
         transport, version = self._transport, 4 if len(session.target) == V4_BYTES else 6
         count = transport.receive(session.fd, version)
+        if not count and transport.error:
+            refusals.note_error(self._journal, session, transport.error)
         for slot, size in enumerate(transport.sizes(0, count)):
             self._take(session, slot, size, transport.source(slot, version), now_ns)
         self._answers.flush()
@@ -116,8 +119,7 @@ class Hearing:
 
     def _control(self, session: Session, source: bytes) -> bytes:
         """Return what an answer leaves with: in a broadcast session each has its own server's address (K-44)."""
-        behaviour = session.terms.behaviour
-        if behaviour.fixes or not behaviour.genuine[session.transparent]:
+        if session.terms.behaviour.fixes or session.face(source) == session.destination:
             return session.reply_control
         return self._from(session, source[4:8] if len(source) == V4_BYTES else source[8:24])
 

@@ -183,3 +183,38 @@ def test_what_a_listener_hears_in_a_sessions_place_passes_too_k51(fast_path, bur
         assert waiting(client) == []
         # It belongs to no session, so it is a client's, and would like one of its own.
         assert len(path.sessions) == 2
+
+
+def test_what_the_network_reports_is_logged_and_ends_nothing_k87(fast_path):
+    with (
+        udp() as asked,
+        udp() as client,
+        datapath(forward_to(asked.getsockname(), SessionKind.ANY_PORT), fast_path=fast_path) as path,
+    ):
+        proxys = ask(path, client, asked)
+        with udp() as answering:
+            answering.sendto(b"first", proxys)
+            path.settle()
+        for _ in range(2):
+            client.sendto(b"to nobody", path.to[0])
+            path.settle()
+        assert path.logged("socket-error")
+        assert len(path.sessions) == 1
+
+
+def test_a_client_of_another_ip_version_hears_every_server_of_a_broadcast_session(fast_path):
+    rule = forward_to(("127.255.255.255", 9), SessionKind.BROADCAST)
+    with (
+        udp() as one,
+        udp() as two,
+        udp("::1") as client,
+        datapath(rule, hosts=["::1"], fast_path=fast_path) as path,
+    ):
+        client.sendto(b"who is there", path.to[0][:2])
+        path.settle()
+        (session,) = path.sessions
+        proxys = session.sock.getsockname()
+        for sender in (one, two):
+            sender.sendto(b"me", proxys)
+        path.settle()
+        assert [client.recvfrom(10) for _ in range(2)] == [(b"me", (*path.to[0][:2], 0, 0))] * 2

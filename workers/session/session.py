@@ -234,9 +234,12 @@ class Session:
         return self.trail is not None and self.trail.fixed
 
     def face(self, source: bytes) -> bytes:
-        """Return the raw address the client is to see an answer come from, which source sent (K-33, K-37 to K-44)."""
+        """Return the raw address the client is to see an answer come from, which source sent (K-33, K-37 to K-44).
+
+        A client of another IP version cannot see its server's own address.
+        """
         destination = self.destination
-        if self.terms.behaviour.genuine[self.transparent]:
+        if self.terms.behaviour.genuine[self.transparent] and source[:2] == destination[:2]:
             return source[:2] + destination[2:4] + source[4:]
         return destination
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kit.session_parts import SECOND, rule
+from tests.kit.session_parts import PROXY, SECOND, rule, server, sock6
 from workers.contract.settings import SessionKind
 from workers.contract.slots import CloseReason
 from workers.deadlines import NEVER
@@ -24,6 +24,14 @@ def test_a_limit_that_is_not_configured_is_unlimited_k73() -> None:
     assert not free.reached()
     assert free.deadline()[0] >= NEVER
     assert free.check_ns >= NEVER
+
+
+def test_a_client_of_another_ip_version_sees_no_servers_address_k40_k44() -> None:
+    found = session(SessionKind.BROADCAST)
+    found.transparent, found.destination = False, sock6(1, 5300)
+    assert found.face(server()) == found.destination
+    found.destination = PROXY
+    assert found.face(server(2, 99)) == server(2, 5300)
 
 
 def test_what_passed_is_what_the_budgets_lack() -> None:
