@@ -45,7 +45,7 @@ from workers.session.session import Session
 from workers.sockets import SessionSockets
 from workers.stats import Publisher, Stats
 from workers.titles import WorkerTitle
-from workers.treatment import Treatment
+from workers.treatment import Treatment, note_lost_priorities
 from workers.waiting import Pending, Waiting
 
 PUBLISH_NS = 100_000_000
@@ -113,7 +113,10 @@ def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
     for sock in context.listeners:
         transport.adopt(sock)
     dump_bytes = min(settings.debug_log.data_limit_bytes or DUMP_BYTES, DUMP_BYTES)
-    priority = not lost_priorities(settings) or takes_priority()
+    lost = lost_priorities(settings)
+    priority = not lost or takes_priority()
+    if context.index == 0:
+        note_lost_priorities(journal, () if priority else lost)
     treatment = Treatment(settings, Buckets(settings.queues, context.rates), priority=priority)
     inbound = Inbound(engine, transport, sockets, journal, listeners, treatment, dump_bytes)
     origins = Origins(transport, engine.trails, interfaces, first_worker=context.index == 0)

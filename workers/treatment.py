@@ -9,9 +9,16 @@ from collections.abc import Sequence
 
 from workers.buckets import Buckets, Direction
 from workers.contract.settings import Settings
+from workers.journal import Journal
 from workers.net import marking
 from workers.session.session import Session
 from workers.wire.sockaddr import V4_BYTES
+
+
+def note_lost_priorities(journal: Journal, queues: Sequence[str]) -> None:
+    """Warn of queues whose priority answers cannot carry."""
+    for queue in queues:
+        journal.note_urgent("priority-lost", 0, queue)
 
 
 class Treatment:

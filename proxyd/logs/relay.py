@@ -23,7 +23,7 @@ SECOND_NS = 1_000_000_000
 MAX_SHED = 2**53
 """No batch can have lost more: beyond this a count is nonsense."""
 
-_CHILD_COMPONENTS = ("UDPP-", "UFTP-")
+_CHILD_COMPONENTS = ("UDPP-", "LIBA-", "UFTP-")
 CHILD_EVENTS = frozenset(
     name for name, event in EVENTS.items() if all(line.id.startswith(_CHILD_COMPONENTS) for line in event.lines)
 ) | {"traceback", "state", "level"}

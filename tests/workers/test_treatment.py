@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from tests.kit.session_parts import PROXY, SECOND, client, rule, server, sock6
+from tests.kit.session_parts import PROXY, SECOND, Diary, client, rule, server, sock6
 from workers.buckets import Buckets
 from workers.contract.rates import RateRegion
 from workers.contract.settings import AclSettings, QueueSettings, Settings
 from workers.net import marking
 from workers.session.session import Session, Terms
-from workers.treatment import Treatment
+from workers.treatment import Treatment, note_lost_priorities
 
 SLOW = QueueSettings("slow", rate_bps=8_000, burst_bytes=1_000)
 MARKED = QueueSettings("marked", mark=7, priority=6)
@@ -62,3 +62,10 @@ def test_without_marks_no_answer_carries_anything() -> None:
     found = treatment(rule(), replace(rule("S"), queue_to_server="marked", tos_to_server=1))
     assert not found.marks
     assert found.mark(session(rule())) == b""
+
+
+def test_priorities_that_answers_cannot_carry_are_warned_of() -> None:
+    diary = Diary()
+    note_lost_priorities(diary.journal, ())
+    note_lost_priorities(diary.journal, ("marked", "other"))
+    assert [record.fields for record in diary.take("priority-lost")] == [("marked",), ("other",)]

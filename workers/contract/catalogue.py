@@ -42,6 +42,11 @@ _EVENTS = (
         ),
     ),
     Event(
+        "acl-items",
+        (("rule", _T), ("verdict", _T), ("from_item", _T), ("to_item", _T), ("server_item", _T)),
+        (Line("LIBA-810-T", "ACL NAME={rule} {verdict} FROM={from_item} TO={to_item} SERVER={server_item}"),),
+    ),
+    Event(
         "session-start",
         (("client", _S), ("server", _S), ("transparent", _F), ("user", _T), ("kind", _T)),
         (
@@ -141,6 +146,11 @@ _EVENTS = (
         "payload",
         (("direction", _T), ("source", _S), ("bytes", _N), ("payload", Kind.DUMP)),
         (Line("UDPP-990-F", "Datagram {direction} from {source}, {bytes} bytes: {payload}"),),
+    ),
+    Event(
+        "priority-lost",
+        (("queue", _T),),
+        (Line("UDPP-760-W", "Answers leave without the priority of queue {queue}: the kernel takes it from 6.14 on"),),
     ),
     # Names of the configuration.
     Event(

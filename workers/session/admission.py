@@ -12,6 +12,7 @@ from typing import NamedTuple
 from workers.contract.settings import AclSettings, Address, AuthSettings, HostName, Obligation, Settings
 from workers.contract.slots import DropReason
 from workers.policy.acl import Request, Rules, compile_rules, nameless, target_of
+from workers.policy.decided import deciding_item
 from workers.policy.hostset import NameBook, NameUnknown, Peer, normal_address
 from workers.policy.timecond import CivilTime
 from workers.policy.users import User, match_name
@@ -113,14 +114,39 @@ class Admission:
                 self.ordinary[key] = found
         return grant
 
+    def decided(
+        self, rule: AclSettings, source: bytes, destination: bytes
+    ) -> tuple[str | None, str | None, str | None]:
+        """Return which items of the rule that was found let client, destination and server in (policy.decided)."""
+        request = self._request(source, destination, None, transparent=False, tos=0)
+        server, port = request.destination, request.destination_port
+        if rule.plug_to is not None:
+            server, port = target_of(rule.plug_to, request, self._names)
+        places = (
+            (rule.sources, request.client, request.client_port),
+            (rule.destinations, request.destination, request.destination_port),
+            (rule.servers, server, port),
+        )
+        found = [deciding_item(conditions, peer, port, self._names) for conditions, peer, port in places]
+        return found[0], found[1], found[2]
+
     def _search(self, source: bytes, destination: bytes, *, transparent: bool, tos: int) -> Grant | NeedsName:
-        client, client_port = decode(source)
-        server, server_port = decode(destination)
+        client, _ = decode(source)
         user = self._users.get(normal_address(client)) if self._users else None
         if user is None and self._auth is not None and self._auth.obligation is Obligation.MANDATORY:
             return Grant(None, DropReason.REJECTED)
+        request = self._request(source, destination, user, transparent=transparent, tos=tos)
+        try:
+            index = self._rules.search(request, self._names)
+        except NameUnknown as unknown:
+            return NeedsName(unknown.address)
+        return self._verdict(index, request, source, destination)
+
+    def _request(self, source: bytes, destination: bytes, user: User | None, *, transparent: bool, tos: int) -> Request:
+        client, client_port = decode(source)
+        server, server_port = decode(destination)
         short = self._auth is not None and self._auth.short_names
-        request = Request(
+        return Request(
             client=Peer(client, self._reverse(normal_address(client))),
             client_port=client_port,
             destination=Peer(server, self._reverse(normal_address(server))),
@@ -132,11 +158,6 @@ class Admission:
             groups=frozenset() if user is None else user.groups,
             reverse=self._reverse,
         )
-        try:
-            index = self._rules.search(request, self._names)
-        except NameUnknown as unknown:
-            return NeedsName(unknown.address)
-        return self._verdict(index, request, source, destination)
 
     def _verdict(self, index: int | None, request: Request, source: bytes, destination: bytes) -> Grant:
         """Say what a rule means for a session: the refusal, or its terms and its target (K-48, K-49, K-54)."""

@@ -14,12 +14,14 @@ from __future__ import annotations
 from workers.contract.slots import CloseReason, DropReason
 from workers.session.admission import Admission, NeedsName
 from workers.session.records import Journal, Records
-from workers.session.session import PLAIN, FlowKey, Session, Traits
+from workers.session.session import PLAIN, FlowKey, Grant, Session, Traits
 from workers.session.table import Permits
 from workers.session.traffic import Traffic
 from workers.stats import Stats
 from workers.wire.sockaddr import V4_BYTES
 
+TRACE_LEVEL = 8
+"""From this level of the log on, each search tells what decided it."""
 LAST_TRACK = 99_999
 """Sessions are numbered in the log from 1 to this, and again from 1."""
 
@@ -61,6 +63,8 @@ class Engine(Traffic):
             return grant
         if self._journal.taking:
             self._records.searched(source, destination, grant, transparent=traits.transparent)
+            if self._journal.level >= TRACE_LEVEL:
+                self._trace(grant, source, destination)
         else:
             self._journal.skipped += 1
         if grant.terms is None or grant.refusal is not None:
@@ -134,6 +138,11 @@ class Engine(Traffic):
         self.stats.received_out -= 1
         self.stats.forwarded_out -= 1
         self.stats.bytes_out -= size
+
+    def _trace(self, grant: Grant, source: bytes, destination: bytes) -> None:
+        rule = grant.rule
+        items = (None, None, None) if rule is None else self.admission.decided(rule, source, destination)
+        self._records.traced(grant, items)
 
     def fail(self, session: Session, step: str, reason: str, sizes: list[int]) -> None:
         """Give up a session whose socket could not be made, and drop the run that wanted it."""

@@ -25,10 +25,12 @@ class Journal(Protocol):
     """Where events go (workers.journal).
 
     taking: whether records of sessions are written at present; where they are not, they are counted in skipped.
+    level: the log's.
     """
 
     taking: bool
     skipped: int
+    level: int
 
     def takes(self, event: str, *, stranger: bool = False) -> bool:
         """Tell whether an event is written now: put must follow; otherwise it is not wanted, or shed and counted.
@@ -62,6 +64,13 @@ class Records:
             verdict = "REJECTED" if rule is None or not rule.accept else "ACCEPTED"
             name = None if rule is None else rule.name
             self.journal.put("acl", 0, source, destination, int(transparent), grant.user, name, verdict)
+
+    def traced(self, grant: Grant, items: tuple[str | None, str | None, str | None]) -> None:
+        """What decided a search: of the rule that was found, the items that let client, destination and server in."""
+        rule = grant.rule
+        if self.journal.takes("acl-items", stranger=grant.refusal is not None):
+            verdict = "REJECTED" if rule is None or not rule.accept else "ACCEPTED"
+            self.journal.put("acl-items", 0, None if rule is None else rule.name, verdict, *items)
 
     def refused(self, source: bytes, destination: bytes, grant: Grant, size: int, now_ns: int) -> None:
         """A client that may not have a session; size: payload bytes it sent. In the stats log at most once a second."""

@@ -177,7 +177,7 @@ def test_a_placeholder_of_no_field_is_a_mistake_of_the_catalogue() -> None:
 
 def test_only_what_the_level_lets_through_has_a_level() -> None:
     levels = {line.id[-1]: line.level for plan in PLANS.values() for line in plan.lines}
-    letters = {"C": 0, "N": 0, "I": 0, "K": 0, "E": 3, "W": 4, "D": 7, "F": 9}
+    letters = {"C": 0, "N": 0, "I": 0, "K": 0, "E": 3, "W": 4, "D": 7, "T": 8, "F": 9}
     assert {letter: level for letter, level in levels.items() if not letter.isdigit()} == letters
 
 

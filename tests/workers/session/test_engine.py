@@ -49,6 +49,18 @@ def test_the_rules_are_not_consulted_while_a_session_lasts_k18_k21(pool: Pool) -
     assert driver.stats.drops_out[DropReason.REJECTED] == 1
 
 
+def test_each_search_tells_what_decided_it_at_level_eight(pool: Pool) -> None:
+    driver = Driver([rule("ONE", clients=(1,)), rule("NONE", accept=False, clients=(3,))], pool)
+    driver.diary.journal.set_level(8)
+    for number in (1, 2, 3):
+        hear(driver, 1, number=number)
+    assert [record.fields for record in driver.diary.take("acl-items")] == [
+        ("ONE", "ACCEPTED", "#1:[10.0.0.1]", None, None),
+        (None, "REJECTED", None, None, None),
+        ("NONE", "REJECTED", "#1:[10.0.0.3]", None, None),
+    ]
+
+
 def test_who_may_not_have_a_session_is_dropped_k19_k22(pool: Pool) -> None:
     driver = Driver([rule(clients=(2,))], pool)
     hear(driver, 1, 2, 3)

@@ -134,3 +134,12 @@ def test_a_flood_of_refused_clients_is_not_recorded_without_bounds() -> None:
     for number in range(REJECTIONS_A_SECOND + 10):
         records.refused(client(number), PROXY, Grant(None, DropReason.REJECTED), 1, T0)
     assert len(diary.take("rejected")) == REJECTIONS_A_SECOND
+
+
+def test_what_decided_a_search_is_told_at_level_eight_only() -> None:
+    for level, count in ((7, 0), (8, 1)):
+        diary = Diary(level)
+        Records(diary.journal).traced(Grant(rule("R"), None), ("#1:*", None, "#2:a.test"))
+        assert [record.fields for record in diary.take("acl-items")] == [
+            ("R", "ACCEPTED", "#1:*", None, "#2:a.test")
+        ] * count
