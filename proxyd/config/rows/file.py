@@ -155,7 +155,9 @@ QUEUE = (
     ),
     Keyword(
         "rate",
-        "How many bits a second may leave, shaped by a token bucket in each worker; burst is the bucket's size.",
+        "How many bits of payload may leave in a second, in each direction by itself, from all workers together; burst"
+        " is how many bytes may leave at once, without it an eighth of a second's, at least 65536. What goes beyond is"
+        " dropped.",
         ((value("bits", numbers.POSITIVE_BYTES), named("burst", numbers.POSITIVE_BYTES)),),
         extension=True,
     ),
