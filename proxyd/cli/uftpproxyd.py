@@ -22,7 +22,7 @@ from proxyd.uftp.compiler import PROGRAM
 from proxyd.uftp.exits import ExitStatus, status_of
 from proxyd.uftp.keyload import KeyLoadError
 from proxyd.uftp.options import USAGE, CommandLine, OptionError, help_text, parse_options
-from proxyd.uftp.order import make_order
+from proxyd.uftp.order import check_order, make_order
 
 _STATUS = {OptionError: ExitStatus.USAGE, SetupError: ExitStatus.NETWORK, KeyLoadError: ExitStatus.KEYS}
 
@@ -34,6 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         line = parse_options(sys.argv[1:] if argv is None else argv)
         if line.shows_help or line.shows_version:
             sys.stdout.write(help_text() if line.shows_help else f"{PROGRAM} (proxyd {__version__}) {VERSION_TAG}\n")
+            return ExitStatus.STARTED
+        if line.checks_only:
+            check_order(line)
+            sys.stdout.write("options OK\n")
             return ExitStatus.STARTED
         order = make_order(line)
     except (OptionError, SetupError, KeyLoadError) as error:

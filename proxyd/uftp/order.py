@@ -37,6 +37,13 @@ def make_order(line: CommandLine) -> Order:
     )
 
 
+def check_order(line: CommandLine) -> None:
+    """Check all of a command line that needs no socket; keys to be made are left unmade. Raises as make_order does."""
+    compile_settings(line, list_interfaces())
+    if not line.new_keys:
+        load_keys(line)
+
+
 def _banner(settings: UftpSettings, keys: Keys) -> tuple[tuple[str, tuple[str | int, ...]], ...]:
     """Return what the log begins with; the empty first field is the group's."""
     title = ("uftp-started", ("", __version__, settings.mode.value, settings.uid))

@@ -45,6 +45,17 @@ def test_a_list_that_is_wrong_is_status_one_and_named(tmp_path: Path) -> None:
     assert f"{path}:2: " in done.stderr
 
 
+def test_a_check_finds_what_is_wrong_and_opens_and_makes_nothing(tmp_path: Path) -> None:
+    port, key = free_port(), tmp_path / "key.pem"
+    with start("-cd", *HERE, "-p", port) as first:
+        first.wait_for("started")
+        done = run("-c", *HERE, "-p", port, "-k", key, "-K", "rsa:1024", "-P", tmp_path / "pid", "--check")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "options OK\n", "")
+    assert list(tmp_path.iterdir()) == []
+    assert run("-c", "-t", "0", "--check").returncode == 1
+    assert run("-c", *HERE, "-k", key, "--check").returncode == 3
+
+
 def test_a_port_that_is_taken_is_status_two_of_the_starting_process(tmp_path: Path) -> None:
     port = free_port()
     with start("-cd", *HERE, "-p", port) as first:
