@@ -15,7 +15,7 @@ import time
 
 from workers.contract.context import WorkerContext
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import Moved
+from workers.contract.messages import Drain, Level, Moved
 from workers.contract.slots import Counter
 from workers.contract.uftp import UftpSettings
 from workers.deadlines import NEVER
@@ -80,7 +80,7 @@ class UftpWorker:
                 self._poll.register(fd, select.EPOLLIN)
         self._publish_ns = now_ns
         self._lost = drops_of(self._sock)
-        self._stopping = False
+        self._stopping = self._draining = False
 
     def serve(self) -> ExitCode:
         """Turn until stopped."""
@@ -131,6 +131,8 @@ class UftpWorker:
         self._publish_ns = now_ns + PUBLISH_NS
         words, stats, journal = self._context.region.words, self._outbox.stats, self._journal
         words[Counter.SESSIONS] = self._groups
+        # After the groups: whoever sees it sees a number that only falls.
+        words[Counter.DRAINING] = self._draining
         words[Counter.LOG_LEVEL] = journal.level
         words[Counter.TURNS] += 1
         lost = drops_of(self._sock)
@@ -157,11 +159,13 @@ class UftpWorker:
             if number == signal.SIGTERM:
                 self._stopping = True
             elif number in _STEPS:
-                level = min(HIGHEST_LEVEL, max(LOWEST_LEVEL, self._journal.level + _STEPS[number]))
-                self._journal.set_level(level)
-                self._journal.note_urgent("level", 0, level)
+                self._set_level(self._journal.level + _STEPS[number])
             elif number == signal.SIGRTMIN + 1:
                 self._journal.note_urgent("state", 0, self._state())
+
+    def _set_level(self, level: int) -> None:
+        self._journal.set_level(min(HIGHEST_LEVEL, max(LOWEST_LEVEL, level)))
+        self._journal.note_urgent("level", 0, self._journal.level)
 
     def _state(self) -> str:
         stats, machine = self._outbox.stats, self._machine
@@ -178,3 +182,9 @@ class UftpWorker:
             if isinstance(message, Moved):
                 self._machine.move_downstream(message.downstream)
                 self._outbox.carry_out(self._machine, time.monotonic_ns())
+            elif isinstance(message, Drain):
+                self._machine.drain()
+                self._draining = True
+                self._publish(time.monotonic_ns())
+            elif isinstance(message, Level):
+                self._set_level(message.level)

@@ -17,7 +17,7 @@ from tests.kit.uftp_worker import Station, announce, fileseg
 from workers.boot import BootPlan, run_child
 from workers.contract.channel import ParentEnd, open_channel
 from workers.contract.context import Confinement, WorkerContext
-from workers.contract.messages import LogBatch, LogRecord, Moved, Ready
+from workers.contract.messages import Drain, Level, LogBatch, LogRecord, Moved, Ready, ToChild
 from workers.contract.settings import Settings
 from workers.contract.slots import Counter, Region
 from workers.contract.uftp import CryptoSettings, HeartbeatSettings, Mode, UftpSettings
@@ -40,7 +40,7 @@ class Child:
     def signal(self, number: int) -> None:
         os.kill(self.process, number)
 
-    def tell(self, message: Moved) -> None:
+    def tell(self, message: ToChild) -> None:
         assert self._channel.send(message)
 
     def wait_for(self, event: str) -> LogRecord:
@@ -132,6 +132,30 @@ def test_signals_set_the_level_and_ask_for_the_state() -> None:
         assert child.wait_for("level").fields == (8,)
         child.signal(signal.SIGRTMIN + 1)
         assert "worker 0, 0 groups" in child.wait_for("state").fields[0]
+
+
+def test_the_parent_sets_the_level() -> None:
+    with a_worker(make_settings()) as child:
+        child.tell(Level(4))
+        assert child.wait_for("level").fields == (4,)
+
+
+def test_a_draining_worker_goes_on_with_its_groups_and_takes_no_other() -> None:
+    server, downstream = Station(), Station()
+    settings = make_settings(Mode.SERVER, downstream=downstream.raw)
+    with a_worker(settings) as child:
+        server.sock.sendto(announce(7), ("127.0.0.1", settings.port))
+        assert receive(downstream) == announce(7)
+        child.tell(Drain())
+        deadline = time.monotonic() + WAIT_S
+        while not child.region.words[Counter.DRAINING]:
+            assert time.monotonic() < deadline
+            select.select([], [], [], 0.01)
+        assert child.region.words[Counter.SESSIONS] == 1
+        for payload in (announce(8), fileseg(7, 1)):
+            server.sock.sendto(payload, ("127.0.0.1", settings.port))
+        assert receive(downstream) == fileseg(7, 1)
+        assert "draining" in child.wait_for("uftp-group-refused").fields
 
 
 def test_a_downstream_that_another_worker_has_proved_is_used() -> None:

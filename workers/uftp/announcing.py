@@ -70,7 +70,7 @@ def _refuse(station: Station, header: Header, arrival: Arrival, error: WorkerErr
 
 def _open(station: Station, datagram: bytes, message: Announce, header: Header, arrival: Arrival, now_ns: int) -> Group:
     if station.groups.full:
-        raise PeerError("too many groups")
+        raise PeerError("draining" if station.groups.closed else "too many groups")
     if station.mode is Mode.SERVER and arrival.source == station.downstream.current:
         raise PeerError("announced by our own downstream proxy")
     terms = _terms(station, message, header, arrival)

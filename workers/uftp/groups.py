@@ -176,16 +176,17 @@ def patience_ns(robust: int, grtt: int) -> int:
 
 
 class Groups:
-    """All groups by their key. limit: how many there may be.
+    """All groups by their key. limit: how many there may be. closed: whether no other one is taken, room or not.
 
     generation: a number that changes when a group goes: what is known of it elsewhere is void.
     """
 
-    __slots__ = ("_by_key", "_limit", "generation")
+    __slots__ = ("_by_key", "_limit", "closed", "generation")
 
     def __init__(self, limit: int) -> None:
         self._by_key: dict[GroupKey, Group] = {}
         self._limit = limit
+        self.closed = False
         self.generation = 0
 
     def __len__(self) -> int:
@@ -197,7 +198,7 @@ class Groups:
     @property
     def full(self) -> bool:
         """Whether no other group is taken."""
-        return len(self._by_key) >= self._limit
+        return self.closed or len(self._by_key) >= self._limit
 
     def get(self, key: GroupKey) -> Group | None:
         """Return a group, None if it is not known."""

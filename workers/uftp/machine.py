@@ -136,6 +136,10 @@ class Machine:
         """Take over a downstream address that another worker's heartbeats have proved (actions.Moved)."""
         self._station.move_downstream(to)
 
+    def drain(self) -> None:
+        """Take no other group any more."""
+        self._station.groups.closed = True
+
     def join_failed(self, group: bytes, now_ns: int) -> None:
         """Give up the groups with a private address (raw, as in actions.Join) that could not be joined."""
         station = self._station

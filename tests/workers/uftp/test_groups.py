@@ -108,6 +108,14 @@ def test_a_message_lists_at_least_one_client_and_no_more_than_fit() -> None:
     assert replace(TERMS, block_bytes=65535).body_bytes == 8192
 
 
+def test_no_group_is_taken_when_there_are_enough_or_the_doors_are_closed() -> None:
+    assert Groups(0).full
+    open_ones = Groups(1)
+    assert not open_ones.full
+    open_ones.closed = True
+    assert open_ones.full
+
+
 def test_groups_are_found_by_number_and_instance_and_going_is_told() -> None:
     groups = Groups(2)
     first, again = group(), group(key=GroupKey(1, 1))
