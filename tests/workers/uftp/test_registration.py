@@ -185,6 +185,7 @@ def test_a_listed_client_must_have_the_listed_key(listed: str, ends: bool) -> No
     scene.clients[0].key = key
     assert scene.run(3) is ends
     assert scene.clients[0].aborted is not ends
+    assert scene.below.machine.facts[Fact.CLIENTS] == (0 if listed == "other uid" else 1)
 
 
 def test_a_client_keeps_the_key_it_has_proved() -> None:
