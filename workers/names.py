@@ -19,6 +19,8 @@ MAX_KNOWN = 65_536
 MAX_KEPT = 1024
 MAX_KEPT_BYTES = 8 << 20
 SHORTEST_S, LONGEST_S = 60, 3600
+UNANSWERED_S = 5
+"""How long an address that nobody could be asked about counts as one without a name."""
 SECOND_NS = 1_000_000_000
 ANSWER_NS = 100_000_000
 """How much later than its time an answer may come: the resolver has the same time, and must be heard."""
@@ -90,13 +92,13 @@ class ReverseNames(Generic[T]):
         Then the name that it waited for counts as none.
         """
         if now_ns >= kept.since_ns + 2 * self._timeout_ns:
-            self._remember(address, None, SHORTEST_S, now_ns)
+            self._remember(address, None, 0, now_ns)
             return False
         self._wait(kept, address, now_ns)
         return True
 
     def learn(self, address: Address, name: str | None, ttl_s: int, now_ns: int) -> list[Kept[T]]:
-        """Take an answer; return who waited for it, each to be decided on again now."""
+        """Take an answer; return who waited for it, each to be decided on again now. ttl_s 0: nobody could be asked."""
         self._remember(address, name, ttl_s, now_ns)
         return self._release(address)
 
@@ -106,7 +108,7 @@ class ReverseNames(Generic[T]):
             del self._known[address]
         late: list[Kept[T]] = []
         for address in self._patience.due(now_ns):
-            late += self.learn(address, None, SHORTEST_S, now_ns)
+            late += self.learn(address, None, 0, now_ns)
         return late
 
     def next_deadline_ns(self) -> int:
@@ -151,5 +153,5 @@ class ReverseNames(Generic[T]):
             self._fading.cancel(oldest, self._known.pop(oldest).tick)
         elif before is not None:
             self._fading.cancel(address, before.tick)
-        life_s = min(max(ttl_s, SHORTEST_S), LONGEST_S)
+        life_s = min(max(ttl_s, SHORTEST_S), LONGEST_S) if ttl_s else UNANSWERED_S
         self._known[address] = _Known(name, self._fading.set(address, now_ns + life_s * SECOND_NS))

@@ -6,7 +6,17 @@ import pytest
 
 from workers.contract.settings import Address
 from workers.deadlines import NEVER, TICK_NS
-from workers.names import ANSWER_NS, LONGEST_S, MAX_KEPT, MAX_KEPT_BYTES, MAX_KNOWN, SECOND_NS, SHORTEST_S, ReverseNames
+from workers.names import (
+    ANSWER_NS,
+    LONGEST_S,
+    MAX_KEPT,
+    MAX_KEPT_BYTES,
+    MAX_KNOWN,
+    SECOND_NS,
+    SHORTEST_S,
+    UNANSWERED_S,
+    ReverseNames,
+)
 from workers.policy.hostset import UNASKED
 
 TIMEOUT_NS = SECOND_NS
@@ -80,8 +90,17 @@ def test_a_name_is_known_for_its_time_within_bounds(names: ReverseNames[str], tt
     assert names.next_deadline_ns() >= NEVER
 
 
-def test_no_name_is_known_too_and_a_newer_answer_takes_the_old_ones_place(names: ReverseNames[str]) -> None:
+def test_what_nobody_could_be_asked_about_is_asked_again_soon(names: ReverseNames[str]) -> None:
     names.learn(HOST, None, 0, START_NS)
+    names.keep(client(1), OTHER, "x", 1, START_NS)
+    assert names.find(HOST) is None
+    names.expire(START_NS + LATE_NS)
+    names.expire(START_NS + UNANSWERED_S * SECOND_NS + LATE_NS + TICK_NS)
+    assert (names.find(HOST), names.find(OTHER)) == (UNASKED, UNASKED)
+
+
+def test_no_name_is_known_too_and_a_newer_answer_takes_the_old_ones_place(names: ReverseNames[str]) -> None:
+    names.learn(HOST, None, 1, START_NS)
     assert names.find(HOST) is None
     names.learn(HOST, "a.test", LONGEST_S, START_NS)
     names.expire(START_NS + SHORTEST_S * SECOND_NS + TICK_NS)

@@ -40,6 +40,8 @@ class Found(NamedTuple):
 
 
 NOTHING = Found(None, SHORTEST_S)
+UNASKED = Found(None, 0)
+"""So many were asked for at the time that this one came late, or never: it says nothing of the address."""
 
 
 class Reverse:
@@ -65,8 +67,12 @@ class Reverse:
         return await running
 
     async def _ask(self, address: Address) -> Found:
+        clock = asyncio.get_running_loop().time
+        nothing, half = UNASKED, clock() + self._timeout_s / 2
         try:
             async with asyncio.timeout(self._timeout_s), self._room:
+                if clock() < half:  # Whoever comes later has not been given the time.
+                    nothing = NOTHING
                 pointer = dns.reversename.from_address(address_text(address))
                 names, ttl_s = await self._records(pointer, dns.rdatatype.PTR)
                 for name in names[:MAX_NAMES]:
@@ -74,8 +80,8 @@ class Reverse:
                     if confirmed_s is not None:
                         return Found(_text(name), min(max(min(ttl_s, confirmed_s), SHORTEST_S), LONGEST_S))
         except TimeoutError:
-            return NOTHING
-        return NOTHING
+            return nothing
+        return nothing
 
     async def _confirm(self, name: dns.name.Name, address: Address) -> int | None:
         """Return how long the name is known to have the address, in seconds; None: it has it not, or is no name."""

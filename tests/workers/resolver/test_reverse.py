@@ -20,8 +20,10 @@ from workers.contract.settings import Address, ResolverSettings
 from workers.resolver.reverse import (
     LONGEST_S,
     MAX_NAMES,
+    MAX_PARALLEL,
     NOTHING,
     SHORTEST_S,
+    UNASKED,
     Found,
     Reverse,
     answer_now,
@@ -147,6 +149,14 @@ def test_the_hosts_table_comes_first(server: ResolverSettings, tmp_path: Path) -
 def test_a_silent_server_means_no_name_within_the_time() -> None:
     settings = ResolverSettings(((LOOPBACK, free_port()),), initial_timeout_ns=50_000_000)
     assert ask(settings, "192.0.2.1", "2001:db8::6") == [NOTHING, NOTHING]
+
+
+def test_what_there_was_no_room_to_ask_for_is_told_apart_from_what_has_no_name() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        settings = ResolverSettings(((LOOPBACK, silent.getsockname()[1]),), initial_timeout_ns=3 * 10**9)
+        found = ask(settings, *(f"192.0.2.{number}" for number in range(MAX_PARALLEL + 9)))
+    assert found == [NOTHING] * MAX_PARALLEL + [UNASKED] * 9
 
 
 def test_an_address_that_many_want_is_asked_for_once() -> None:
