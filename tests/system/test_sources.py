@@ -24,7 +24,14 @@ each_path = pytest.mark.parametrize("fast_path", ["on", "off"])
 
 
 def forging(
-    lab: Lab, folder: Path, way: Way, items: str, fast_path: str = "on", ports: tuple[int, ...] = (PORT,)
+    lab: Lab,
+    folder: Path,
+    way: Way,
+    items: str,
+    fast_path: str = "on",
+    ports: tuple[int, ...] = (PORT,),
+    *,
+    singly: bool = False,
 ) -> Proxy:
     """Serve one rule transparently, on both sides of the proxy; answers to clients are led to it, too."""
     delivery.lead_through(lab)
@@ -34,7 +41,8 @@ def forging(
         f"transparent [{address}] port {port};" for address in (way.front, way.back) for port in (*ports, FORCED)
     )
     rule = f"session-acl ALL {{ accept; {items} {TIMEOUT} }}"
-    return serve(lab.proxy, folder, Configuration(listen, rule, f"nodaemon; fast-path {fast_path};"))
+    proxy = f"nodaemon; fast-path {fast_path};" + ("singleproc;" if singly else "")
+    return serve(lab.proxy, folder, Configuration(listen, rule, proxy))
 
 
 @requires_namespaces
@@ -179,3 +187,19 @@ def test_a_client_on_the_other_side_of_a_non_transparent_listener_is_shown_too_k
         server.sendto(b"answer", sender)
         assert client.recv(100) == b"answer"
     assert_balanced(proxy.totals())
+
+
+@requires_namespaces
+@requires_program("nft")
+@each_version
+@pytest.mark.parametrize("kind", ["normal", "any-port", "any-sock"])
+def test_one_process_alone_forges_addresses_too_k99(tmp_path: Path, lab: Lab, way: Way, kind: str) -> None:
+    items = f"session-type {kind}; source-address client; source-port force {FORCED};"
+    proxy = forging(lab, tmp_path, way, items, singly=True)
+    with way.server_socket(lab, PORT) as server, connected(lab.client, way.client, way.server, PORT) as client:
+        client.send(b"question")
+        received, sender = server.recvfrom(100)
+        assert (received, sender[:2]) == (b"question", (way.client, FORCED))
+        server.sendto(b"answer", sender)
+        assert client.recv(100) == b"answer"
+    assert proxy.workers == []
