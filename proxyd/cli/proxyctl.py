@@ -194,7 +194,10 @@ def _wait_until_gone(connection: Connection, ids: set[str]) -> set[str]:
     """Return those that are there still after GONE_S seconds."""
     deadline = time.monotonic() + GONE_S
     while ids and time.monotonic() < deadline:
-        ids &= {session.id for session in inquiry.ask_sessions(connection)}
+        try:
+            ids &= {session.id for session in inquiry.ask_sessions(connection)}
+        except UnreachableError:
+            return set()  # it was draining, and has ended with them
         if ids:
             time.sleep(_AGAIN_S)
     return ids

@@ -6,13 +6,14 @@ Draining: no session begins any more, and the proxy ends with the last one, or w
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import Protocol
 
-from proxyd.daemon.crew import Crew
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.roster import Role, Roster, State
 from proxyd.daemon.shared import Shared
 from proxyd.logs.setup import Logs
-from workers.contract.messages import Kill, Level, Names
+from workers.contract.messages import Kill, Level, Names, ToChild
 from workers.contract.slots import Counter
 
 MAX_KILLS_WAITING = 16
@@ -20,10 +21,33 @@ MAX_KILLS_WAITING = 16
 NEVER_NS = 1 << 62
 
 
+class Hands(Protocol):
+    """Who carries orders out: proxyd.daemon.crew, or the one worker where one process does everything."""
+
+    roster: Roster
+
+    @property
+    def names(self) -> Names | None:
+        """The addresses of the configuration's names, None: not known yet."""
+        ...
+
+    def order(self, index: int, message: ToChild, most: int) -> bool:
+        """Owe a worker a message; False when there is none, or most of this kind wait for it already."""
+        ...
+
+    def tell_workers(self, messages: Sequence[ToChild]) -> None:
+        """Owe every worker messages of one kind."""
+        ...
+
+    def drain(self) -> None:
+        """Have every worker, and those to come, begin no session any more."""
+        ...
+
+
 class CrewConductor:
     """Carries orders to the crew."""
 
-    def __init__(self, crew: Crew, shared: Shared, logs: Logs) -> None:
+    def __init__(self, crew: Hands, shared: Shared, logs: Logs) -> None:
         self._crew = crew
         self._shared = shared
         self._logs = logs

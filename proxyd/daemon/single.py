@@ -8,24 +8,60 @@ of users not be read again: then the users stay as they are.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from proxyd.daemon.conductor import CrewConductor
 from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.roster import Child, Role, Roster, State
 from proxyd.daemon.signals import HANDLED, SignalPipe
 from proxyd.daemon.spawn import Estate, OwnResolver, WorkerMain, confine_this_process
-from proxyd.daemon.supervisor import LEVEL_STEPS, STOPPING, UNSUPPORTED, log_failure, refuse_signal, reopen, step_level
+from proxyd.daemon.supervisor import (
+    LEVEL_STEPS,
+    STOPPING,
+    UNSUPPORTED,
+    log_failure,
+    open_control,
+    refuse_signal,
+    reopen,
+    step_level,
+)
 from proxyd.logs.relay import Relay
 from proxyd.logs.setup import Logs
 from workers.contract.channel import LocalChannel
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import FromChild, LogBatch, Lookup
+from workers.contract.messages import Drain, FromChild, LogBatch, Lookup, Names, ToChild
 from workers.errors import WorkerError
 
 LOOK_S = 1.0
-"""How often the file of users is looked at."""
+"""How often the file of users is looked at, and whether a drained proxy has come to its end."""
 _TO_THE_LOOP = frozenset((signal.SIGUSR1, signal.SIGUSR2, signal.SIGRTMIN + 1))
+
+
+class SoleHand:
+    """The one worker, as far as orders to it go. give: lets a message wait for it. names: once they are known."""
+
+    def __init__(self, give: Callable[[ToChild], None]) -> None:
+        self.roster = Roster([Child(Role.WORKER, 0, State.READY, os.getpid())], 0, 0)
+        self.names: Names | None = None
+        self._give = give
+
+    def order(self, index: int, message: ToChild, _most: int) -> bool:
+        """Let a message wait for the worker; False for any worker but the one."""
+        if index == 0:
+            self._give(message)
+        return index == 0
+
+    def tell_workers(self, messages: Sequence[ToChild]) -> None:
+        """Let messages wait for the worker."""
+        for message in messages:
+            self._give(message)
+
+    def drain(self) -> None:
+        """Have the worker begin no session any more."""
+        self._give(Drain())
 
 
 class SingleProcess:
@@ -36,7 +72,11 @@ class SingleProcess:
         self._logs = logs
         self._relay = Relay(logs)
         self._signals = SignalPipe(frozenset(HANDLED) - {signal.SIGCHLD} | {signal.SIGALRM})
-        self._channel = LocalChannel(self._take, self._signals.fileno(), self._poll)
+        self._epoll = select.epoll()
+        self._channel = LocalChannel(self._take, self._epoll.fileno(), self._poll)
+        self._hand = SoleHand(self._channel.give)
+        self._conductor = CrewConductor(self._hand, estate.shared, logs)
+        self._control = open_control(estate, self._conductor, logs)
         self._resolver = OwnResolver(estate)
         self._loop_end, self._our_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._ending: Ending | None = None
@@ -44,11 +84,15 @@ class SingleProcess:
     def run(self, main: WorkerMain, on_ready: Callable[[], None]) -> Ending:
         """Confine this process, and serve until a signal ends it."""
         names = self._resolver.resolve_names()
+        self._hand.names = names
+        for source in (self._signals, self._control):
+            if source is not None:
+                self._epoll.register(source.fileno(), select.EPOLLIN)
         # The loop asks for what waits when there is something to read.
         self._signals.wake()
         try:
             confine_this_process(self._estate.confinement)
-            if self._estate.users is not None:
+            if self._estate.users is not None or self._control is not None:
                 signal.setitimer(signal.ITIMER_REAL, LOOK_S, LOOK_S)
             context = self._estate.context(0, self._channel, self._loop_end, self._logs.level, names)
             on_ready()
@@ -76,6 +120,13 @@ class SingleProcess:
     def _poll(self) -> None:
         for number in self._signals.read():
             self._answer(number)
+        now_ns = time.monotonic_ns()
+        if self._control is not None:
+            self._control.serve(now_ns)
+            self._control.tend(now_ns)
+        ending = self._conductor.outcome(now_ns)
+        if ending is not None:
+            self._end(ending)
         users = self._estate.users
         if users is not None and users.look(time.monotonic_ns()):
             for part in users.parts:
@@ -102,6 +153,9 @@ class SingleProcess:
             reopen(self._logs)
         elif number in LEVEL_STEPS:
             step_level(self._logs, number)
+        elif number == signal.SIGQUIT:
+            signal.setitimer(signal.ITIMER_REAL, LOOK_S, LOOK_S)
+            self._conductor.drain(None)
         elif number in STOPPING:
             self._end(Ending(ExitStatus.OK, STOPPING[number]))
         if number in _TO_THE_LOOP:

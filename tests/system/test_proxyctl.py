@@ -30,11 +30,12 @@ pytestmark = requires_installed
 class Desk:
     """A proxy in the lab with an echo server behind it, and proxyctl before it."""
 
-    def __init__(self, lab: Lab, folder: Path, name: str, limits: str = "timeout both 60;") -> None:
+    def __init__(self, lab: Lab, folder: Path, name: str, items: str = "") -> None:
         self.lab = lab
         peers.udp_peer(lab.server, "echo", WAY4.server, PORT)
-        logs = f'nodaemon; control {{ socket "{folder}/x.ctl"; }}'
-        text = Configuration(WAY4.listen(PORT), acl(f"[{WAY4.server}] : {PORT}", limits), logs, name=name)
+        proxy = f'nodaemon; control {{ socket "{folder}/x.ctl"; }} {items}'
+        rule = acl(f"[{WAY4.server}] : {PORT}", "timeout both 60;")
+        text = Configuration(WAY4.listen(PORT), rule, proxy, name=name)
         self.proxy: Proxy = serve(lab.proxy, folder, text)
         self.path = folder / "x.ctl"
 
@@ -149,6 +150,30 @@ def test_a_draining_proxy_serves_who_is_there_and_ends_with_the_last(
         wait_for_end(desk.proxy.pid)
         desk.proxy.wait_for("UDPS-701-K Proxy terminating: drained$")
         assert not desk.path.exists()
+
+
+@requires_namespaces
+@pytest.mark.parametrize("way", ["signal", "command"])
+def test_one_process_that_does_everything_takes_orders_too(tmp_path: Path, lab: Lab, name: str, way: str) -> None:
+    tmp_path.chmod(0o755)
+    desk = Desk(lab, tmp_path, name, "singleproc;")
+    with desk.clients(3) as clients:
+        before = desk.listed(3)
+        assert desk.asked("status")["proxy"]["children"] == [
+            {"name": "worker 0", "pid": desk.proxy.pid, "state": "ready"}
+        ]
+        assert desk.ctl("kill", before[0]["id"]) == (0, "1 sessions ended\n")
+        assert desk.ctl("loglevel", "7") == (0, "7\n")
+        if way == "signal":
+            desk.proxy.signal(signal.SIGQUIT)
+        else:
+            assert desk.ctl("drain") == (0, "draining, 2 sessions are left\n")
+        desk.proxy.wait_for("UDPS-744-K Draining: no session begins any more, 2 are left")
+        survivor = next(one for one in clients if "[{}]:{}".format(*one.getsockname()) == before[1]["client"])
+        echo(survivor)
+        assert desk.ctl("kill", "--all") == (0, "2 sessions ended\n")
+        wait_for_end(desk.proxy.pid)
+    desk.proxy.wait_for("UDPS-701-K Proxy terminating: drained$")
 
 
 @requires_namespaces
