@@ -20,7 +20,10 @@ BATCH_RECORDS = 100
 RESERVE_RECORDS = BURST_RECORDS // 2
 """What only sessions that were accepted may use: no stranger can drown the record of who was served."""
 STRANGERS_EVENTS = frozenset(
-    ("rejected", "wrong-source", "socket-error", "unsent", "payload", "no-plug-to", "session-failed", "table-full")
+    (
+        *("rejected", "wrong-source", "not-taken", "socket-error", "unsent", "payload"),
+        *("no-plug-to", "same-interface", "session-failed", "table-full"),
+    )
 )
 """What anybody can cause without being accepted, or as often as he likes."""
 DELAY_NS = 20_000_000

@@ -21,6 +21,12 @@ from workers.session.trails import Trails
 from workers.wire import sockaddr
 
 NO_INTERFACE = 0
+WORDS = {
+    DropReason.FOREIGN: "it is not for this machine",
+    DropReason.OWN: "we have sent it ourselves",
+    DropReason.LAST_HOP: "a broadcast whose time to live is used up",
+}
+"""Why nobody may have a session for a datagram, for the log."""
 LAST_TTL = 1
 
 

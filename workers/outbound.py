@@ -19,7 +19,7 @@ from workers.net import segments
 from workers.net.ancillary import Control
 from workers.net.arena import SLOTS
 from workers.net.transport import FlowKey, Part, Transport
-from workers.origin import Origins
+from workers.origin import WORDS, Origins
 from workers.session.admission import NeedsName
 from workers.session.engine import Engine
 from workers.session.session import Session
@@ -236,6 +236,8 @@ class Outbound:
         """
         origin, index = self._origins.of(listener, slot), listener.index
         if isinstance(origin, DropReason):
+            if origin is not DropReason.NOT_OURS:
+                self._journal.note("not-taken", 0, self._transport.source(slot, listener.version), WORDS[origin])
             self._engine.refuse_out(sizes, origin)
             return None
         source, destination, traits = origin.source, origin.destination, origin.traits

@@ -35,7 +35,7 @@ _HOST4 = slice(4, 8)
 
 
 class SameInterfaceError(WorkerError):
-    """A broadcast would leave by the interface that it came in by, looking the same (K-59)."""
+    """A broadcast would leave by the interface that it came in by, and look like its client's own (K-59, K-61)."""
 
 
 class Way(NamedTuple):
@@ -77,8 +77,10 @@ class ServerSides:
         version = 4 if len(target) == V4_BYTES else 6
         source = sources.choose(rule, session.client, target) or sources.SYSTEMS
         way = self._way(target) if rule.kind is SessionKind.BROADCAST and version == 4 else None
-        if way is not None and session.transparent and source.forced and way.interface == interface != NO_INTERFACE:
-            raise SameInterfaceError(interface)
+        if way is not None and source.forced and way.interface == interface != NO_INTERFACE:
+            ends = source.local, target
+            if session.transparent or ends == (session.client, session.destination):
+                raise SameInterfaceError(interface)
         setup = self._setup(rule.name, version, source, way)
         if source.shared:
             sock, fd = self._join(session, version, setup, now_ns)

@@ -129,9 +129,9 @@ class ModelSession:
         if self.fixed:
             return 3 if source == self.target else 0
         # The port is bytes 2 and 3 of a raw socket address.
-        if self.kind in (SessionKind.ONE_WAY, SessionKind.ANY_PORT):
-            return 2 if source[4:] == self.target[4:] else 0
-        return 1
+        if source[4:] == self.target[4:]:
+            return 2
+        return 0 if self.kind in (SessionKind.ONE_WAY, SessionKind.ANY_PORT) else 1
 
     def face(self, source: bytes) -> bytes:
         """Return what sock the client sees an answer come from (K-33, K-37, K-40, K-44)."""

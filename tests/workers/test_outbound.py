@@ -448,3 +448,18 @@ def test_clients_that_come_together_share_the_permits_that_are_left(fast_path):
             path.settle(at_ns)
         assert len(path.sessions) == 8
         assert path.drops_out == {DropReason.TABLE_FULL: 6}
+
+
+@requires_namespaces
+def test_what_is_for_other_machines_is_not_taken_and_the_log_says_so(fast_path):
+    def look() -> None:
+        rule = forward_to(("127.0.0.1", 9), SessionKind.BROADCAST)
+        with udp() as client, datapath(rule, hosts=["0.0.0.0"], fast_path=fast_path) as path:
+            client.sendto(b"x", ("10.9.1.1", path.to[0][1]))
+            path.settle()
+            assert path.drops_out == {DropReason.FOREIGN: 1}
+            (record,) = path.logged("not-taken")
+            assert record.fields[1] == "it is not for this machine"
+
+    with network_of_its_own("route add local 10.9.0.0/16 dev lo") as place:
+        place.call(look)

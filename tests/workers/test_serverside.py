@@ -67,6 +67,8 @@ class Dock:
     ) -> tuple[Session, socket.SocketType, int]:
         session = Session(Terms.of(rule), 0, 0, 1)
         session.listener, session.key, session.client, session.destination = 0, 1, raw(client), PROXY
+        if "destination" in facts:
+            session.destination = raw(facts["destination"])
         session.target, session.transparent = raw(target), bool(facts.get("transparent"))
         sock, fd = self.sides.open(session, int(facts.get("interface", 0)), 0)
         return session, sock, fd
@@ -186,6 +188,8 @@ def test_a_broadcast_that_would_look_like_its_client_is_refused_and_only_that_on
                 found.open(rule, ("10.1.1.255", 5353), transparent=True, interface=front)
             found.open(rule, ("10.1.1.255", 5353), transparent=True, interface=back)
             found.open(rule, ("10.1.1.255", 5353), transparent=False, interface=front)
+            with pytest.raises(SameInterfaceError):
+                found.open(rule, ("10.1.1.255", 5353), interface=front, destination=("10.1.1.255", 5353))
 
     inside(look)
 

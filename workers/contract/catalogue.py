@@ -133,6 +133,11 @@ _EVENTS = (
         (Line("UDPP-910-D", "Datagram from {source} ignored, expected {expected}"),),
     ),
     Event(
+        "not-taken",
+        (("source", _S), ("reason", _T)),
+        (Line("UDPP-913-D", "Datagram from {source} not taken: {reason}"),),
+    ),
+    Event(
         "socket-error",
         (("server", _S), ("reason", _T)),
         (Line("UDPP-911-D", "Error reported for {server}: {reason}"),),

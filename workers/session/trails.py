@@ -53,10 +53,14 @@ class Trails:
         """Find a session by the address its server side is bound to, and by who sends there."""
         if session.trail is not None:
             session.trail.local = local
-            self._shared.setdefault((local, _reach(session)), {})[session] = None
+            for reach in _reaches(session):
+                self._shared.setdefault((local, reach), {})[session] = None
 
     def find(self, local: bytes, source: bytes) -> Session | None:
-        """Return the session whose server is source and whose server side is bound to local; the newest of several."""
+        """Return the session whose server is source and whose server side is bound to local; the newest of several.
+
+        Where several could have it, one that has asked the very sender, or at least its host, comes before the others.
+        """
         for reach in (source, host_of(source), b""):
             found = self._shared.get((local, reach))
             if found:
@@ -99,16 +103,18 @@ class Trails:
         trail.alias = trail.echo = trail.local = None
 
     def _unshare(self, session: Session, local: bytes | None) -> None:
-        if local is not None:
-            place = (local, _reach(session))
+        if local is None:
+            return
+        for place in ((local, reach) for reach in _reaches(session)):
             del self._shared[place][session]
             if not self._shared[place]:
                 del self._shared[place]
 
 
-def _reach(session: Session) -> bytes:
-    """Return how much of its server's address a session goes by: all of it, all but the port, nothing."""
+def _reaches(session: Session) -> tuple[bytes, ...]:
+    """Return how much of a sender's address a session goes by: all of it, all but the port, or nothing, too."""
     trail, match = session.trail, session.terms.behaviour.match
     if match is Match.SOCK or (trail is not None and trail.fixed):
-        return session.target
-    return host_of(session.target) if match is Match.HOST else b""
+        return (session.target,)
+    host = host_of(session.target)
+    return (host,) if match is Match.HOST else (host, b"")

@@ -80,7 +80,8 @@ ACTIONS = (
         SESSION_TYPE,
         "How answers are matched. one-way: only datagrams to the server pass, and an answer ends the session."
         " normal: answers come from the server's address and port. any-port, any-sock: the first answer fixes the"
-        " port, or address and port. broadcast: anybody may answer.",
+        " port, or address and port. broadcast: anybody may answer; what is sent to a network of this machine goes no"
+        " further, and a broadcast whose time to live is used up is not carried on.",
         ((value("type", KIND),),),
         absent="normal",
     ),
@@ -92,7 +93,9 @@ ACTIONS = (
     ),
     Keyword(
         "source-port",
-        "The source port of datagrams to servers: the client's own, or this one. Needs source-address client.",
+        "The source port of datagrams to servers: the client's own, or this one. Needs source-address client."
+        " Sessions of one client with one server from one forced port cannot be told apart: only one of them gets the"
+        " answers.",
         (
             (key("client", optional=False),),
             (key("force", optional=False), value("port", numbers.LISTEN_PORT)),

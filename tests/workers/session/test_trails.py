@@ -64,12 +64,24 @@ def test_after_the_first_answer_only_its_sender_counts_k36_k38_k39(kind: Session
 
 def test_of_sessions_that_share_a_source_the_one_that_fits_best_has_the_answer() -> None:
     known, _ = trails()
-    anybody, host, exact = session(SessionKind.ANY_SOCK), session(SessionKind.ANY_PORT), session(SessionKind.NORMAL)
+    anybody, host, exact = session(number=2), session(SessionKind.ANY_PORT), session(SessionKind.NORMAL)
     for found in (exact, host, anybody):
         known.share(found, LOCAL_SOCK)
     assert known.find(LOCAL_SOCK, server()) is exact
     assert known.find(LOCAL_SOCK, server(1, 99)) is host
-    assert known.find(LOCAL_SOCK, server(2)) is anybody
+    assert known.find(LOCAL_SOCK, server(3)) is anybody
+
+
+def test_an_answer_of_a_host_that_was_asked_is_its_sessions_though_a_newer_one_would_take_anybodys_k24_k39() -> None:
+    known, _ = trails()
+    older, newer = session(number=1), session(number=2)
+    known.share(older, LOCAL_SOCK)
+    known.share(newer, LOCAL_SOCK)
+    assert known.find(LOCAL_SOCK, server(1, 99)) is older
+    assert known.find(LOCAL_SOCK, server(2, 99)) is newer
+    assert known.find(LOCAL_SOCK, server(3)) is newer
+    known.fix(newer, server(3))
+    assert known.find(LOCAL_SOCK, server(4)) is older
 
 
 def test_of_sessions_that_cannot_be_told_apart_the_newer_takes_the_answers() -> None:
