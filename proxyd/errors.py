@@ -50,6 +50,10 @@ class ConfigErrors(ProxydError):
         return "\n".join(str(error) for error in self.errors)
 
 
+class SpawnError(ProxydError):
+    """Our own mistake: a child is wanted that this program has no work for."""
+
+
 class SetupError(ProxydError):
     """The machine refused a step of starting; step names it with its object, as `bind [127.0.0.1]:53`."""
 

@@ -48,10 +48,13 @@ PARENT_MAY_IMPORT = {
     "proxyd.daemon.places": ("workers.contract", "workers.errors", "workers.net.interfaces"),
     "proxyd.daemon.oob": ("workers.contract", "workers.errors", "workers.policy.users"),
     "proxyd.daemon.spawn": ("workers",),
+    "proxyd.daemon.naming": ("workers.boot", "workers.contract", "workers.errors", "workers.resolver"),
+    "proxyd.daemon.session": ("workers.contract", "workers.errors", "workers.loop"),
     "proxyd.uftp": (
         "workers.contract",
         "workers.errors",
         "workers.multicast",
+        "workers.uftploop",
         "workers.net.cbpf",
         "workers.wire.sockaddr",
         *(f"workers.uftp.{name}" for name in ("fingerprint", "keyring", "keys", "pem")),

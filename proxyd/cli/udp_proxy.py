@@ -17,7 +17,7 @@ from proxyd.config.compiler import Compiled
 from proxyd.config.load import load
 from proxyd.daemon.detach import in_background
 from proxyd.daemon.exits import Ending, ExitStatus
-from proxyd.daemon.spawn import PROXY_WORKER
+from proxyd.daemon.session import PROXY_WORKER, SESSION_PROXY
 from proxyd.daemon.startup import Order, run_proxy
 from proxyd.errors import ConfigError, ConfigErrors
 from proxyd.logs.setup import EarlyLog
@@ -58,6 +58,7 @@ def _run(compiled: Compiled, arguments: Arguments) -> Ending:
         file=str(Path(arguments.file).absolute()),
         warnings=tuple(str(warning) for warning in compiled.warnings),
         names=compiled.names,
+        openings=SESSION_PROXY,
         pidfile=None if arguments.pidfile is None else str(Path(arguments.pidfile).absolute()),
     )
     if compiled.settings.foreground:

@@ -17,7 +17,7 @@ from proxyd.daemon.conductor import CrewConductor
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.roster import Child, Role, Roster, State
 from proxyd.daemon.signals import HANDLED, SignalPipe
-from proxyd.daemon.spawn import Estate, OwnResolver, WorkerMain, confine_this_process
+from proxyd.daemon.spawn import Estate, WorkerMain, confine_this_process
 from proxyd.daemon.supervisor import (
     LEVEL_STEPS,
     STOPPING,
@@ -32,7 +32,7 @@ from proxyd.logs.relay import Relay
 from proxyd.logs.setup import Logs
 from workers.contract.channel import LocalChannel
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import Drain, FromChild, LogBatch, Lookup, Names, ToChild
+from workers.contract.messages import NO_NAMES, Drain, FromChild, LogBatch, Lookup, Names, ToChild
 from workers.errors import WorkerError
 
 LOOK_S = 1.0
@@ -77,13 +77,13 @@ class SingleProcess:
         self._hand = SoleHand(self._channel.give)
         self._conductor = CrewConductor(self._hand, estate.shared, logs)
         self._control = open_control(estate, self._conductor, logs)
-        self._resolver = OwnResolver(estate)
+        self._resolver = None if estate.naming is None else estate.naming.own(estate)
         self._loop_end, self._our_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._ending: Ending | None = None
 
     def run(self, main: WorkerMain, on_ready: Callable[[], None]) -> Ending:
         """Confine this process, and serve until a signal ends it."""
-        names = self._resolver.resolve_names()
+        names = NO_NAMES if self._resolver is None else self._resolver.resolve_names()
         self._hand.names = names
         for source in (self._signals, self._control):
             if source is not None:
@@ -112,7 +112,7 @@ class SingleProcess:
     def _take(self, message: FromChild) -> None:
         if isinstance(message, LogBatch):
             self._relay.deliver(message, os.getpid(), time.monotonic_ns())
-        elif isinstance(message, Lookup):
+        elif isinstance(message, Lookup) and self._resolver is not None:
             self._channel.give(self._resolver.answer(message))
             self._signals.wake()
         self._flush()

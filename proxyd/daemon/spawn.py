@@ -10,28 +10,25 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from proxyd.daemon.control import Post
 from proxyd.daemon.oob import UsersFile
 from proxyd.daemon.roster import Child, Role
 from proxyd.daemon.shared import Shared
-from workers import loop, privilege, uftploop
+from proxyd.errors import SpawnError
+from workers import privilege
 from workers.boot import BootPlan, Serve, run_child
 from workers.contract.channel import ChildEnd, ParentEnd, open_channel
 from workers.contract.context import ChannelLike, Confinement, WorkerContext
 from workers.contract.exitcodes import ExitCode
 from workers.contract.messages import Looked, Lookup, Names
 from workers.contract.rates import RateRegion
-from workers.contract.settings import Address, Settings
+from workers.contract.settings import Settings
 from workers.contract.slots import Region
-from workers.contract.uftp import UftpSettings
 from workers.policy.acl import compile_rules
-from workers.resolver import child as resolver
-from workers.resolver import lookup, reverse, system
-from workers.uftp.keyring import KeyRing
 
 WorkerMain: TypeAlias = Callable[[WorkerContext], ExitCode]
 """A worker's loop."""
@@ -43,7 +40,7 @@ class Estate:
 
     listeners: [worker][listener], as bind_listeners returns them. names: the configuration's host names to resolve.
     users: the out-of-band users, where the configuration asks for them. control: where orders are taken.
-    version, file: the program's, and its configuration, for who asks.
+    version, file: the program's, and its configuration, for who asks. naming: how names are resolved, None: never.
     """
 
     settings: Settings
@@ -55,6 +52,7 @@ class Estate:
     control: Post | None = None
     version: str = ""
     file: str = ""
+    naming: Naming | None = None
 
     def context(self, index: int, channel: ChannelLike, wakeup: int, level: int, names: Names | None) -> WorkerContext:
         """Return what worker index may touch. names: the addresses known now, None: not resolved yet."""
@@ -68,13 +66,38 @@ class Estate:
     @property
     def resolving(self) -> bool:
         """Whether names are needed at all: of the configuration's hosts, or of addresses that come."""
-        return bool(self.names) or compile_rules(self.settings.acls).patterns
+        wanted = bool(self.names) or compile_rules(self.settings.acls).patterns
+        return wanted and self.naming is not None
 
     @property
     def regions(self) -> tuple[Region | RateRegion, ...]:
         """All shared memory that is mapped."""
         shared = self.shared
         return shared.regions if shared.rates is None else (*shared.regions, shared.rates)
+
+
+class Naming(Protocol):
+    """How names are resolved: by a child, or by the one process that does everything."""
+
+    def plan(self, estate: Estate, child: Child, channel: ChildEnd, known: Names | None) -> tuple[BootPlan, Serve]:
+        """Return how the resolver's child begins, and its work. known: what is resolved already."""
+        ...
+
+    def own(self, estate: Estate) -> OwnNaming:
+        """Return the resolver's work for one process that does everything. To be called before it is confined."""
+        ...
+
+
+class OwnNaming(Protocol):
+    """The resolver's work where one process does everything: it waits for each answer."""
+
+    def resolve_names(self) -> Names:
+        """Resolve the configuration's names; may take as long as conf-timeout."""
+        ...
+
+    def answer(self, question: Lookup) -> Looked:
+        """Find the name of an address; may take as long as initial-timeout."""
+        ...
 
 
 class Spawner:
@@ -123,46 +146,10 @@ class Spawner:
         return plan, lambda wakeup: self._worker(estate.context(index, channel, wakeup, level, known))
 
     def _plan_resolver(self, child: Child, channel: ChildEnd, known: Names | None) -> tuple[BootPlan, Serve]:
-        estate = self._estate
-        # Read anew for each replacement, and while it can be read: the resolver has another root.
-        prepared = system.prepare(estate.settings.resolver)
-        plan = BootPlan(
-            child=child.name,
-            proxy=estate.settings.name,
-            channel=channel,
-            keep=frozenset((channel.fileno(),)),
-            confinement=replace(estate.confinement, capabilities=frozenset()),
-            foreign=estate.regions,
-            program=estate.settings.program,
-        )
-        log, book = resolver.channel_log(channel), None if known is None else _as_book(known)
-        return plan, lambda wakeup: resolver.serve(estate.names, prepared, channel, wakeup, log, book)
-
-
-class OwnResolver:
-    """The resolver's work where one process does everything: it waits for each answer. Made before it is confined."""
-
-    def __init__(self, estate: Estate) -> None:
-        self._names = estate.names
-        self._settings = estate.settings.resolver
-        self._prepared = system.prepare(self._settings)
-
-    def resolve_names(self) -> Names:
-        """Resolve the configuration's names; may take as long as conf-timeout."""
-        if not self._names:
-            return Names({})
-        return resolver.pack_names(lookup.resolve_names(self._names, self._settings))[0]
-
-    def answer(self, question: Lookup) -> Looked:
-        """Find the name of an address; may take as long as initial-timeout."""
-        return reverse.answer_now(question, self._prepared)
-
-
-def _as_book(names: Names) -> dict[str, frozenset[Address]]:
-    return {
-        name: frozenset(Address(version, int.from_bytes(value)) for version, value in addresses)
-        for name, addresses in names.addresses.items()
-    }
+        naming = self._estate.naming
+        if naming is None:
+            raise SpawnError(child.name)
+        return naming.plan(self._estate, child, channel, known)
 
 
 def confine_this_process(confinement: Confinement) -> None:
@@ -178,12 +165,3 @@ def _is_open(descriptor: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def uftp_worker(settings: UftpSettings, ring: KeyRing) -> WorkerMain:
-    """Return the UFTP proxy's loop; ring: the proxy's keys, the same in all workers."""
-    return lambda context: uftploop.run(context, settings, ring)
-
-
-PROXY_WORKER: WorkerMain = loop.run
-"""The session proxy's loop."""

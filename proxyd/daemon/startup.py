@@ -13,23 +13,23 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
 
-from proxyd.daemon import capabilities, demands, descriptors, identity, places, routing, sockets
+from proxyd.daemon import capabilities, descriptors, identity, places, routing, sockets
 from proxyd.daemon.control import Post, open_post
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.oob import UsersFile
 from proxyd.daemon.pidfile import RUN_DIRECTORY, Pidfile, default_path, refuse_second
 from proxyd.daemon.shared import Shared
 from proxyd.daemon.single import SingleProcess
-from proxyd.daemon.spawn import Estate, WorkerMain
+from proxyd.daemon.spawn import Estate, Naming, WorkerMain
 from proxyd.daemon.supervisor import Supervisor
 from proxyd.errors import SetupError
-from proxyd.logs.setup import Logs, open_logs
+from proxyd.logs.setup import Logs
 from workers.contract.settings import ListenerSettings, Settings
 
 Listeners: TypeAlias = tuple[tuple[socket.socket, ...], ...]
@@ -38,21 +38,14 @@ Listeners: TypeAlias = tuple[tuple[socket.socket, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class Openings:
-    """How a program opens its logs and its listening sockets. Both raise SetupError.
+    """How a program opens its logs and its listening sockets, both of which raise SetupError; how it resolves names.
 
-    listeners: takes the settings and how many workers there are.
+    listeners: takes the settings and how many workers there are. naming None: it has no names.
     """
 
     logs: Callable[[Settings], Logs]
     listeners: Callable[[Settings, int], Listeners]
-
-
-SESSION_PROXY = Openings(
-    logs=lambda settings: open_logs(settings, settings.foreground, settings.name),
-    listeners=lambda settings, workers: sockets.bind_listeners(
-        settings.listeners, workers, demands.wishes(settings), identity.look_up(settings).uid
-    ),
-)
+    naming: Naming | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +64,7 @@ class Order:
     warnings: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     run_directory: Path = RUN_DIRECTORY
-    openings: Openings = SESSION_PROXY
+    openings: Openings = field(kw_only=True)
     pidfile: str | None = None
     banner: tuple[tuple[str, tuple[str | int, ...]], ...] = ()
 
@@ -132,7 +125,8 @@ def _set_up(order: Order, logs: Logs, stack: ExitStack) -> Estate:
     capabilities.drop_all_but(capabilities.KEPT | confinement.capabilities)
     names = order.names if settings.resolve_names else ()
     users = _read_users(settings, logs)
-    return Estate(settings, listeners, shared, confinement, names, users, post, order.version, order.file)
+    naming = order.openings.naming
+    return Estate(settings, listeners, shared, confinement, names, users, post, order.version, order.file, naming)
 
 
 def _note_bound(listener: ListenerSettings, workers: int, logs: Logs) -> None:

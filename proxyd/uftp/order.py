@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 
 from proxyd import __version__
-from proxyd.daemon.spawn import uftp_worker
 from proxyd.daemon.startup import Openings, Order
 from proxyd.uftp import sockets
 from proxyd.uftp.compiler import compile_frame, compile_settings
@@ -14,6 +13,7 @@ from proxyd.uftp.interfaces import list_interfaces
 from proxyd.uftp.keyload import Keys, load_keys
 from proxyd.uftp.logformat import open_log
 from proxyd.uftp.options import CommandLine
+from workers import uftploop
 from workers.contract.uftp import UftpSettings
 
 
@@ -29,7 +29,7 @@ def make_order(line: CommandLine) -> Order:
     frame = compile_frame(line, settings)
     return Order(
         settings=frame,
-        worker=uftp_worker(settings, keys.ring),
+        worker=lambda context: uftploop.run(context, settings, keys.ring),
         version=__version__,
         openings=Openings(open_log, lambda _frame, workers: sockets.bind(settings, workers)),
         pidfile="" if line.pidfile is None else str(Path("/") / line.pidfile),

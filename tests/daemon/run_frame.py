@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxyd.daemon.detach import in_background
+from proxyd.daemon.session import SESSION_PROXY
 from proxyd.daemon.startup import Order, run_proxy
 from tests.daemon import echo_loop
 from workers.contract.settings import Settings
@@ -34,7 +35,16 @@ def main() -> int:
         os.setgroups([])
         os.setresgid(recipe.uid, recipe.uid, recipe.uid)
         os.setresuid(recipe.uid, recipe.uid, recipe.uid)
-    order = Order(recipe.settings, echo_loop.run, "0.0", sys.argv[1], (), recipe.names, recipe.run_directory)
+    order = Order(
+        recipe.settings,
+        echo_loop.run,
+        "0.0",
+        sys.argv[1],
+        (),
+        recipe.names,
+        recipe.run_directory,
+        openings=SESSION_PROXY,
+    )
     if recipe.background:
         ending = in_background(lambda on_ready: run_proxy(order, on_ready))
     else:

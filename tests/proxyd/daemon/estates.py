@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from proxyd.daemon import identity, sockets
+from proxyd.daemon.naming import DnsNaming
 from proxyd.daemon.shared import Shared
 from proxyd.daemon.spawn import Estate
 from workers.contract.settings import Address, ListenerSettings, LogSettings, Settings
@@ -34,7 +35,8 @@ def an_estate(log: Path, **changes: object) -> Iterator[Estate]:
     settings = make_settings(log, **changes)
     listeners = sockets.bind_listeners(settings.listeners, settings.workers)
     try:
-        yield Estate(settings, listeners, Shared.create(settings, settings.workers), identity.look_up(settings))
+        shared = Shared.create(settings, settings.workers)
+        yield Estate(settings, listeners, shared, identity.look_up(settings), naming=DnsNaming())
     finally:
         for group in listeners:
             sockets.close_all(group)

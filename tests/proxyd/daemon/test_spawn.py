@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import select
 import signal
 from pathlib import Path
 
 from proxyd.daemon.roster import Child, Role
-from proxyd.daemon.spawn import OwnResolver, Spawner, WorkerMain, confine_this_process
+from proxyd.daemon.spawn import Spawner, WorkerMain, confine_this_process
 from tests.proxyd.daemon.estates import an_estate
 from tests.workers.forked import in_child
 from workers import sandbox
 from workers.contract.channel import ChannelClosedError, ParentEnd
 from workers.contract.context import Confinement, WorkerContext
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import FromChild, LogBatch, LogRecord, Looked, Lookup, Names, Ready
+from workers.contract.messages import FromChild, LogBatch, LogRecord, Names, Ready
 from workers.contract.settings import AclSettings, HostCondition, HostList, HostMember, HostPattern, QueueSettings
 from workers.contract.slots import Counter
 
@@ -115,30 +116,11 @@ def test_a_signal_sent_right_after_the_fork_reaches_the_childs_work(tmp_path: Pa
             assert channel_said == [Ready()]
 
 
-def test_names_are_resolved_once_for_a_single_process(tmp_path: Path) -> None:
-    with an_estate(tmp_path / "log") as estate:
-        object.__setattr__(estate, "names", ("localhost",))
-        names = OwnResolver(estate).resolve_names()
-        assert isinstance(names, Names)
-        assert (4, b"\x7f\0\0\x01") in names.addresses["localhost"]
-
-
-def test_without_names_a_single_process_asks_for_none(tmp_path: Path) -> None:
-    with an_estate(tmp_path / "log") as estate:
-        assert OwnResolver(estate).resolve_names() == Names({})
-        assert not estate.resolving
-
-
-def test_a_single_process_finds_the_name_of_an_address_by_itself(tmp_path: Path) -> None:
-    with an_estate(tmp_path / "log") as estate:
-        answer = OwnResolver(estate).answer(Lookup(0, 4, b"\x7f\0\0\x01"))
-        assert answer == Looked(0, 4, b"\x7f\0\0\x01", "localhost", 60)
-
-
 def test_a_regular_expression_wants_a_resolver(tmp_path: Path) -> None:
     pattern = HostCondition(HostList((HostMember(HostPattern("x")),)))
     with an_estate(tmp_path / "log", acls=(AclSettings("R", True, sources=(pattern,)),)) as estate:
         assert estate.resolving
+        assert not dataclasses.replace(estate, naming=None).resolving
 
 
 def test_a_worker_is_given_the_buckets_of_queues_with_a_rate_and_keeps_their_descriptor(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.pidfile import Pidfile, default_path
-from proxyd.daemon.startup import SESSION_PROXY, Order, run_proxy
+from proxyd.daemon.session import SESSION_PROXY
+from proxyd.daemon.startup import Order, run_proxy
 from proxyd.logs.setup import open_logs
 from tests.daemon import echo_loop
 from tests.proxyd.daemon.estates import make_settings
@@ -20,7 +21,7 @@ from workers.contract.settings import ControlSettings
 
 def order(directory: Path, **changes: object) -> Order:
     settings = make_settings(directory / "log", **changes)
-    return Order(settings, echo_loop.run, "0.1", "test.cfg", ("careful",), (), directory)
+    return Order(settings, echo_loop.run, "0.1", "test.cfg", ("careful",), (), directory, openings=SESSION_PROXY)
 
 
 def messages(directory: Path) -> list[str]:
@@ -118,7 +119,9 @@ def test_nothing_is_left_when_a_later_step_fails(tmp_path: Path) -> None:
 
 def test_a_log_that_cannot_be_opened_ends_the_start(tmp_path: Path) -> None:
     settings = make_settings(tmp_path / "no" / "such" / "log")
-    ending = run_proxy(Order(settings, echo_loop.run, "0.1", run_directory=tmp_path), stop_when_ready)
+    ending = run_proxy(
+        Order(settings, echo_loop.run, "0.1", run_directory=tmp_path, openings=SESSION_PROXY), stop_when_ready
+    )
     assert ending.status is ExitStatus.UNAVAILABLE
     assert "No such file or directory" in ending.reason
 
