@@ -36,6 +36,9 @@ class Knowledge:
 
     def tend(self, now_ns: int) -> int:
         """Forget what is old, and let go on whose time is up; return when to call again, NEVER if only for news."""
+        due_ns = self._waiting.tend(now_ns)
+        if due_ns > now_ns:
+            return due_ns
         self._resume(self._waiting.expire(now_ns), now_ns)
         return self._waiting.tend(now_ns)
 
