@@ -19,7 +19,7 @@ from tests.kit.uftp_world import PRIVATE, SECOND, Weather
 from workers.contract.uftp import Mode
 from workers.uftp import header, messages
 from workers.uftp.abort import CURRENT_FILE, Abort
-from workers.uftp.actions import DropReason, Leave
+from workers.uftp.actions import Arrival, DropReason, Leave
 from workers.uftp.header import Function
 from workers.uftp.keying import KeyEntry, KeyInfo
 from workers.uftp.quantise import encode_grtt
@@ -75,6 +75,25 @@ def test_confirmation_and_keys_of_an_encrypted_group_end_at_the_proxy() -> None:
     assert not any(isinstance(message, RegConf) for message in heard)
     uids = {entry.uid for message in heard if isinstance(message, KeyInfo) for entry in message.entries}
     assert CLIENT_PROXY_UID not in uids
+
+
+def test_clients_confirmed_before_the_key_is_known_are_sent_it_when_it_comes() -> None:
+    scene = encrypted(2)
+    held: list[tuple[bytes, Arrival]] = []
+    original = scene.below.receive
+
+    def hold_back(datagram: bytes, arrival: Arrival) -> None:
+        if datagram[1] == Function.KEYINFO and not scene.below.said("uftp-reg-conf-in"):
+            held.append((datagram, arrival))
+            return
+        original(datagram, arrival)
+
+    scene.below.receive = hold_back  # type: ignore[method-assign]
+    scene.server.start()
+    assert scene.world.run(SECOND, lambda: bool(held and scene.below.said("uftp-reg-conf-in")))
+    assert keyinfos(scene) == []
+    original(*held[0])
+    assert [entry.uid for message in keyinfos(scene) for entry in message.entries] == sorted(scene.server.wanted)
 
 
 def test_a_lost_keyinfo_is_repeated_after_two_round_trips() -> None:
