@@ -14,6 +14,7 @@ import signal
 import time
 
 from workers.contract.context import WorkerContext
+from workers.contract.events import LEVEL_BASE
 from workers.contract.exitcodes import ExitCode
 from workers.contract.messages import Drain, Level, Moved
 from workers.contract.slots import Counter
@@ -71,6 +72,7 @@ class UftpWorker:
         self._machine = Machine(
             share_of(settings, workers), settings.uid, ring, os.urandom, now_ns, beats=context.index == 0
         )
+        self._machine.log_level = context.level - LEVEL_BASE
         self._pace = Pace()
         self._publisher = Publisher(context.region.words)
         self._title = WorkerTitle(context.index, context.settings.name, context.settings.program, "group")
@@ -165,6 +167,8 @@ class UftpWorker:
 
     def _set_level(self, level: int) -> None:
         self._journal.set_level(min(HIGHEST_LEVEL, max(LOWEST_LEVEL, level)))
+        # The machine does not even make lines that nobody wants.
+        self._machine.log_level = self._journal.level - LEVEL_BASE
         self._journal.note_urgent("level", 0, self._journal.level)
 
     def _state(self) -> str:

@@ -173,3 +173,13 @@ def test_a_downstream_that_another_worker_has_proved_is_used() -> None:
 @pytest.mark.parametrize(("workers", "share"), [(1, 10), (3, 4), (10, 1)])
 def test_workers_share_the_groups(workers: int, share: int) -> None:
     assert share_of(make_settings(max_groups=10), workers).max_groups == share
+
+
+def test_lines_of_a_level_that_is_raised_are_written_from_then_on() -> None:
+    server, downstream = Station(), Station()
+    settings = make_settings(Mode.SERVER, downstream=downstream.raw, log_level=0)
+    with a_worker(settings) as child:
+        child.signal(signal.SIGUSR1)
+        child.wait_for("level")
+        server.sock.sendto(announce(7), ("127.0.0.1", settings.port))
+        assert child.wait_for("uftp-group-opened")
