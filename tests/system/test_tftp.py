@@ -16,6 +16,7 @@ from tests.kit.way import WAY4, WAY6, WAYS, Way
 
 TFTP = 69
 FILE_BYTES = 2_000_000 + 77
+LARGE_BYTES = 20_000_000
 ANY_PORT = "session-type any-port; timeout session 600 both 30;"
 
 pytestmark = requires_installed
@@ -30,7 +31,7 @@ def relay(lab: Lab, folder: Path, way: Way, server: Way, fast_path: str) -> Prox
 def transfer(lab: Lab, folder: Path, host: str, what: str) -> None:
     """Get `there` as `here`, or put `here` as `there`."""
     names = ("there", folder / "here") if what == "get" else (folder / "here", "there")
-    lab.client.run(["tftp", "-m", "binary", host, str(TFTP), "-c", what, *names])
+    lab.client.run(["tftp", "-m", "binary", host, str(TFTP), "-c", what, *names], within_s=300.0)
 
 
 @requires_namespaces
@@ -51,6 +52,24 @@ def test_a_file_passes_whole_though_the_server_answers_from_another_port_k35_k36
     assert received.read_bytes() == content
     assert_balanced(totals := proxy.totals())
     assert (totals["opened"], totals["out_dropped"], totals["in_dropped"]) == (1, 0, 0)
+
+
+@requires_namespaces
+@requires_program("tftp", "in.tftpd")
+@pytest.mark.timeout(700)
+def test_twenty_megabytes_pass_there_and_back(tmp_path: Path, lab: Lab) -> None:
+    store = tmp_path / "store"
+    peers.tftpd(lab.server, store, WAY4.server, TFTP)
+    proxy = relay(lab, tmp_path, WAY4, WAY4, "on")
+    content = os.urandom(LARGE_BYTES)
+    (tmp_path / "here").write_bytes(content)
+    transfer(lab, tmp_path, WAY4.front, "put")
+    (tmp_path / "here").unlink()
+    transfer(lab, tmp_path, WAY4.front, "get")
+    assert (tmp_path / "here").read_bytes() == content
+    assert_balanced(totals := proxy.totals())
+    assert (totals["out_dropped"], totals["in_dropped"]) == (0, 0)
+    assert min(totals["out_forwarded"], totals["in_forwarded"]) >= 2 * LARGE_BYTES // 512
 
 
 @requires_namespaces
