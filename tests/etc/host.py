@@ -13,6 +13,17 @@ from tests.kit.place import Namespace
 from tests.kit.process import Process
 
 ETC = Path(__file__).parents[2] / "etc"
+CONFIGURATION = """version KERNUN-2_3-RELEASE;
+udp-proxy {name} {{
+  {items}
+  listen-on {{ non-transparent [127.0.0.1] port {port}; }}
+  udpserver {{ max-sessions 10; workers 1; }}
+  log-debug {{ file "/run/{name}.log"; }}
+  log-stats {{ file "/run/{name}.log"; }}
+  session-acl ALL {{ accept; plug-to [127.0.0.1] : 9; }}
+}}
+"""
+"""A udp-proxy configuration: its name, its port, further items."""
 _PREPARE = """
 set -e
 mount --make-rprivate /

@@ -6,28 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.etc.host import Host
+from tests.etc.host import CONFIGURATION, Host
 from tests.kit.installed import TEST_UDP, UDP_PROXY, requires_installed
 from tests.kit.requirement import requires_namespaces, requires_program
 
 SCRIPT = "udp-proxy"
 PIDFILE = "/run/udp-proxy-one.pid"
-TEXT = """version KERNUN-2_3-RELEASE;
-udp-proxy {name} {{
-  {items}
-  listen-on {{ non-transparent [127.0.0.1] port {port}; }}
-  udpserver {{ max-sessions 10; workers 1; }}
-  log-debug {{ file "/run/{name}.log"; }}
-  log-stats {{ file "/run/{name}.log"; }}
-  session-acl ALL {{ accept; plug-to [127.0.0.1] : 9; }}
-}}
-"""
 
 pytestmark = [requires_installed, requires_program("start-stop-daemon", "flock")]
 
 
 def configure(host: Host, name: str = "one", port: int = 7001, items: str = "") -> None:
-    host.write(f"/etc/udp-proxy/{name}.cfg", TEXT.format(name=name, port=port, items=items))
+    host.write(f"/etc/udp-proxy/{name}.cfg", CONFIGURATION.format(name=name, port=port, items=items))
 
 
 @pytest.fixture

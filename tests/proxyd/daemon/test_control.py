@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from proxyd.control import protocol
-from proxyd.control.protocol import AskLevel, AskSessions, AskStatus, Done, Refused, Reply, Request, Slots
+from proxyd.control.protocol import AskDrain, AskLevel, AskSessions, AskStatus, Done, Refused, Reply, Request, Slots
 from proxyd.daemon.control import MAX_CLIENTS, PATIENCE_NS, Control, Post, open_post
 from proxyd.errors import SetupError
 from tests.kit.requirement import requires_root
@@ -100,10 +100,10 @@ def office(tmp_path: Path) -> Iterator[Office]:
     made = [0]
 
     def answer(request: Request) -> Iterator[Reply]:
-        if isinstance(request, AskSessions):
+        if isinstance(request, AskSessions | AskDrain):
             for number in count():
                 made[0] = number
-                yield Slots(0, number, LONG)
+                yield Slots(0, number, LONG if isinstance(request, AskSessions) else b"")
         yield Done()
 
     post, diary = open_post(tmp_path / "x.ctl", None), Diary()
@@ -186,6 +186,13 @@ def test_who_does_not_read_gets_no_more_made_than_fits_and_is_sent_away(office: 
         office.control.tend(NOW + PATIENCE_NS)
         assert len(taken(client)) == stuck_at
         assert gone(client)
+
+
+def test_a_long_answer_leaves_others_their_turn(office: Office) -> None:
+    with office.client() as client:
+        client.send(protocol.encode(AskDrain()))
+        office.control.serve(NOW)
+        assert office.made[0] < 20
 
 
 def test_who_reads_slowly_is_served_as_he_reads(office: Office) -> None:
