@@ -214,7 +214,7 @@ class Operation:
             self.chance.choice((0, 0.02, 0.2)), self.chance.choice((0, 0.1)), (MS // 5, slowest)
         )
         mishaps = (
-            (0.15, lambda: self.start_proxy(self.chance.choice((ABOVE, BELOW, RESPONSE)))),
+            (0.05, lambda: self.start_proxy(self.chance.choice((ABOVE, BELOW, RESPONSE)))),
             (0.10, transfer.server.stop),
             (0.10, lambda: self._restart(transfer)),
             (0.15, lambda: setattr(self.chance.choice(transfer.clients), "mute", True) if transfer.clients else None),
