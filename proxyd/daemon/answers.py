@@ -22,6 +22,8 @@ from workers.contract.slots import SLOT, CloseReason, Counter, DropReason, Regio
 RECORDS_A_MESSAGE = 240
 """Sessions in one message: as many as fit."""
 ROWS_A_MESSAGE = 100
+WITH_RULES = "udp-proxy"
+"""The program whose datagrams are decided by rules."""
 MAX_CHECKS = 200
 """Conditions of an explanation that are shown; the last ones, because the last one decides."""
 TOTALS: tuple[tuple[str, Counter], ...] = (
@@ -182,6 +184,10 @@ class Answers:
     # --- what would be ------------------------------------------------------------------------------------------------
 
     def _explain(self, request: AskExplain) -> Iterator[Reply]:
+        program = self._estate.settings.program
+        if program != WITH_RULES:
+            yield protocol.Refused(f"{program} has no session-acl that could decide")
+            return
         client, destination = _address(request.client), _address(request.destination)
         if client is None or destination is None or client.version != destination.version:
             yield protocol.Refused("client and destination are not addresses of one IP version")

@@ -179,6 +179,13 @@ def test_what_the_rules_accept_is_dropped_by_a_proxy_that_drains_or_is_full(scen
     assert (explained(scene).verdict, explained(scene).reason) == ("dropped", "the proxy is draining")
 
 
+def test_a_proxy_without_rules_has_nothing_to_explain(scene: Scene) -> None:
+    settings = dataclasses.replace(scene.estate.settings, program="uftpproxyd")
+    other = Answers(dataclasses.replace(scene.estate, settings=settings), scene.chief, "1", "")
+    (refusal,) = other.answer(ASKED)
+    assert refusal == Refused("uftpproxyd has no session-acl that could decide")
+
+
 @pytest.mark.parametrize(
     "request_", [AskExplain(bytes(5), 1, PROXY, 1), AskExplain(CLIENT, 1, bytes(16), 1)], ids=["length", "versions"]
 )

@@ -15,15 +15,16 @@ import pytest
 
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.oob import UsersFile
-from proxyd.daemon.single import SingleProcess
+from proxyd.daemon.single import SingleProcess, SoleHand
 from proxyd.daemon.spawn import WorkerMain
 from proxyd.logs.setup import Places, open_logs
 from tests.proxyd.daemon.estates import an_estate
 from tests.workers.forked import in_child
 from workers.contract.context import WorkerContext
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import LogBatch, LogRecord, Lookup, Users
+from workers.contract.messages import Drain, Level, LogBatch, LogRecord, Lookup, Users
 from workers.contract.settings import AuthSettings, LogSettings, SyslogFailure
+from workers.contract.slots import Counter
 from workers.errors import ContractError
 
 
@@ -71,6 +72,28 @@ def test_each_part_answers_its_own_signals(tmp_path: Path) -> None:
     assert "Signal SIGHUP (reload) is not supported yet" in text
     assert "Log level is 8" in text
     assert f"State: {[int(number) for number in sent[1:]]}" in text
+
+
+def test_a_worker_that_drains_ends_the_process(tmp_path: Path) -> None:
+    def main(context: WorkerContext) -> ExitCode:
+        while True:
+            ready, _, _ = select.select([context.channel.fileno(), context.wakeup], [], [])
+            if context.channel.fileno() in ready and context.channel.receive() == Drain():
+                context.region.words[Counter.DRAINING] = 1
+            if context.wakeup in ready and signal.SIGTERM in os.read(context.wakeup, 100):
+                return ExitCode.STOPPED
+
+    assert run_single(tmp_path / "log", main, signal.SIGQUIT) == str(Ending(ExitStatus.OK, "drained"))
+
+
+def test_the_one_worker_takes_orders_for_itself_alone() -> None:
+    given: list[object] = []
+    hand = SoleHand(given.append)
+    assert hand.order(0, Level(5), 1)
+    assert not hand.order(1, Level(6), 1)
+    hand.tell_workers((Level(7), Level(8)))
+    assert given == [Level(5), Level(7), Level(8)]
+    assert [(child.name, child.pid) for child in hand.roster.children] == [("worker 0", os.getpid())]
 
 
 def test_a_question_for_a_name_is_answered_at_once(tmp_path: Path) -> None:
