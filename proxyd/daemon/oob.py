@@ -8,8 +8,7 @@ Source: udp-proxy.cfg(5), OOB-AUTH.
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol, TypeAlias
 
 from workers.contract.messages import Users
@@ -18,8 +17,6 @@ from workers.policy.users import User, UsersError, parse_users
 
 LOOK_NS = 1_000_000_000
 """How often the file is looked at."""
-FRESH_NS = 1_000_000_000
-"""A file that was changed so shortly before it was read is read once more: its times may not tell two changes apart."""
 MAX_FILE_BYTES = 64 << 20
 PART_BYTES = 48_000
 """How many bytes of entries go into one message: workers.contract.messages bounds it at 60,000."""
@@ -41,11 +38,10 @@ class Journal(Protocol):
 class UsersFile:
     """One out-of-band file. parts: the users that are believed now, as messages; at first there are none."""
 
-    def __init__(self, settings: AuthSettings, journal: Journal, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, settings: AuthSettings, journal: Journal) -> None:
         self.parts: tuple[Users, ...] = (Users(True, True, []),)
         self._settings = settings
         self._journal = journal
-        self._clock = clock
         self._identity: Identity | None = None
         self._complaint = ""
         self._entries = 0
@@ -74,11 +70,9 @@ class UsersFile:
     def _read(self) -> dict[Address, User]:
         """Read and parse the file; from now on it counts as seen, whatever is wrong with it."""
         with open(self._settings.file, "rb") as file:  # noqa: PTH123 - a path as the configuration has it
-            before = os.fstat(file.fileno())
+            # As it was before: whatever is changed while it is read is read the next time.
+            self._identity = _identity(os.fstat(file.fileno()))
             data = file.read(MAX_FILE_BYTES + 1)
-            after = os.fstat(file.fileno())
-        settled = self._clock() - after.st_mtime_ns >= FRESH_NS and _identity(before) == _identity(after)
-        self._identity = _identity(after) if settled else None
         if len(data) > MAX_FILE_BYTES:
             raise UsersError(1, f"the file is longer than {MAX_FILE_BYTES} bytes")
         return parse_users(data.decode(), self._settings)

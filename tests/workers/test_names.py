@@ -50,6 +50,13 @@ def test_an_answer_brings_back_everybody_who_waited_for_it(names: ReverseNames[s
     assert (names.waits(client(1)), names.waits(client(3))) == (False, True)
 
 
+def test_an_answer_that_came_in_time_stands_when_the_time_is_up(names: ReverseNames[str]) -> None:
+    names.keep(client(1), HOST, "first", 100, START_NS)
+    names.learn(HOST, "a.test", 300, START_NS + 5)
+    assert names.expire(START_NS + LATE_NS) == []
+    assert names.find(HOST) == "a.test"
+
+
 def test_of_a_client_that_waits_one_datagram_is_kept(names: ReverseNames[str]) -> None:
     assert names.keep(client(1), HOST, "first", 100, START_NS)
     assert names.waits(client(1))

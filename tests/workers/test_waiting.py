@@ -170,19 +170,27 @@ def test_what_waits_at_the_end_is_counted(fast_path) -> None:
         assert path.drops_out == {DropReason.NAME_PENDING: 1}
 
 
-def test_a_question_that_finds_no_room_is_asked_again(fast_path) -> None:
-    class Full(LocalChannel):
+def test_questions_that_find_no_room_are_asked_together_later(fast_path) -> None:
+    class Fitful(LocalChannel):
+        full = True
+
         def send(self, message) -> bool:
-            return False
+            return not self.full and super().send(message)
 
     rig = Rig(MmsgTransport if fast_path else PlainTransport)
     rig.load([b"x"])
     names: ReverseNames = ReverseNames(SECOND_NS)
+    asked: list = []
+    channel = Fitful(asked.append)
     with udp() as server, datapath(forward_to(server.getsockname()), fast_path=fast_path) as path:
-        full = Waiting(names, path.parts.engine, rig.transport, Full(lambda _: None), 0)
+        waits = Waiting(names, path.parts.engine, rig.transport, channel, 0)
         (listener,) = path.parts.listeners.values()
-        assert full.defer(listener, 1, 0, [1], CLIENT_HOST, 0)
-        assert list(names.questions) == [CLIENT_HOST]
-        assert full.tend(5) == 5 + RETRY_NS
-        full.give_up()
-        assert path.drops_out == {DropReason.NAME_PENDING: 1}
+        assert waits.defer(listener, 1, 0, [1], CLIENT_HOST, 0)
+        names.keep(b"another", address("::1"), None, 1, 0)
+        assert list(names.questions) == [CLIENT_HOST, address("::1")]
+        assert waits.tend(5) == 5 + RETRY_NS
+        channel.full = False
+        assert waits.tend(6) > 6 + RETRY_NS
+        assert [question.version for question in asked] == [4, 6]
+        waits.give_up()
+        assert path.drops_out == {DropReason.NAME_PENDING: 2}

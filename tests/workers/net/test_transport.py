@@ -50,6 +50,28 @@ def connected(rig: Rig, target: tuple[str, int]) -> socket.socket:
 # --- receiving -------------------------------------------------------------------------------------------------------
 
 
+def test_a_stored_datagram_comes_back_as_it_was_received(kind):
+    rig = Rig(kind)
+    with udp() as plain, udp() as telling, udp() as client:
+        telling.setsockopt(socket.IPPROTO_IP, 8, 1)
+        for sock in (plain, telling):
+            rig.adopt(sock)
+        client.sendto(b"first of all", telling.getsockname())
+        (heard,) = rig.hear(telling)
+        stored = rig.transport.store(0, len(heard.payload))
+        for _ in range(2):
+            client.sendto(b"x", plain.getsockname())
+            rig.hear(plain)
+            rig.transport.restore(stored)
+            assert rig.transport.sizes(0, 1) == [len(heard.payload)]
+            assert bytes(rig.arena.payload(0, 12)) == heard.payload
+            assert (rig.transport.source(0, 4), rig.transport.control(0)) == (raw_of(client), heard.control)
+        # What was restored does no harm to what comes next.
+        client.sendto(b"second", telling.getsockname())
+        (again,) = rig.hear(telling)
+        assert (again.payload, again.control) == (b"second", heard.control)
+
+
 def test_where_nothing_waits_nothing_is_received_and_nothing_is_wrong(kind):
     rig = Rig(kind)
     with udp() as sock:
