@@ -37,8 +37,7 @@ class Talk:
         """Let time pass; return who has said what."""
         self.world.run(self.world.now_ns + int(seconds * SECOND))
         found = self.swarm.due(self.world.now_ns, 1000)
-        heads = [header.decode(datagram) for datagram in found]
-        return [(head.source_id, messages.decode(head, datagram[16:])) for head, datagram in zip(heads, found, strict=True)]
+        return [(head.source_id, messages.decode(head, said[16:])) for said in found if (head := header.decode(said))]
 
 
 def test_everybody_registers_within_the_grtt_and_again_until_taken_in() -> None:

@@ -69,10 +69,10 @@ class Agreement:
         return self.legs[uid][0].client_random, self.legs[uid][1]
 
     def learn(self, head: Header, message: KeyInfo) -> list[int]:
-        """Take the group's key for the clients that it is for; return who they are."""
+        """Take the group's key for the clients that it is for, once each; return who they are."""
         found = [entry for entry in message.entries if entry.uid in self.legs]
         opening = KeyinfoHead(head.version, head.source_id, message.iv_counter)
-        for entry in found:
+        for entry in [entry for entry in found if entry.uid not in self.proofs]:
             leg = self.legs[entry.uid][0]
             session = schedule.derive_session_keys(self.suite, leg)
             master = seal.unwrap_group_master(self.suite, session, opening, entry.wrapped)
@@ -91,7 +91,8 @@ class Agreement:
 class Swarm:
     """Clients with the UIDs from first_uid on. Their progress: the sets of UIDs below; blocks: what all have received.
 
-    ready: who has been taken in, and in an encrypted group has the key; aborted: what a server or proxy gave up.
+    ready: who has been taken in, and in an encrypted group has the key; aborted: what a server or proxy gave up;
+    said: how many datagrams they have sent, naks: how many of them ask for blocks again.
     """
 
     def __init__(self, count: int, seed: int = 0, first_uid: int = 0x10000) -> None:
@@ -103,6 +104,7 @@ class Swarm:
         self.aborted: list[Abort] = []
         self.blocks: dict[tuple[int, int], bytes] = {}
         self.naks = 0
+        self.said = 0
         self._losers = self.uids[::LOSER_EVERY]
         self._missing: dict[int, tuple[int, int]] = {}
         self._head: Header | None = None
@@ -136,6 +138,7 @@ class Swarm:
             datagram = voice(uid, now_ns)
             if datagram:
                 found.append(datagram)
+        self.said += len(found)
         return found
 
     def hear(self, datagram: bytes, now_ns: int) -> None:
