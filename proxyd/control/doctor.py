@@ -108,7 +108,10 @@ def _filters(facts: Facts, settings: Settings) -> Iterator[Finding]:
     for text in facts.missing_routes:
         commands = re.findall(r"'(ip -[^']*)'", text)
         yield Finding("warning", "routing", text, " && ".join(commands) or "see udp-proxy-transparent(7)")
-    if not facts.missing_routes:
+    for rule in facts.shortcuts:
+        text = f"nftables: '{rule}' gives clients' datagrams to sockets that only send answers"
+        yield Finding("warning", "routing", text, "take the rule out; nft -a list ruleset shows its handle")
+    if not (facts.missing_routes or facts.shortcuts):
         yield Finding("ok", "routing", "foreign datagrams are brought to this machine")
 
 

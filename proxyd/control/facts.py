@@ -6,6 +6,8 @@ Source: proc(5); ip(7), ip_local_port_range; ip-sysctl(7) of the kernel's docume
 from __future__ import annotations
 
 import re
+import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from proxyd.daemon import routing
 from workers.contract.settings import Settings
 
 PROC = Path("/proc")
+LIST_RULES = ("nft", "list", "ruleset")
+_LISTING_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Facts:
     system chooses from. memory_bytes: what could be used now. strict: the interfaces that drop what comes in by another
     way than it would go out (rp_filter 1). conntrack: how many connections are tracked at most, None where nothing is
     tracked. addresses: the machine's own. missing_routes: what diagnose of proxyd.daemon.routing says.
+    shortcuts: nftables rules that give datagrams to whichever transparent socket has their destination's address.
     """
 
     capabilities: frozenset[int]
@@ -41,6 +46,7 @@ class Facts:
     conntrack: int | None
     addresses: frozenset[str]
     missing_routes: tuple[str, ...]
+    shortcuts: tuple[str, ...]
 
 
 def read_facts(settings: Settings, process: int | None, held: frozenset[int], proc: Path = PROC) -> Facts:
@@ -64,7 +70,17 @@ def read_facts(settings: Settings, process: int | None, held: frozenset[int], pr
             entry.address.partition("%")[0] for entries in psutil.net_if_addrs().values() for entry in entries
         ),
         missing_routes=tuple(routing.diagnose(settings)),
+        shortcuts=find_shortcuts(LIST_RULES),
     )
+
+
+def find_shortcuts(command: Sequence[str]) -> tuple[str, ...]:
+    """Return the rules with `socket transparent` that a command lists; none where it is not there or not permitted."""
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_LISTING_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return tuple(line.strip() for line in done.stdout.splitlines() if "socket transparent" in line)
 
 
 def reserved_within(text: str, first: int, last: int) -> int:

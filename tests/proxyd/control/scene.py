@@ -26,6 +26,7 @@ FIT = Facts(
     conntrack=None,
     addresses=frozenset({"127.0.0.1", "192.0.2.10"}),
     missing_routes=(),
+    shortcuts=(),
 )
 """A machine on which nothing is missing."""
 

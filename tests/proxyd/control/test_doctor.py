@@ -60,6 +60,12 @@ def test_a_fit_machine_is_told_to_be_fit_in_every_respect() -> None:
             "routing",
             "ip -4 rule add x && ip -4 route add y",
         ),
+        (
+            facts(shortcuts=("socket transparent 1 accept",)),
+            TRANSPARENT,
+            "routing",
+            "take the rule out; nft -a list ruleset shows its handle",
+        ),
         (facts(missing_routes=("odd",)), TRANSPARENT, "routing", "see udp-proxy-transparent(7)"),
     ],
 )

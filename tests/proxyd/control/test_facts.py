@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from proxyd.control.facts import Facts, read_facts, reserved_within
+from proxyd.control.facts import Facts, find_shortcuts, read_facts, reserved_within
 from tests.proxyd.control.scene import settings
 
 FILES = {
@@ -66,6 +66,13 @@ def test_no_limit_is_more_than_any_machine_has(tmp_path: Path) -> None:
 )
 def test_reserved_ports_are_counted_where_they_are_in_the_range(text: str, count: int) -> None:
     assert reserved_within(text, 10, 20) == count
+
+
+def test_rules_that_would_steal_datagrams_are_found_in_what_nft_lists() -> None:
+    listing = "table inet x {\n  chain y {\n    meta l4proto udp socket transparent 1 accept\n    accept\n  }\n}\n"
+    assert find_shortcuts(("printf", listing)) == ("meta l4proto udp socket transparent 1 accept",)
+    for command in (("true",), ("false",), ("/no/such/nft",)):
+        assert find_shortcuts(command) == ()
 
 
 def test_this_very_machine_can_be_read() -> None:
