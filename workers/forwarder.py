@@ -12,8 +12,6 @@ import errno
 import mmap
 import os
 import socket
-import struct
-import sys
 from contextlib import suppress
 from functools import lru_cache
 from itertools import groupby
@@ -32,8 +30,10 @@ from workers.wire import sockaddr
 SHORTEST = 20
 """Bytes of the smallest datagram that is one."""
 HEADER_BYTES = 16
-HEAD = struct.Struct("=H2xIQ")
-"""What the columns of Headers hold of one datagram: version and function, source ID, group with GRTT and size."""
+KEY_HEAD = 14
+"""Bytes of a key that come from the header: all of it but the sequence number."""
+_GROUP_AT = slice(6, 10)
+"""Where a key has the group ID."""
 USUAL_CONTROL = {4: 32, 6: 40}
 """Bytes of control data that is packet information alone."""
 PLACES = 1024
@@ -46,7 +46,7 @@ _NO_TRAINS = frozenset((errno.EINVAL, errno.EMSGSIZE, errno.EIO))
 """A route that carries no trains: the datagrams are longer than its MTU, or are encrypted below us."""
 _FULL = frozenset((0, errno.EAGAIN, errno.ENOBUFS, errno.EINTR))
 
-_Key: TypeAlias = tuple[int, ...]
+_Key: TypeAlias = bytes
 _Run: TypeAlias = tuple[int, int, _Key]
 """First slot, how many, and what is the same in all of them."""
 
@@ -75,7 +75,7 @@ class Share(NamedTuple):
 
     def has(self, key: _Key) -> bool:
         """Tell whether the group of a datagram is this worker's. key: as Headers makes it."""
-        return int.from_bytes((key[2] & 0xFFFF_FFFF).to_bytes(4, sys.byteorder)) % self.workers == self.number
+        return int.from_bytes(key[_GROUP_AT]) % self.workers == self.number
 
 
 class _Turn(NamedTuple):
@@ -109,29 +109,41 @@ class Places:
 
 
 class Headers:
-    """What the first bytes of the datagrams in an arena say, and who sent them, for a batch at once."""
+    """What the first bytes of the datagrams in an arena say, and who sent them, for a batch at once.
+
+    A key is the bytes that must be equal: version and function, source ID, group with GRTT and size, sender. Columns
+    are compared as bytes: a strided copy and one comparison cost a fifth of a list of integers.
+    """
 
     def __init__(self, arena: Arena, version: int) -> None:
         start = arena.payload_offset(0)
         view = arena.bytes[start : start + SLOTS * STRIDE_BYTES]
         words = 1 if version == 4 else 4
         self._columns = (
-            view.cast("H")[:: STRIDE_BYTES // 2],
-            view.cast("I")[1 :: STRIDE_BYTES // 4],
-            view.cast("Q")[1 :: STRIDE_BYTES // 8],
-            *(arena.names_q[word::4] for word in range(words)),
+            (view.cast("H")[:: STRIDE_BYTES // 2], 2),
+            (view.cast("I")[1 :: STRIDE_BYTES // 4], 4),
+            (view.cast("Q")[1 :: STRIDE_BYTES // 8], 8),
+            *((arena.names_q[word::4], 8) for word in range(words)),
         )
 
     def runs(self, count: int) -> list[_Run]:
         """Return the first count slots as runs of equal datagrams, sequence numbers aside."""
-        columns = [column[:count].tolist() for column in self._columns]
-        if all(column.count(column[0]) == count for column in columns):
-            return [(0, count, tuple(column[0] for column in columns))]
-        found, first = [], 0
-        for key, same in groupby(zip(*columns, strict=True)):
+        columns = []
+        equal, first = True, b""
+        for column, width in self._columns:
+            raw = column[:count].tobytes()
+            columns.append((raw, width))
+            one = raw[:width]
+            first += one
+            equal = equal and raw == one * count
+        if equal:
+            return [(0, count, first)]
+        pieces = [[raw[at : at + width] for at in range(0, len(raw), width)] for raw, width in columns]
+        found, slot = [], 0
+        for key, same in groupby(map(b"".join, zip(*pieces, strict=True))):
             length = sum(1 for _ in same)
-            found.append((first, length, key))
-            first += length
+            found.append((slot, length, key))
+            slot += length
         return found
 
 
@@ -167,7 +179,7 @@ class Forwarder:
         outbox.stats.received_out += count
         turn = _Turn(machine, outbox, now_ns)
         for first, length, key in self._headers.runs(count):
-            for start, some in _apart(first, sizes[first : first + length], trains):
+            for start, some in _apart(first, sizes[first : first + length] if length < count else sizes, trains):
                 if start in trains:
                     self._take_train(turn, start, split(sizes[start], trains[start]), key)
                 else:
@@ -193,8 +205,8 @@ class Forwarder:
         """Take a train that came in one slot: whole where all its datagrams are equal, else one by one."""
         turn.outbox.stats.received_out += len(sizes) - 1
         view = self._transport.arena.payload(slot, sum(sizes))
-        heads = [HEAD.unpack_from(view, start) for start in range(0, len(view) - SHORTEST + 1, sizes[0])]
-        equal = heads.count(key[:3]) == len(sizes)
+        heads = [_head(view, start) for start in range(0, len(view) - SHORTEST + 1, sizes[0])]
+        equal = heads.count(key[:KEY_HEAD]) == len(sizes)
         way = self._way(turn, slot, key) if equal and self._carries_trains else None
         if way is None:
             self._part_train(turn, slot, view, sizes[0], key)
@@ -207,7 +219,7 @@ class Forwarder:
         self._flush(turn.outbox)
         for start in range(0, len(view), segment):
             part = view[start : start + segment]
-            own = (*HEAD.unpack_from(part), *key[3:]) if len(part) >= SHORTEST else None
+            own = _head(part, 0) + key[KEY_HEAD:] if len(part) >= SHORTEST else None
             if own is not None and not self._share.has(own):
                 # Somebody puts datagrams of several groups into one train: here they meet the wrong worker.
                 self._sock.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 0)
@@ -295,6 +307,12 @@ class Forwarder:
                 outbox.send(bytes(arena.payload(slot, start + size)[start:]), to)
             else:
                 outbox.send(bytes(arena.payload(slot + index, size)), to)
+
+
+def _head(view: memoryview, start: int) -> bytes:
+    """Return what a key has of the header of the datagram at start."""
+    head = bytes(view[start : start + HEADER_BYTES])
+    return head[:2] + head[4:]
 
 
 def _apart(first: int, sizes: list[int], trains: dict[int, int]) -> list[tuple[int, list[int]]]:

@@ -7,9 +7,9 @@ the socket's queue holds several times as many. Single messages never wait.
 
 from __future__ import annotations
 
-BATCH = 40
+BATCH = 56
 """Datagrams to gather: less than a system call takes, so that one call empties the queue."""
-LONGEST_NS = 1_000_000
+LONGEST_NS = 2_000_000
 THICK_NS = 100_000
 """Closer together than this, 10,000 a second, datagrams are worth gathering."""
 IDLE_NS = 20_000_000

@@ -38,6 +38,8 @@ LOWEST_LEVEL, HIGHEST_LEVEL = 4, 9
 PUBLISH_NS = 200_000_000
 BATCHES = 8
 """Batches taken in one turn at most: then deadlines and the parent have theirs."""
+STREAK = 8
+"""Pauses of a stream in one turn at most: deadlines are looked at after each, the parent and signals after the last."""
 LONGEST_WAIT_S = 3600.0
 LAST_WORDS_NS = 1_000_000_000
 GC_THRESHOLD = 20_000
@@ -102,14 +104,24 @@ class UftpWorker:
         return ExitCode.STOPPED
 
     def _take(self, now_ns: int) -> None:
-        """Take what waits in the socket, and pause a little where more is coming."""
-        before = self._outbox.stats.received_out
+        """Take what waits in the socket; where more is coming, pause a little and go on, STREAK times at most."""
+        for _ in range(STREAK):
+            pause_s = self._pace.pause_s(self._take_waiting(now_ns), now_ns)
+            if not pause_s:
+                return
+            time.sleep(pause_s)
+            now_ns = time.monotonic_ns()
+            if self._machine.next_deadline_ns() <= now_ns:
+                return
+
+    def _take_waiting(self, now_ns: int) -> int:
+        """Take what waits in the socket, BATCHES batches at most; return how many datagrams that was."""
+        stats = self._outbox.stats
+        before = stats.received_out
         for _ in range(BATCHES):
             if self._forwarder.receive(self._machine, self._outbox, now_ns) < SLOTS:
                 break
-        pause_s = self._pace.pause_s(self._outbox.stats.received_out - before, now_ns)
-        if pause_s:
-            time.sleep(pause_s)
+        return stats.received_out - before
 
     # --- what is due -------------------------------------------------------------------------------------------------
 
