@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -11,12 +12,24 @@ from tests.kit.traffic import Peer, address, both_paths, forward_to, receive, se
 from tests.workers.net.rig import Rig
 from workers.contract.channel import LocalChannel
 from workers.contract.messages import Looked, Lookup
-from workers.contract.settings import AclSettings, AddressRange, HostCondition, HostList, HostMember, HostPattern
+from workers.contract.settings import (
+    AclSettings,
+    Address,
+    AddressRange,
+    HostCondition,
+    HostList,
+    HostMember,
+    HostPattern,
+    Limits,
+)
 from workers.contract.slots import DropReason
 from workers.deadlines import TICK_NS
+from workers.loop import civil_time
 from workers.names import ANSWER_NS, SECOND_NS, ReverseNames
 from workers.net.mmsg import MmsgTransport
 from workers.net.plain import PlainTransport
+from workers.policy.hostset import UNASKED
+from workers.session.admission import Admission
 from workers.waiting import RETRY_NS, Waiting
 
 pytestmark = both_paths
@@ -103,6 +116,25 @@ def test_of_a_train_the_first_datagram_is_kept(fast_path) -> None:
         answer(path, "good")
         assert waiting(server) == [b"aaaa"]
         assert path.drops_out == {DropReason.NAME_PENDING: 2}
+
+
+def test_what_comes_behind_an_ended_session_does_not_wait_with_the_wrong_payload(fast_path) -> None:
+    """Of a run whose first datagrams an ended session has had, nothing is kept when a name is needed again."""
+    known = iter(("good", "good"))
+
+    def fickle(_address: Address) -> str | None:
+        return next(known, UNASKED)
+
+    with udp() as server, udp() as client:
+        rule = replace(named("good", forward_to(server.getsockname())), limits=Limits(max_dgrams_out=1))
+        with datapath(rule, fast_path=fast_path) as path:
+            path.parts.engine.admission = Admission((rule,), civil_time, reverse=fickle)
+            send_train(client, [b"1", b"2", b"3"], path.to[0])
+            path.settle()
+            assert waiting(server) == [b"1"]
+            assert path.drops_out == {DropReason.LIMIT: 1, DropReason.NAME_PENDING: 1}
+            answer(path, "good")
+            assert waiting(server) == []
 
 
 def test_an_answer_that_does_not_come_counts_as_none_in_the_end(fast_path) -> None:
