@@ -170,3 +170,25 @@ def test_where_a_broadcast_would_look_like_its_own_client_the_session_is_rejecte
         assert heard(client) == []
     assert_balanced(totals := proxy.totals())
     assert (totals["sessions"], totals["out_forwarded"], totals["out_dropped"]) == (0, 0, 1)
+
+
+@requires_namespaces
+@each_path
+def test_a_network_that_is_connected_later_is_known_at_once_k58_k60(tmp_path: Path, lab: Lab, fast_path: str) -> None:
+    delivery.lead_through(lab)
+    lab.client.configure([f"route add 10.99.0.0/24 via {WAY4.front}"])
+    proxy = discovery(lab, tmp_path, rule(f"to {{ [10.99.0.255] }} port {PORT};"), fast_path)
+    lab.proxy.configure(["addr add 10.99.0.1/24 brd + dev back"])
+    lab.server.configure(["addr add 10.99.0.2/24 brd + dev back"])
+    with (
+        open_socket(lab.server, "0.0.0.0", PORT) as server,
+        open_socket(lab.client, WAY4.client, 0) as client,
+    ):
+        client.sendto(b"who is there", ("10.99.0.255", PORT))
+        asked, sender = server.recvfrom(100)
+        assert (asked, sender[0]) == (b"who is there", "10.99.0.1")
+        server.sendto(b"me", sender)
+        assert client.recvfrom(100) == (b"me", ("10.99.0.2", PORT))
+        assert heard(server) == []
+    assert_balanced(totals := proxy.totals())
+    assert (totals["opened"], totals["out_forwarded"], totals["in_forwarded"]) == (1, 1, 1)

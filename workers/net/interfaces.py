@@ -125,14 +125,18 @@ class Interfaces:
     def learn(self) -> bool:
         """Take in what the kernel has said; return whether the table is a new one. Never blocks, bounded.
 
-        Where something has changed, the kernel is asked for all again: the socket is readable then, for the next call.
+        Where something has changed, the kernel is asked for all again, and answers at once; what does not fit into this
+        call makes the socket readable for the next one.
         """
         before = self._table
         for _ in range(_MAX_RECEIVES):
             try:
                 raw, (sender, _groups) = self._sock.recvfrom(_RECEIVE_BYTES)
             except BlockingIOError:
-                break
+                if not self._stale or self._dump is not None:
+                    break
+                self._ask()
+                continue
             except OSError:
                 # ENOBUFS: the kernel had more to say than there was room for.
                 self._stale = True
