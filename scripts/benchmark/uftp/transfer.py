@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..errors import CannotMeasure
 from ..figures import Figures
+from ..isolation import set_session_priority
 from ..meter import cpu_ns, family_of, memory
 from . import makes
 from .account import read_log
@@ -63,6 +64,8 @@ class Program:
     def __enter__(self) -> Program:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
+        if nice := os.getpriority(os.PRIO_PROCESS, 0):
+            set_session_priority(self._process.pid, nice)
         give_up = time.monotonic() + _START_SECONDS
         while not listens(self._process.pid, makes.PORT):
             if self._process.poll() is not None or time.monotonic() > give_up:
