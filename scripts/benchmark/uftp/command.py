@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import CannotMeasure
+from ..figures import Figures
 from ..isolation import set_session_priority
 from .chain import Chain
 from .makes import SUITES, Make, original, ours
@@ -71,10 +72,16 @@ def _measure(options: argparse.Namespace, directory: Path) -> Results:
                 for number in range(options.rounds):
                     for make in found[:: -1 if number % 2 else 1]:
                         _tell(f"{suite}, {rate} Mbit/s: {make.name}, round {number + 1}")
-                        figures = transfer(chain, make, replace(task, rate_mbit=rate, suite=suite))
-                        results.add(suite, rate, make.name, figures)
+                        results.add(suite, rate, make.name, _figures(chain, make, task, suite, rate))
     _tell("")
     return results
+
+
+def _figures(chain: Chain, make: Make, task: Task, suite: str, rate: int) -> Figures:
+    try:
+        return transfer(chain, make, replace(task, rate_mbit=rate, suite=suite))
+    except CannotMeasure as error:
+        raise CannotMeasure(f"{make.name}, {suite}, {rate} Mbit/s: {error}") from error
 
 
 def main(arguments: Sequence[str]) -> int:
