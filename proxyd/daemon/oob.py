@@ -8,6 +8,7 @@ Source: udp-proxy.cfg(5), OOB-AUTH.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol, TypeAlias
 
@@ -69,10 +70,18 @@ class UsersFile:
 
     def _read(self) -> dict[Address, User]:
         """Read and parse the file; from now on it counts as seen, whatever is wrong with it."""
-        with open(self._settings.file, "rb") as file:  # noqa: PTH123 - a path as the configuration has it
+        # Not to wait: a pipe has no end, and the parent has more to do.
+        descriptor = os.open(self._settings.file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            status = os.fstat(descriptor)
             # As it was before: whatever is changed while it is read is read the next time.
-            self._identity = _identity(os.fstat(file.fileno()))
-            data = file.read(MAX_FILE_BYTES + 1)
+            self._identity = _identity(status)
+            if not stat.S_ISREG(status.st_mode):
+                raise UsersError(1, "it is no ordinary file")
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                data = file.read(MAX_FILE_BYTES + 1)
+        finally:
+            os.close(descriptor)
         if len(data) > MAX_FILE_BYTES:
             raise UsersError(1, f"the file is longer than {MAX_FILE_BYTES} bytes")
         return parse_users(data.decode(), self._settings)

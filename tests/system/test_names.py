@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -67,6 +68,30 @@ def test_a_client_is_served_by_its_name_and_the_records_carry_it(tmp_path: Path,
     name = f"good.{ZONE}" if way is WAY4 else f"good6.{ZONE}"
     assert (record["CLIENT"], record["CLIENT-IP"], record["RULE"]) == (name, way.client, "NAMED")
     assert (record["SERVER"], record["SERVER-IP"]) == (way.server, way.server)
+
+
+@requires_namespaces
+@requires_program("nsd")
+def test_a_record_in_json_has_names_users_and_counts_as_fields(tmp_path: Path, lab: Lab) -> None:
+    peers.nsd_zones(lab.server, tmp_path, WAY4.server, DNS, ZONES)
+    stats = tmp_path / "stats.log"
+    proxy = serve(lab.proxy, tmp_path, text(WAY4, proxy=f'log-stats {{ file "{stats}"; format json; }}'))
+    with WAY4.server_socket(lab, PORT) as server, WAY4.client_socket(lab, PORT) as client:
+        client.send(b"hello")
+        payload, source = server.recvfrom(100)
+        server.sendto(payload * 2, source)
+        assert client.recv(100) == b"hellohello"
+        port = port_of(client)
+    assert proxy.log.stop() == 0
+    (line,) = stats.read_text().splitlines()
+    record = json.loads(line)
+    assert (record["id"], record["event"]) == ("UDPP-888-I", "session-end")
+    found = record["fields"]
+    assert (found["client_host"], found["client"]) == (f"good.{ZONE}", f"[{WAY4.client}]:{port}")
+    assert (found["server_host"], found["user"], found["rule"]) == (WAY4.server, None, "NAMED")
+    counts = {name: found[f"bytes_{name}"] for name in ("cin", "cout", "sin", "sout")}
+    assert counts == {"cin": 10, "cout": 5, "sin": 10, "sout": 5}
+    assert record["message"].startswith(f"PROXY-EVENT PROTOCOL=UDP CLIENT=good.{ZONE} CLIENT-IP={WAY4.client} ")
 
 
 @requires_namespaces

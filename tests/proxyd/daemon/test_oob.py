@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -150,6 +151,15 @@ def test_a_mended_file_is_said_even_if_nothing_is_different(watch: Watch) -> Non
     watch.write("10.0.0.2\tbob\n", age_s=10)
     assert not watch.look()
     assert watch.log.taken[-1] == ("users-read", str(watch.path), 1)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_refused_and_not_waited_for(watch: Watch, make: Callable[[Path], None]) -> None:
+    make(watch.path)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert not watch.look()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert watch.log.taken == [("users-refused", str(watch.path), "line 1: it is no ordinary file", 0)]
 
 
 def test_more_entries_than_the_configuration_allows_are_refused(tmp_path: Path) -> None:
