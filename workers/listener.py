@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from workers.contract.settings import ListenerSettings
 from workers.net import ancillary
-from workers.net.upstream import drops_of
+from workers.net.upstream import drops_of, lost_since
 from workers.wire import sockaddr
 
 
@@ -64,7 +64,9 @@ class Listener:
         return self._learn(drops_of(self.sock))
 
     def _learn(self, overflow: int) -> int:
-        news, self.overflow = (overflow - self.overflow) & 0xFFFF_FFFF, overflow
+        news = lost_since(overflow, self.overflow)
+        if news:
+            self.overflow = overflow
         return news
 
 

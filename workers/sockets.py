@@ -14,7 +14,7 @@ from workers.contract.settings import Settings
 from workers.deadlines import NEVER
 from workers.keeper import Keeper
 from workers.net.transport import Transport
-from workers.net.upstream import BARE, REST_NS, Upstreams, drops_of, target_address
+from workers.net.upstream import BARE, REST_NS, Upstreams, drops_of, lost_since, target_address
 from workers.origin import NO_INTERFACE, Known
 from workers.serverside import SameInterfaceError, ServerSides, Shared
 from workers.session.engine import Engine
@@ -123,8 +123,9 @@ class SessionSockets:
         for session in sessions:
             if session.sock is not None:
                 drops = drops_of(session.sock)
-                if drops != lost.get(session.fd, 0):
-                    self._newly_lost += (drops - lost.get(session.fd, 0)) & 0xFFFF_FFFF
+                news = lost_since(drops, lost.get(session.fd, 0))
+                if news:
+                    self._newly_lost += news
                     lost[session.fd] = drops
         return self._newly_lost != before
 

@@ -55,3 +55,9 @@ def test_it_is_known_how_much_control_data_comes_with_every_datagram(host, more)
 def receive_message(sock: socket.socket) -> tuple[bytes, list[tuple[int, int, bytes]], int, object]:
     assert select.select([sock], [], [], WAIT_S)[0]
     return sock.recvmsg(10, 200)
+
+
+def test_a_reading_that_is_behind_the_last_says_nothing_new():
+    settings, (sock,) = listen([])
+    listener = Listener.of(0, sock, settings.listeners[0])
+    assert [listener.note_overflow(count) for count in (10, 9, 10, 12)] == [10, 0, 0, 2]

@@ -32,6 +32,12 @@ _TYPE = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 target_address = lru_cache(maxsize=1024)(to_python)
 
 
+def lost_since(drops: int, before: int) -> int:
+    """Return how many datagrams were lost between two readings of drops_of; the later one may be a little behind."""
+    news = (drops - before) & 0xFFFF_FFFF
+    return news if news < 1 << 31 else 0
+
+
 class Setup(NamedTuple):
     """What a socket needs before it is connected: options (level, name, value), and a raw address to bind to."""
 

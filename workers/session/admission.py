@@ -183,7 +183,7 @@ class Admission:
         if refusal is None and sources.choose(rule, source, target) is None:
             refusal = DropReason.NO_SOURCE
         if refusal is not None:
-            return Grant(rule, refusal, user=user, client_name=client_name, server_name=server_name)
+            return Grant(rule, refusal, None, target, user, client_name, server_name)
         return Grant(rule, None, terms, target, user, client_name, server_name)
 
 

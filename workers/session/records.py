@@ -79,7 +79,9 @@ class Records:
         elif grant.refusal is DropReason.NO_TARGET:
             self.journal.note("session-failed", 0, source, destination, "target", "its name has no address")
         elif grant.refusal is DropReason.NO_SOURCE:
-            self.journal.note("session-failed", 0, source, destination, "source-address", "none that may be used fits")
+            self.journal.note(
+                "session-failed", 0, source, grant.target or destination, "source-address", "none that may be used fits"
+            )
         self._rejection(source, destination, grant, size, now_ns)
 
     def _rejection(self, source: bytes, destination: bytes, grant: Grant, size: int, now_ns: int) -> None:

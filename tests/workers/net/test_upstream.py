@@ -19,7 +19,7 @@ from tests.workers.forked import in_child
 from tests.workers.net.rig import Rig, each_transport, raw_of
 from workers.net.mmsg import MmsgTransport
 from workers.net.plain import PlainTransport
-from workers.net.upstream import BARE, REST_NS, RESTING_SOCKETS, Setup, Upstreams, target_address
+from workers.net.upstream import BARE, REST_NS, RESTING_SOCKETS, Setup, Upstreams, lost_since, target_address
 from workers.wire import sockaddr
 
 SEVEN = Setup(local=sockaddr.encode(address("127.0.0.7"), 0))
@@ -226,3 +226,10 @@ def test_an_address_is_read_once():
     raw = sockaddr.encode(address("127.0.0.1"), 53)
     assert target_address(raw) == ("127.0.0.1", 53)
     assert target_address(raw) is target_address(raw)
+
+
+@pytest.mark.parametrize(
+    ("drops", "before", "lost"), [(5, 3, 2), (3, 3, 0), (1, 2**32 - 1, 2), (3, 5, 0), (2**32 - 1, 1, 0)]
+)
+def test_losses_only_grow_though_a_reading_may_be_behind_the_last(drops, before, lost):
+    assert lost_since(drops, before) == lost

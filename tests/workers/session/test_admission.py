@@ -22,7 +22,15 @@ from tests.kit.session_parts import (
     sock,
     sock6,
 )
-from workers.contract.settings import AclSettings, Address, SessionKind, Sock, TimeItem
+from workers.contract.settings import (
+    AclSettings,
+    Address,
+    SessionKind,
+    Sock,
+    SourceAddress,
+    SourceFallback,
+    TimeItem,
+)
 from workers.contract.slots import DropReason
 from workers.policy.timecond import CivilTime
 from workers.session import admission
@@ -69,6 +77,14 @@ def test_the_kind_of_session_is_the_rules_k34() -> None:
     assert silent is not None
     assert (plain.simple, plain.behaviour.answers) == (True, True)
     assert (silent.simple, silent.behaviour.answers) == (False, False)
+
+
+def test_a_rule_whose_sources_do_not_fit_the_server_refuses_and_says_which_it_was_k54() -> None:
+    source = SourceAddress(client=True, fallback=SourceFallback.NO_FALLBACK)
+    refusing = dataclasses.replace(rule(), source_address=source)
+    found = decide(admit(refusing), sock6(V6 + 7, 9), V6_PROXY)
+    assert found == Grant(refusing, DropReason.NO_SOURCE, target=server())
+    assert decide(admit(refusing)).refusal is None
 
 
 def test_a_rule_without_plug_to_fails_k48() -> None:

@@ -109,6 +109,7 @@ def test_an_end_tells_the_names_of_both_sides_where_they_are_known() -> None:
         (DropReason.REJECTED, "REJECTED", "OK", []),
         (DropReason.NO_PLUG_TO, "ACCEPTED", "FAILED", ["no-plug-to"]),
         (DropReason.NO_TARGET, "ACCEPTED", "FAILED", ["session-failed"]),
+        (DropReason.NO_SOURCE, "REJECTED", "OK", ["session-failed"]),
     ],
 )
 def test_a_refusal_has_its_record_and_its_line(refusal: DropReason, status: str, result: str, other: list[str]) -> None:
@@ -117,6 +118,13 @@ def test_a_refusal_has_its_record_and_its_line(refusal: DropReason, status: str,
     *lines, record = diary.take()
     assert [line.event for line in lines] == other
     assert record.fields == (client(1), PROXY, None, status, result, "R", 0, 12, 0, 0, client(1), PROXY, 0)
+
+
+def test_a_session_without_a_source_names_the_server_it_was_for_k54() -> None:
+    diary = Diary()
+    grant = Grant(rule("R"), DropReason.NO_SOURCE, target=server(7))
+    Records(diary.journal).refused(client(1), PROXY, grant, 12, T0)
+    assert diary.take("session-failed")[0].fields[:3] == (client(1), server(7), "source-address")
 
 
 def test_a_refused_client_has_one_record_a_second() -> None:
