@@ -40,12 +40,14 @@ Listeners: TypeAlias = tuple[tuple[socket.socket, ...], ...]
 class Openings:
     """How a program opens its logs and its listening sockets, both of which raise SetupError; how it resolves names.
 
-    listeners: takes the settings and how many workers there are. naming None: it has no names.
+    listeners: takes the settings and how many workers there are. naming None: it has no names. descriptors: how many
+    the hungriest process may open, of settings and workers.
     """
 
     logs: Callable[[Settings], Logs]
     listeners: Callable[[Settings, int], Listeners]
     naming: Naming | None = None
+    descriptors: Callable[[Settings, int], int] = descriptors.needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def _set_up(order: Order, logs: Logs, stack: ExitStack) -> Estate:
         logs.note("config-warning", warning)
     confinement = identity.look_up(settings)
     capabilities.require(capabilities.needs(settings, changes_user=confinement.uid is not None))
-    too_few = descriptors.raise_limit(descriptors.needed(settings, workers))
+    too_few = descriptors.raise_limit(order.openings.descriptors(settings, workers))
     if too_few is not None:
         logs.note("config-warning", too_few)
     settings = replace(settings, listeners=places.settle(settings.listeners))

@@ -31,7 +31,9 @@ def make_order(line: CommandLine) -> Order:
         settings=frame,
         worker=lambda context: uftploop.run(context, settings, keys.ring),
         version=__version__,
-        openings=Openings(open_log, lambda _frame, workers: sockets.bind(settings, workers)),
+        openings=Openings(
+            open_log, lambda _frame, workers: sockets.bind(settings, workers), descriptors=sockets.descriptors
+        ),
         pidfile="" if line.pidfile is None else str(Path("/") / line.pidfile),
         banner=_banner(settings, keys),
     )

@@ -15,6 +15,7 @@ from functools import partial
 
 from proxyd.errors import SetupError
 from proxyd.uftp import hosts
+from workers.contract.settings import Settings
 from workers.contract.uftp import Mode, UftpSettings
 from workers.multicast import Multicast
 from workers.net import cbpf
@@ -25,8 +26,16 @@ _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_DONT = 10, 23, 0
 """Never set DF: long datagrams leave in fragments."""
 _IP_MULTICAST_ALL, _IPV6_MULTICAST_ALL = 49, 29
 _IP_PKTINFO = 8
+GROUPS_A_SOCKET = 20
+"""Memberships that IPv4 lets one socket have, unless net.ipv4.igmp_max_memberships says otherwise."""
+_SPARE = 64
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _WILDCARDS = {4: "0.0.0.0", 6: "::"}
+
+
+def descriptors(frame: Settings, workers: int) -> int:
+    """Return how many descriptors the hungriest process may open: a worker whose groups need other sockets to join."""
+    return frame.max_sessions // GROUPS_A_SOCKET + _SPARE + workers * 4
 
 
 def bind(settings: UftpSettings, workers: int) -> tuple[tuple[socket.socket, ...], ...]:

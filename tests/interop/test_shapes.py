@@ -180,3 +180,13 @@ def test_several_servers_share_two_proxies(tmp_path: Path) -> None:
         for server, path in zip(servers, paths, strict=True):
             assert server.wait(WITHIN_S) == 0
             assert (tmp_path / "client1" / path.name).read_bytes() == path.read_bytes()
+
+
+@requires_namespaces
+def test_one_process_does_everything(tmp_path: Path) -> None:
+    with Scene(CHAIN, tmp_path) as scene:
+        start_chain(scene, BOTH, sproxy=("--singleproc",), cproxy=("--singleproc", *RSA))
+        scene.start_client("client1", 3, *RSA)
+        path = scene.make_file()
+        assert scene.send(path, 1, *HMAC).wait(WITHIN_S) == 0
+        assert scene.arrived(path, "client1")

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import pytest
 
 from proxyd.errors import SetupError
-from proxyd.uftp.sockets import bind
+from proxyd.uftp.sockets import bind, descriptors
 from tests.kit.uftp_process import LOOPBACK, datagram, make_settings, own_group, raw
-from workers.contract.settings import Address
+from workers.contract.settings import Address, Settings
 from workers.contract.uftp import Interface, Mode, UftpSettings
 
 
@@ -100,3 +100,8 @@ def test_a_group_that_cannot_be_joined_ends_the_start_and_frees_the_port() -> No
         bind(settings, 2)
     with bound(make_settings(port=settings.port), 1):
         pass
+
+
+def test_groups_take_few_descriptors() -> None:
+    frame = Settings("client", (), 10_000, 2, ())
+    assert 500 < descriptors(frame, 2) < 700
