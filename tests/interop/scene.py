@@ -13,11 +13,13 @@ from types import TracebackType
 
 from tests.kit.lans import Lans
 from tests.kit.process import Process
+from tests.kit.requirement import find_program
 
 ROOT = Path(__file__).parents[2]
 ORIGINAL, OURS = "original", "ours"
 COMMANDS: dict[str, list[str]] = {
-    ORIGINAL: ["uftpproxyd"],
+    # Beside the client, where the package has put it: ours has the same name, and may come first in PATH.
+    ORIGINAL: [str(Path(find_program("uftpd") or "uftpd").with_name("uftpproxyd"))],
     OURS: [sys.executable, "-m", "proxyd.cli.uftpproxyd"],
 }
 STARTED = {ORIGINAL: "Loaded .* key", OURS: "Proxy .* started"}

@@ -9,7 +9,7 @@ import pytest
 from tests.interop.scene import CHAIN, ORIGINAL, OURS, WITHIN_S, Scene, start_chain
 from tests.kit.requirement import requires_namespaces, requires_program
 
-pytestmark = requires_program("uftp", "uftpd", "uftpproxyd")
+pytestmark = requires_program("uftp", "uftpd")
 PLACES = pytest.mark.parametrize(
     "programs",
     [(OURS, OURS), (OURS, ORIGINAL), (ORIGINAL, OURS)],

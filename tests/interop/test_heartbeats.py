@@ -9,7 +9,7 @@ import pytest
 from tests.interop.scene import CHAIN, ORIGINAL, OURS, PUBLIC, WITHIN_S, Scene
 from tests.kit.requirement import requires_namespaces, requires_program
 
-pytestmark = requires_program("uftp", "uftpd", "uftpproxyd", "uftp_keymgt", "nft")
+pytestmark = requires_program("uftp", "uftpd", "uftp_keymgt", "nft")
 BEHIND = CHAIN | {"cproxy": {6: 3, 3: 3}, "nat": {2: 254, 6: 1}}
 TABLE = """
 flush ruleset

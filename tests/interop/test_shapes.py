@@ -21,7 +21,7 @@ from tests.interop.scene import (
 from tests.kit.requirement import requires_namespaces, requires_program
 from workers.uftp.fingerprint import format_fingerprint
 
-pytestmark = requires_program("uftp", "uftpd", "uftpproxyd", "uftp_keymgt")
+pytestmark = requires_program("uftp", "uftpd", "uftp_keymgt")
 BOTH = (OURS, OURS)
 HMAC = ("-Y", "aes256-cbc", "-h", "sha256", "-w", "hmac", "-e", "rsa", "-K", "1024")
 GCM6 = ("-Y", "aes256-gcm", "-h", "sha256", "-e", "ecdh_ecdsa:prime256v1", "-K", "prime256v1")

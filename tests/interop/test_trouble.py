@@ -10,7 +10,7 @@ import pytest
 from tests.interop.scene import CHAIN, ORIGINAL, OURS, WITHIN_S, Scene, start_chain
 from tests.kit.requirement import requires_namespaces, requires_program
 
-pytestmark = requires_program("uftp", "uftpd", "uftpproxyd", "nft")
+pytestmark = requires_program("uftp", "uftpd", "nft")
 BOTH = (OURS, OURS)
 RSA = ("-K", "rsa:1024")
 HMAC = ("-Y", "aes256-cbc", "-h", "sha256", "-w", "hmac", "-e", "rsa", "-K", "1024")

@@ -34,7 +34,9 @@ PACKAGES = {
     "start-stop-daemon": "dpkg",
     "tcpdump": "tcpdump",
     "tftp": "tftp-hpa",
+    "uftp": "uftp",
     "uftp_keymgt": "uftp",
+    "uftpd": "uftp",
 }
 """Program to the Debian package that has it. scripts/test installs those the tests need."""
 
