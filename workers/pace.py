@@ -8,7 +8,10 @@ the socket's queue holds several times as many. Single messages never wait.
 from __future__ import annotations
 
 BATCH = 56
-"""Datagrams to gather: less than a system call takes, so that one call empties the queue."""
+"""Datagrams to gather at most: less than a system call takes, so that one call empties the queue."""
+FEWEST = 8
+ROOM_BYTES = 8192
+"""Of the buffer, for each datagram that is to gather: four times what one of 1,300 bytes takes there."""
 LONGEST_NS = 2_000_000
 THICK_NS = 100_000
 """Closer together than this, 10,000 a second, datagrams are worth gathering."""
@@ -18,9 +21,10 @@ STEADY_TURNS = 16
 
 
 class Pace:
-    """The pace of one socket's datagrams. now_ns as everywhere: monotonic nanoseconds."""
+    """The pace of one socket's datagrams. buffer_bytes: of its queue; a small one must not overflow during a pause."""
 
-    def __init__(self) -> None:
+    def __init__(self, buffer_bytes: int) -> None:
+        self._batch = max(FEWEST, min(BATCH, buffer_bytes // ROOM_BYTES))
         self._last_ns = 0
         self._gap_ns = THICK_NS
         self._turns = 0
@@ -36,4 +40,4 @@ class Pace:
         self._gap_ns += (elapsed_ns // datagrams - self._gap_ns) // 8
         if self._turns < STEADY_TURNS or self._gap_ns >= THICK_NS:
             return 0.0
-        return min(BATCH * self._gap_ns, LONGEST_NS) / 1e9
+        return min(self._batch * self._gap_ns, LONGEST_NS) / 1e9

@@ -75,7 +75,7 @@ class UftpWorker:
             share_of(settings, workers), settings.uid, ring, os.urandom, now_ns, beats=context.index == 0
         )
         self._machine.log_level = context.level - LEVEL_BASE
-        self._pace = Pace()
+        self._pace = Pace(settings.buffer_bytes)
         self._publisher = Publisher(context.region.words)
         self._title = WorkerTitle(context.index, context.settings.name, context.settings.program, "group")
         self._poll = select.epoll()

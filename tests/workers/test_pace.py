@@ -9,7 +9,7 @@ MS = 1_000_000
 
 def pauses(gap_ns: int, turns: int, datagrams: int = 1) -> list[float]:
     """Return the pauses of so many turns, each with datagrams that came gap_ns apart."""
-    pace, now_ns, found = Pace(), 10**12, []
+    pace, now_ns, found = Pace(4_000_000), 10**12, []
     for _ in range(turns):
         now_ns += gap_ns * datagrams
         found.append(pace.pause_s(datagrams, now_ns))
@@ -31,7 +31,7 @@ def test_a_pause_is_bounded() -> None:
 
 
 def test_after_a_silence_it_begins_again() -> None:
-    pace = Pace()
+    pace = Pace(4_000_000)
     for turn in range(100):
         pace.pause_s(4, turn * 40_000)
     assert pace.pause_s(4, 100 * 40_000)
@@ -40,8 +40,16 @@ def test_after_a_silence_it_begins_again() -> None:
 
 
 def test_a_turn_that_finds_nothing_ends_the_stream() -> None:
-    pace = Pace()
+    pace = Pace(4_000_000)
     for turn in range(100):
         pace.pause_s(4, turn * 40_000)
     assert pace.pause_s(0, 100 * 40_000) == 0.0
     assert pace.pause_s(4, 101 * 40_000) == 0.0
+
+
+def test_a_small_buffer_makes_short_pauses() -> None:
+    def longest(buffer_bytes: int) -> float:
+        pace = Pace(buffer_bytes)
+        return max(pace.pause_s(4, turn * 40_000) for turn in range(1, 200))
+
+    assert longest(65_536) < longest(262_144) < longest(4_194_304)
