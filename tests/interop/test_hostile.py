@@ -8,11 +8,12 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.interop.hostile_site import GRTT_BYTE, PORT, STRANGER_UID, Peer, Site, raw_message, with_length
-from tests.interop.scene import PRIVATE, PUBLIC, WITHIN_S
+from tests.interop.scene import OURS, PRIVATE, PUBLIC, WITHIN_S, Scene
 from tests.kit.requirement import requires_program, requires_root
 from workers.uftp import messages
 from workers.uftp.abort import Abort
@@ -26,6 +27,7 @@ from workers.uftp.transfer import FileInfoAck
 
 pytestmark = [requires_program("uftp", "uftpd", "ip", "nsenter"), requires_root]
 CLIENTS = 20
+KEY_REQUEST = Header(Function.KEY_REQ, 1, 0, 0).encode() + KeyRequest().encode()
 QUIET_S = 0.5
 """How long to wait for what must not come: fifty round trips."""
 
@@ -254,15 +256,26 @@ def test_a_server_proxy_carries_nothing_from_strangers_to_servers(site: Site) ->
     assert site.above.hear(Function.REGISTER, group_id), "what comes from its downstream proxy goes on"
 
 
-def test_keys_are_shown_once_in_five_seconds(site: Site) -> None:
+def test_a_response_proxy_shows_its_keys_once_in_five_seconds(tmp_path: Path) -> None:
     """The original answers each of any number of requests with a signature, to everybody."""
-    for _ in range(50):
-        site.below.say(Header(Function.KEY_REQ, 1, 0, 0).encode() + KeyRequest().encode(), site.cproxy_below)
-    count = 0
-    while site.below.hear(Function.PROXY_KEY, 0, QUIET_S):
-        count += 1
-    assert count <= 1
-    assert site.still_serves()
+    stations = {"stranger": {3: 66}, "rproxy": {3: 2}}
+    with Scene(stations, tmp_path) as scene:
+        scene.start_proxy("rproxy", OURS, "-r", "-I", "lan3", "-O", "lan3", "-M", PUBLIC, "-K", "ec:prime256v1")
+        listener, asker = Peer(scene, 3, PORT, (PUBLIC,)), Peer(scene, 3)
+        for _ in range(50):
+            asker.say(KEY_REQUEST, scene.lans.address4("rproxy", 3))
+        heard = [head for head, _ in listener.listen(0, QUIET_S) if head.function == Function.PROXY_KEY]
+        assert [head.source_id for head in heard] == [0xD0D0]
+        listener.close()
+        asker.close()
+
+
+def test_other_proxies_show_no_keys(site: Site) -> None:
+    """The original's server proxy multicasts its keys to whoever asks."""
+    site.below.say(KEY_REQUEST, site.cproxy_below)
+    site.above.say(KEY_REQUEST, site.sproxy)
+    assert site.below.hear(Function.PROXY_KEY, 0, QUIET_S) is None
+    assert site.drops("sproxy")["not-for-us"] >= 1
 
 
 def test_heartbeats_that_make_no_sense_are_survived(site: Site) -> None:
