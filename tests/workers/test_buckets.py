@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.buckets import BITS, CHUNK_NS, LEAST_BURST_BYTES, SECOND_NS, Buckets, Direction, draw
-from workers.contract.rates import RateRegion
 from workers.contract.settings import QueueSettings
 
 RATE_BPS = 800_000
@@ -22,9 +21,20 @@ MARKED = QueueSettings("marked", mark=7)
 QUEUES = (MARKED, SLOW)
 
 
+class Memory:
+    """Words of this process alone, whose lock is always free."""
+
+    def __init__(self, buckets: int) -> None:
+        self.words = memoryview(bytearray(8 * buckets)).cast("q")
+
+    @contextmanager
+    def locked(self, _bucket: int) -> Iterator[bool]:
+        yield True
+
+
 def make(count: int = 1) -> tuple[list[Buckets], int]:
     """Return buckets of so many workers on one region, and the number of the slow queue's outgoing one."""
-    region = RateRegion.create("test", len(QUEUES) * len(Direction))
+    region = Memory(len(QUEUES) * len(Direction))
     workers = [Buckets(QUEUES, region) for _ in range(count)]
     bucket = workers[0].find("slow", Direction.OUT)
     assert bucket is not None
@@ -77,7 +87,7 @@ def test_a_datagram_larger_than_the_burst_never_passes() -> None:
 
 @pytest.mark.parametrize(("rate_bps", "burst"), [(8_000, LEAST_BURST_BYTES), (80_000_000, 1_250_000)])
 def test_without_a_burst_it_follows_the_rate_and_any_datagram_passes(rate_bps: int, burst: int) -> None:
-    worker = Buckets((QueueSettings("q", rate_bps=rate_bps),), RateRegion.create("test", 2))
+    worker = Buckets((QueueSettings("q", rate_bps=rate_bps),), Memory(2))
     assert worker.take(0, [burst], START_NS) == 1
     assert worker.take(0, [rate_bps // BITS // 100 + 1], START_NS) == 0
 
@@ -91,7 +101,7 @@ def test_what_was_drawn_and_not_used_is_forgotten_after_the_burst() -> None:
 
 
 def test_an_instant_out_of_all_reason_counts_as_an_empty_bucket() -> None:
-    region = RateRegion.create("test", 4)
+    region = Memory(4)
     region.words[2] = 2**62
     worker = Buckets(QUEUES, region)
     assert worker.take(2, [1], START_NS) == 0

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
+from workers.buckets import Buckets
 from workers.contract.rates import RateRegion
+from workers.contract.settings import QueueSettings
 
 
 @pytest.fixture
-def region() -> RateRegion:
-    return RateRegion.create("test", 3)
+def region() -> Iterator[RateRegion]:
+    made = RateRegion.create("test", 3)
+    yield made
+    made.unmap()
 
 
 def test_buckets_begin_full_and_are_seen_by_a_child(region: RateRegion) -> None:
@@ -26,7 +31,17 @@ def test_buckets_begin_full_and_are_seen_by_a_child(region: RateRegion) -> None:
 
 
 def test_a_region_without_buckets_can_be_made() -> None:
-    assert len(RateRegion.create("test", 0).words) == 1
+    made = RateRegion.create("test", 0)
+    assert len(made.words) == 1
+    made.unmap()
+
+
+def test_workers_draw_from_one_region(region: RateRegion) -> None:
+    queues = (QueueSettings("q", rate_bps=8, burst_bytes=100),)
+    one, other = (Buckets(queues, region) for _ in range(2))
+    assert one.take(0, [60], 10**9) == 1
+    assert other.take(0, [60], 10**9) == 0
+    assert other.take(0, [40], 10**9) == 1
 
 
 def locked_in_a_child(region: RateRegion, bucket: int) -> tuple[int, int]:
