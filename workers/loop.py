@@ -25,6 +25,7 @@ from workers.inbound import Inbound
 from workers.journal import Journal
 from workers.keeper import Keeper
 from workers.knowledge import Knowledge
+from workers.lastwords import write_rest
 from workers.linger import Linger
 from workers.listener import Listener
 from workers.names import ReverseNames
@@ -60,8 +61,6 @@ BUSY_NS = 2_000_000
 """How long what is due may wait while datagrams come: looking for it costs as much as a datagram."""
 HOLD_S = 0.001
 """How long at most permits that ended sessions gave back are kept from the other workers."""
-LAST_WORDS_NS = 2_000_000_000
-"""How long a worker that ends waits for its last records to be taken; the parent gives it five seconds in all."""
 GC_THRESHOLD = 50_000
 """Nothing here makes cycles: look for them once in that many new objects, not in every 700."""
 _STEPS = {int(signal.SIGUSR1): 1, int(signal.SIGUSR2): -1}
@@ -191,19 +190,9 @@ class Worker:
         self._parts.engine.end_all(CloseReason.SHUTDOWN, clock())
         self._parts.sockets.close_ended(clock())
         self._parts.permits.settle()
-        self._flush_log(clock() + LAST_WORDS_NS)
+        write_rest(self._parts.journal, self._context.channel.fileno())
         self._publish(clock())
         return ExitCode.STOPPED
-
-    def _flush_log(self, deadline_ns: int) -> None:
-        """Write what is left of the log, waiting for the parent to take it, until the deadline; then shed the rest."""
-        journal, fd = self._parts.journal, self._context.channel.fileno()
-        writable = select.poll()
-        if fd >= 0:
-            writable.register(fd, select.POLLOUT)
-        while not journal.send_some() and time.monotonic_ns() < deadline_ns:
-            writable.poll(LAST_WORDS_NS // 1_000_000)
-        journal.flush()
 
     def _turn(self, events: list[tuple[int, int]], now_ns: int) -> None:
         sessions = self._parts.sockets.sessions

@@ -22,6 +22,7 @@ from workers.contract.uftp import UftpSettings
 from workers.deadlines import NEVER
 from workers.forwarder import Forwarder, Places, Share
 from workers.journal import Journal
+from workers.lastwords import write_rest
 from workers.multicast import Multicast
 from workers.net.arena import SLOTS, Arena
 from workers.net.mmsg import MmsgTransport
@@ -41,7 +42,6 @@ BATCHES = 8
 STREAK = 8
 """Pauses of a stream in one turn at most: deadlines are looked at after each, the parent and signals after the last."""
 LONGEST_WAIT_S = 3600.0
-LAST_WORDS_NS = 1_000_000_000
 GC_THRESHOLD = 20_000
 _STEPS = {int(signal.SIGUSR1): 1, int(signal.SIGUSR2): -1}
 
@@ -99,7 +99,7 @@ class UftpWorker:
                 else:
                     self._handle_messages()
         self._multicast.close()
-        self._flush_log(clock() + LAST_WORDS_NS)
+        write_rest(self._journal, self._context.channel.fileno())
         self._publish(clock())
         return ExitCode.STOPPED
 
@@ -155,16 +155,6 @@ class UftpWorker:
         stats.log_records, stats.log_shed = journal.written, journal.shed
         self._publisher.publish(stats)
         return self._title.update(self._groups, now_ns)
-
-    def _flush_log(self, deadline_ns: int) -> None:
-        """Write what is left of the log, waiting for the parent to take it, until the deadline; then shed the rest."""
-        fd = self._context.channel.fileno()
-        writable = select.poll()
-        if fd >= 0:
-            writable.register(fd, select.POLLOUT)
-        while not self._journal.send_some() and time.monotonic_ns() < deadline_ns:
-            writable.poll(LAST_WORDS_NS // 1_000_000)
-        self._journal.flush()
 
     # --- parent and signals ------------------------------------------------------------------------------------------
 
