@@ -15,7 +15,11 @@ pytestmark = both_paths
 @pytest.mark.parametrize("kind", [SessionKind.NORMAL, SessionKind.ANY_PORT, SessionKind.ANY_SOCK])
 def test_a_run_leaves_whole_whether_the_server_is_known_or_not(fast_path, kind):
     payloads = numbered(9, 100)
-    with udp() as server, udp() as client, datapath(forward_to(server.getsockname(), kind), fast_path=fast_path) as path:
+    with (
+        udp() as server,
+        udp() as client,
+        datapath(forward_to(server.getsockname(), kind), fast_path=fast_path) as path,
+    ):
         for payload in payloads:
             client.sendto(payload, path.to[0])
         path.settle()
