@@ -50,7 +50,11 @@ def build(scene: Scene) -> None:
     scene.lans["nat"].run(["nft", "-f", "-"], text=TABLE)
 
 
-@pytest.mark.parametrize("programs", [(OURS, OURS), (OURS, ORIGINAL), (ORIGINAL, OURS)])
+@pytest.mark.parametrize(
+    "programs",
+    [(OURS, OURS), (OURS, ORIGINAL), (ORIGINAL, OURS)],
+    ids=["both", "server-proxy", "client-proxy"],
+)
 @requires_namespaces
 def test_a_mapping_that_changes_is_followed(tmp_path: Path, programs: tuple[str, str]) -> None:
     with Scene(BEHIND, tmp_path) as scene:

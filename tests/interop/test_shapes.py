@@ -31,7 +31,11 @@ REFUSED = 7
 """Exit status of a server that nobody answered."""
 
 
-@pytest.mark.parametrize("programs", [(OURS, OURS, OURS), (ORIGINAL, OURS, ORIGINAL), (OURS, ORIGINAL, OURS)])
+@pytest.mark.parametrize(
+    "programs",
+    [(OURS, OURS, OURS), (ORIGINAL, OURS, ORIGINAL), (OURS, ORIGINAL, OURS)],
+    ids=["all", "middle", "ends"],
+)
 @requires_namespaces
 def test_two_server_proxies_in_a_row(tmp_path: Path, programs: tuple[str, str, str]) -> None:
     with Scene(LONG_CHAIN, tmp_path) as scene:
@@ -46,7 +50,9 @@ def test_two_server_proxies_in_a_row(tmp_path: Path, programs: tuple[str, str, s
         assert scene.arrived(path, "client1")
 
 
-@pytest.mark.parametrize("programs", [BOTH, (ORIGINAL, OURS), (OURS, ORIGINAL)])
+@pytest.mark.parametrize(
+    "programs", [BOTH, (ORIGINAL, OURS), (OURS, ORIGINAL)], ids=["both", "client-proxy", "server-proxy"]
+)
 @pytest.mark.parametrize(("suite", "keys"), [((), ()), (GCM6, ("-K", "ec:prime256v1"))], ids=["plain", "gcm"])
 @requires_namespaces
 def test_ipv6(tmp_path: Path, programs: tuple[str, str], suite: tuple[str, ...], keys: tuple[str, ...]) -> None:
@@ -120,7 +126,11 @@ def test_a_client_list_lets_in_whom_it_lists(tmp_path: Path, line: str, arrives:
 
 
 @requires_namespaces
-@pytest.mark.parametrize("line", ["0x00005555|10.99.2.2", "0x00005555|10.99.2.9", "0x00006666|10.99.2.2"])
+@pytest.mark.parametrize(
+    "line",
+    ["0x00005555|10.99.2.2", "0x00005555|10.99.2.9", "0x00006666|10.99.2.2"],
+    ids=["listed", "other-address", "other-uid"],
+)
 @pytest.mark.parametrize("suite", [(), HMAC], ids=["plain", "hmac"])
 def test_a_server_list_of_a_client_proxy_holds_for_every_group(
     tmp_path: Path, line: str, suite: tuple[str, ...]

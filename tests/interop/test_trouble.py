@@ -33,7 +33,7 @@ def lose(scene: Scene, *stations: str) -> None:
         scene.lans[station].run(["nft", "-f", "-"], text=LOSS)
 
 
-@pytest.mark.parametrize("programs", [BOTH, (ORIGINAL, OURS)])
+@pytest.mark.parametrize("programs", [BOTH, (ORIGINAL, OURS)], ids=["both", "client-proxy"])
 @pytest.mark.parametrize("suite", [(), HMAC, GCM, KEYEX], ids=["plain", "hmac", "gcm", "keyex"])
 @requires_namespaces
 def test_a_file_arrives_through_loss(tmp_path: Path, programs: tuple[str, str], suite: tuple[str, ...]) -> None:
