@@ -49,6 +49,7 @@ PARENT_MAY_IMPORT = {
     "proxyd.daemon.oob": ("workers.contract", "workers.errors", "workers.policy.users"),
     "proxyd.daemon.spawn": ("workers",),
     "proxyd.daemon.naming": ("workers.boot", "workers.contract", "workers.errors", "workers.resolver"),
+    "proxyd.daemon.monitoring": ("workers.boot", "workers.contract", "workers.errors"),
     "proxyd.daemon.session": ("workers.contract", "workers.errors", "workers.loop"),
     "proxyd.uftp": (
         "workers.contract",

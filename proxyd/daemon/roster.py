@@ -22,6 +22,7 @@ class Role(Enum):
 
     WORKER = "worker"
     RESOLVER = "resolver"
+    MONITOR = "monitor"
 
 
 class State(Enum):

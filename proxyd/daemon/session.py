@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from proxyd.daemon import demands, identity, sockets
+from proxyd.daemon.monitoring import open_monitor
 from proxyd.daemon.naming import DnsNaming
 from proxyd.daemon.spawn import WorkerMain
 from proxyd.daemon.startup import Openings
@@ -18,4 +19,5 @@ SESSION_PROXY = Openings(
         settings.listeners, workers, demands.wishes(settings), identity.look_up(settings).uid
     ),
     naming=DnsNaming(),
+    monitoring=open_monitor,
 )

@@ -41,6 +41,7 @@ class Estate:
     listeners: [worker][listener], as bind_listeners returns them. names: the configuration's host names to resolve.
     users: the out-of-band users, where the configuration asks for them. control: where orders are taken.
     version, file: the program's, and its configuration, for who asks. naming: how names are resolved, None: never.
+    monitoring: how the proxy is shown, None: not at all.
     """
 
     settings: Settings
@@ -53,6 +54,7 @@ class Estate:
     version: str = ""
     file: str = ""
     naming: Naming | None = None
+    monitoring: Monitoring | None = None
 
     def context(self, index: int, channel: ChannelLike, wakeup: int, level: int, names: Names | None) -> WorkerContext:
         """Return what worker index may touch. names: the addresses known now, None: not resolved yet."""
@@ -88,6 +90,18 @@ class Naming(Protocol):
         ...
 
 
+class Monitoring(Protocol):
+    """How a proxy is shown to who watches it, by a child of its own."""
+
+    def plan(self, estate: Estate, child: Child, channel: ChildEnd) -> tuple[BootPlan, Serve]:
+        """Return how the monitor's child begins, and its work."""
+        ...
+
+    def close(self) -> None:
+        """Close what the child serves on."""
+        ...
+
+
 class OwnNaming(Protocol):
     """The resolver's work where one process does everything: it waits for each answer."""
 
@@ -115,6 +129,8 @@ class Spawner:
         ours, theirs = open_channel()
         if child.role is Role.WORKER:
             plan, serve = self._plan_worker(child, theirs, level, known)
+        elif child.role is Role.MONITOR:
+            plan, serve = self._plan_monitor(child, theirs)
         else:
             plan, serve = self._plan_resolver(child, theirs, known)
         # Whatever is sent to the child before it can take it must wait, or the parent would get it.
@@ -144,6 +160,12 @@ class Spawner:
             program=estate.settings.program,
         )
         return plan, lambda wakeup: self._worker(estate.context(index, channel, wakeup, level, known))
+
+    def _plan_monitor(self, child: Child, channel: ChildEnd) -> tuple[BootPlan, Serve]:
+        monitoring = self._estate.monitoring
+        if monitoring is None:
+            raise SpawnError(child.name)
+        return monitoring.plan(self._estate, child, channel)
 
     def _plan_resolver(self, child: Child, channel: ChildEnd, known: Names | None) -> tuple[BootPlan, Serve]:
         naming = self._estate.naming

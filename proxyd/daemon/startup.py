@@ -26,7 +26,7 @@ from proxyd.daemon.oob import UsersFile
 from proxyd.daemon.pidfile import RUN_DIRECTORY, Pidfile, default_path, refuse_second
 from proxyd.daemon.shared import Shared
 from proxyd.daemon.single import SingleProcess
-from proxyd.daemon.spawn import Estate, Naming, WorkerMain
+from proxyd.daemon.spawn import Estate, Monitoring, Naming, WorkerMain
 from proxyd.daemon.supervisor import Supervisor
 from proxyd.errors import SetupError
 from proxyd.logs.setup import Logs
@@ -40,13 +40,14 @@ Listeners: TypeAlias = tuple[tuple[socket.socket, ...], ...]
 class Openings:
     """How a program opens its logs and its listening sockets, both of which raise SetupError; how it resolves names.
 
-    listeners: takes the settings and how many workers there are. naming None: it has no names. descriptors: how many
-    the hungriest process may open, of settings and workers.
+    listeners: takes the settings and how many workers there are. naming None: it has no names. monitoring: opens what
+    the proxy is shown on, if it is to be. descriptors: how many the hungriest process may open.
     """
 
     logs: Callable[[Settings], Logs]
     listeners: Callable[[Settings, int], Listeners]
     naming: Naming | None = None
+    monitoring: Callable[[Settings], Monitoring | None] = lambda _: None
     descriptors: Callable[[Settings, int], int] = descriptors.needed
 
 
@@ -119,6 +120,9 @@ def _set_up(order: Order, logs: Logs, stack: ExitStack) -> Estate:
     stack.callback(_unbind, listeners, logs)
     for listener in settings.listeners:
         _note_bound(listener, workers, logs)
+    monitoring = _open_monitor(order, logs)
+    if monitoring is not None:
+        stack.callback(monitoring.close)
     shared = Shared.create(settings, workers)
     held += _take_pidfile(order, logs)
     post = _open_control(settings, held)
@@ -128,7 +132,19 @@ def _set_up(order: Order, logs: Logs, stack: ExitStack) -> Estate:
     names = order.names if settings.resolve_names else ()
     users = _read_users(settings, logs)
     naming = order.openings.naming
-    return Estate(settings, listeners, shared, confinement, names, users, post, order.version, order.file, naming)
+    return Estate(
+        settings,
+        listeners,
+        shared,
+        confinement,
+        names,
+        users,
+        post,
+        order.version,
+        order.file,
+        naming,
+        monitoring,
+    )
 
 
 def _note_bound(listener: ListenerSettings, workers: int, logs: Logs) -> None:
@@ -191,6 +207,15 @@ def _open_control(settings: Settings, held: list[Pidfile]) -> Post | None:
         return None
     path = held[0].path.with_suffix(".ctl") if wanted.path is None else Path(wanted.path)
     return open_post(path, wanted.group)
+
+
+def _open_monitor(order: Order, logs: Logs) -> Monitoring | None:
+    settings = order.settings
+    if not settings.single_process:
+        return order.openings.monitoring(settings)
+    if settings.monitor is not None and settings.monitor.listen is not None:
+        logs.note("config-warning", "one process does everything: nobody serves 'monitoring http'")
+    return None
 
 
 def _remove_pidfile(held: list[Pidfile]) -> None:

@@ -41,6 +41,8 @@ def make_roster(estate: Estate) -> Roster:
     children = [Child(Role.WORKER, index) for index in range(len(estate.listeners))]
     if estate.resolving:
         children.append(Child(Role.RESOLVER, 0))
+    if estate.monitoring is not None:
+        children.append(Child(Role.MONITOR, 0))
     return Roster(children, settings.respawn_count, settings.respawn_ns)
 
 

@@ -234,9 +234,9 @@ MONITORING = (
     ),
     Keyword(
         "http",
-        "Serve metrics, health and a status page over HTTP on this address and port.",
+        "Serve metrics, health and the state over HTTP on this address and port: /metrics, /livez, /readyz, "
+        "/api/v1/status.",
         ((value("address", hosts.ADDRESS), named("port", numbers.LISTEN_PORT, optional=False)),),
-        supported=False,
         extension=True,
     ),
 )

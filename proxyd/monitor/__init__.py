@@ -1,0 +1,1 @@
+"""The monitor: a child that shows what stands in shared memory, over HTTP."""
