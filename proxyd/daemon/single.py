@@ -1,8 +1,9 @@
 """One process that does everything (`singleproc`): for debugging. It confines itself as a worker does.
 
 The parent's part runs inside the worker's loop: the loop waits on the local channel, and every signal passes through
-here before it reaches the loop. Where root or user have changed, log files may not be reopened any more, and the file
-of users not be read again: then the users stay as they are.
+here before it reaches the loop. The names of addresses are looked up one after the other, with a look at the signals
+in between. Where root or user have changed, log files may not be reopened any more, and the file of users not be read
+again: then the users stay as they are.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import select
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from proxyd.daemon.conductor import CrewConductor
@@ -79,6 +81,7 @@ class SingleProcess:
         self._control = open_control(estate, self._conductor, logs)
         self._resolver = None if estate.naming is None else estate.naming.own(estate)
         self._loop_end, self._our_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._questions: deque[Lookup] = deque()
         self._ending: Ending | None = None
 
     def run(self, main: WorkerMain, on_ready: Callable[[], None]) -> Ending:
@@ -113,12 +116,13 @@ class SingleProcess:
         if isinstance(message, LogBatch):
             self._relay.deliver(message, os.getpid(), time.monotonic_ns())
         elif isinstance(message, Lookup) and self._resolver is not None:
-            self._channel.give(self._resolver.answer(message))
+            self._questions.append(message)
             self._signals.wake()
         self._flush()
 
     def _poll(self) -> None:
-        for number in self._signals.read():
+        numbers = self._signals.read()
+        for number in numbers:
             self._answer(number)
         now_ns = time.monotonic_ns()
         if self._control is not None:
@@ -131,7 +135,17 @@ class SingleProcess:
         if users is not None and users.look(time.monotonic_ns()):
             for part in users.parts:
                 self._channel.give(part)
+        self._look_up(first_the_loop=not _TO_THE_LOOP.isdisjoint(numbers))
         self._flush()
+
+    def _look_up(self, *, first_the_loop: bool) -> None:
+        """Answer one question, which may take a while; none once the process ends, later if the loop has a signal."""
+        if not self._questions or self._resolver is None or self._ending is not None:
+            return
+        if first_the_loop:
+            self._signals.wake()
+        else:
+            self._channel.give(self._resolver.answer(self._questions.popleft()))
 
     def _flush(self) -> None:
         self._logs.flush()

@@ -96,16 +96,39 @@ def test_the_one_worker_takes_orders_for_itself_alone() -> None:
     assert [(child.name, child.pid) for child in hand.roster.children] == [("worker 0", os.getpid())]
 
 
-def test_a_question_for_a_name_is_answered_at_once(tmp_path: Path) -> None:
+def test_a_question_for_a_name_is_answered(tmp_path: Path) -> None:
     def main(context: WorkerContext) -> ExitCode:
         context.channel.send(Lookup(0, 4, b"\x7f\0\0\x01"))
         select.select([context.channel.fileno()], [], [])
         answer = context.channel.receive()
         context.channel.send(LogBatch([LogRecord("state", 0, (repr(answer),))], 0))
-        return note_signals(context)
+        return ExitCode.STOPPED
 
-    run_single(tmp_path / "log", main, signal.SIGTERM)
+    run_single(tmp_path / "log", main)
     assert "name='localhost'" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize(("number", "answers"), [(signal.SIGTERM, 1), (signal.SIGQUIT, 2), (signal.SIGUSR1, 2)])
+def test_a_signal_is_seen_between_two_questions(tmp_path: Path, number: signal.Signals, answers: int) -> None:
+    def main(context: WorkerContext) -> ExitCode:
+        for _ in range(2):
+            context.channel.send(Lookup(0, 4, b"\x7f\0\0\x01"))
+        seen = [type(context.channel.receive()).__name__]
+        os.kill(os.getpid(), number)
+        for _ in range(2):
+            while (message := context.channel.receive()) is not None:
+                seen.append(type(message).__name__)
+            if select.select([context.wakeup], [], [], 0)[0]:
+                seen += [signal.Signals(value).name for value in os.read(context.wakeup, 100)]
+        context.channel.send(LogBatch([LogRecord("state", 0, (" ".join(seen),))], 0))
+        context.region.words[Counter.DRAINING] = 1
+        return ExitCode.STOPPED
+
+    run_single(tmp_path / "log", main)
+    (line,) = [line for line in (tmp_path / "log").read_text().splitlines() if "State: " in line]
+    seen = line.partition("State: ")[2].split()
+    assert seen.count("Looked") == answers
+    assert seen[1] == {signal.SIGQUIT: "Drain"}.get(number, number.name)
 
 
 @pytest.fixture
