@@ -12,6 +12,7 @@ import errno
 import mmap
 import os
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import groupby
@@ -20,7 +21,7 @@ from typing import NamedTuple, TypeAlias
 from workers.contract.settings import Address
 from workers.net.ancillary import UDP_GRO
 from workers.net.arena import SLOTS, STRIDE_BYTES, Arena
-from workers.net.segments import runs, split
+from workers.net.segments import LONGEST_SEGMENT, TRAIN_BYTES, TRAIN_DATAGRAMS, runs, split
 from workers.net.transport import Transport
 from workers.outbox import Outbox
 from workers.uftp.actions import Arrival, Relay
@@ -32,6 +33,7 @@ SHORTEST = 20
 HEADER_BYTES = 16
 KEY_HEAD = 14
 """Bytes of a key that come from the header: all of it but the sequence number."""
+_KEY_BYTES = (0, 1, *range(4, HEADER_BYTES))
 _GROUP_AT = slice(6, 10)
 """Where a key has the group ID."""
 USUAL_CONTROL = {4: 32, 6: 40}
@@ -195,8 +197,7 @@ class Forwarder:
             for slot, size in enumerate(sizes, first):
                 self._hand_over(turn, slot, self._transport.arena.payload(slot, size))
         elif self._passes(turn, way, sizes):
-            pieces = runs(sizes) if self._carries_trains else [(index, 1) for index in range(len(sizes))]
-            for start, length in pieces:
+            for start, length in _pieces(sizes) if self._carries_trains else _singly(len(sizes)):
                 message = _Message(first + start, sizes[start : start + length], way)
                 self._transport.queue(message.first, length, sizes[start] if length > 1 else 0, way.place, b"")
                 self._line.append(message)
@@ -205,8 +206,7 @@ class Forwarder:
         """Take a train that came in one slot: whole where all its datagrams are equal, else one by one."""
         turn.outbox.stats.received_out += len(sizes) - 1
         view = self._transport.arena.payload(slot, sum(sizes))
-        heads = [_head(view, start) for start in range(0, len(view) - SHORTEST + 1, sizes[0])]
-        equal = heads.count(key[:KEY_HEAD]) == len(sizes)
+        equal = sizes[-1] >= SHORTEST and _all_begin_alike(view, sizes[0], len(sizes))
         way = self._way(turn, slot, key) if equal and self._carries_trains else None
         if way is None:
             self._part_train(turn, slot, view, sizes[0], key)
@@ -313,6 +313,25 @@ def _head(view: memoryview, start: int) -> bytes:
     """Return what a key has of the header of the datagram at start."""
     head = bytes(view[start : start + HEADER_BYTES])
     return head[:2] + head[4:]
+
+
+def _all_begin_alike(view: memoryview, segment: int, count: int) -> bool:
+    """Tell whether a train has one header all through, sequence numbers aside: byte by byte, for all at once."""
+    head = bytes(view[:HEADER_BYTES])
+    return all(view[at::segment].tobytes() == head[at : at + 1] * count for at in _KEY_BYTES)
+
+
+def _singly(count: int) -> Sequence[tuple[int, int]]:
+    return [(index, 1) for index in range(count)]
+
+
+def _pieces(sizes: list[int]) -> Sequence[tuple[int, int]]:
+    """Cut datagrams into trains; equal ones, as most are, without looking at each. See workers.net.segments.runs."""
+    size, count = sizes[0], len(sizes)
+    if not SHORTEST <= size <= LONGEST_SEGMENT or sizes.count(size) != count:
+        return runs(sizes)
+    step = min(TRAIN_DATAGRAMS, TRAIN_BYTES // size)
+    return [(start, min(step, count - start)) for start in range(0, count, step)]
 
 
 def _apart(first: int, sizes: list[int], trains: dict[int, int]) -> list[tuple[int, list[int]]]:
