@@ -94,7 +94,7 @@ def enc_info(**changes: object) -> EncInfo:
         {"key_exchange": 3},
         {"signature_type": 3},
     ],
-    ids=str,
+    ids=lambda changes: " ".join(f"{name} {number}" for name, number in changes.items()),
 )
 def test_impossible_encryption_is_refused_with_an_abort_once(site: Site, changes: dict[str, object]) -> None:
     """The original judges every repetition in full, and makes keys for each."""
@@ -137,6 +137,7 @@ def test_an_unknown_extension_is_passed_on_as_it_is(site: Site) -> None:
         (b"\x40" + bytes(18), "short"),
         (b"\x40", "short"),
     ],
+    ids=["version 3", "version 5", "19 bytes", "1 byte"],
 )
 def test_what_is_no_uftp_4_is_counted(site: Site, datagram: bytes, reason: str) -> None:
     before = site.drops("cproxy")
