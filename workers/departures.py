@@ -38,10 +38,10 @@ class Departures:
             return
         target = self._sockets.target_at(session)
         if not one_slot:
-            sent = transport.send(session.fd, first, sizes, target, trains=session.trains)
+            sent = transport.send(session.sock.fileno(), first, sizes, target, trains=session.trains)
         elif session.trains:
             transport.queue(first, 1, sizes[0], target, b"")
-            sent = count * transport.flush(session.fd, 0)
+            sent = count * transport.flush(session.sock.fileno(), 0)
             transport.forget()
         else:
             self.send_parts(session, cut(first, sizes, one_slot=True))
@@ -62,11 +62,11 @@ class Departures:
         """Send datagrams to the server one by one; tell the engine what does not leave."""
         transport, target = self._transport, self._sockets.target_at(session)
         for part in parts:
-            if transport.send_part(session.fd, part, target, b""):
+            if transport.send_part(session.sock.fileno(), part, target, b""):
                 continue
             if transport.error in refusals.REFUSED:
                 refusals.note_error(self._journal, session, transport.error)
-                if transport.send_part(session.fd, part, target, b""):
+                if transport.send_part(session.sock.fileno(), part, target, b""):
                     continue
             reason = refusals.note_unsent(self._journal, session, session.target, transport.error)
             self._engine.unsent_out(session, [part.size], reason)

@@ -46,7 +46,7 @@ class Hearing:
     def hear(self, session: Session, now_ns: int) -> None:
         """Read the socket of a session that is connected to nobody."""
         transport, version = self._transport, 4 if len(session.target) == V4_BYTES else 6
-        count = transport.receive(session.fd, version)
+        count = transport.receive(session.sock.fileno(), version)
         if not count and transport.error:
             refusals.note_error(self._journal, session, transport.error)
         for slot, size in enumerate(transport.sizes(0, count)):

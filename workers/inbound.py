@@ -133,7 +133,7 @@ class Inbound:
     def _answer_runs(self, sessions: list[Session], now_ns: int) -> int:
         """Answer with all that waits in sessions' sockets, as far as slots go; return of how many sessions."""
         transport = self._transport
-        counts = transport.receive_each([session.fd for session in sessions])
+        counts = transport.receive_each([session.sock.fileno() for session in sessions])
         heard, first = len(counts), 0
         sizes = transport.sizes(0, sum(counts))
         self._note_depth(len(sizes) / heard)
@@ -188,7 +188,7 @@ class Inbound:
     def _answer_deep(self, session: Session, now_ns: int) -> int:
         """Answer with all that waits in one session's socket, trains and single datagrams alike; return how many."""
         transport = self._transport
-        count = transport.receive(session.fd, 4 if len(session.target) == V4_BYTES else 6)
+        count = transport.receive(session.sock.fileno(), 4 if len(session.target) == V4_BYTES else 6)
         if not count:
             if transport.error:
                 refusals.note_error(self._journal, session, transport.error)

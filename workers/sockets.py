@@ -69,7 +69,6 @@ class SessionSockets:
         if self._lost:
             self._lost[fd] = drops_of(sock)
         session.sock = sock
-        session.fd = fd
         if fd >= len(self.sessions):
             self.cover(fd)
         if fd not in self._special.shared:
@@ -88,7 +87,6 @@ class SessionSockets:
         known, lost = self.sessions, self._lost
         for session, (sock, fd) in zip(sessions, opened, strict=False):
             session.sock = sock
-            session.fd = fd
             known[fd] = session
             if lost:
                 lost[fd] = drops_of(sock)
@@ -102,7 +100,8 @@ class SessionSockets:
         ended, known = self._engine.ended, self.sessions
         used: dict[int, list[tuple[socket.SocketType, int]]] = {V4_BYTES: [], V6_BYTES: []}
         for session in ended:
-            fd, sock = session.fd, session.sock
+            sock = session.sock
+            fd = sock.fileno()
             known[fd] = None
             if session.deep or not session.terms.bare:
                 self.look_for_losses([session])
@@ -123,10 +122,10 @@ class SessionSockets:
         for session in sessions:
             if session.sock is not None:
                 drops = drops_of(session.sock)
-                news = lost_since(drops, lost.get(session.fd, 0))
+                news = lost_since(drops, lost.get(session.sock.fileno(), 0))
                 if news:
                     self._newly_lost += news
-                    lost[session.fd] = drops
+                    lost[session.sock.fileno()] = drops
         return self._newly_lost != before
 
     def take_lost(self) -> int:
@@ -138,7 +137,7 @@ class SessionSockets:
         """Send to the server that has answered, and let the kernel keep everybody else away from its socket."""
         self._keeper.retarget(session)
         trail = session.trail
-        if trail is None or session.fd in self._special.shared:
+        if trail is None or session.sock.fileno() in self._special.shared:
             return
         with suppress(OSError):  # Where the kernel will not, every datagram's sender goes on being looked at.
             session.sock.connect(target_address(session.target))
@@ -154,7 +153,7 @@ class SessionSockets:
 
     def shares(self, session: Session) -> bool:
         """Tell whether other sessions have the same socket."""
-        return session.fd in self._special.shared
+        return session.sock.fileno() in self._special.shared
 
     def shared(self, fd: int) -> Shared | None:
         """Return the socket that sessions share by its descriptor, None for every other descriptor."""

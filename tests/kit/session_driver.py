@@ -187,8 +187,8 @@ class Driver:
         return session
 
     def _give_socket(self, session: Session) -> None:
-        session.fd = session.sock = next(self._fds)
-        self.sockets[session.fd] = session
+        session.sock = next(self._fds)
+        self.sockets[session.sock] = session
 
     def _send_out(self, session: Session, datagrams: Iterable[Datagram]) -> None:
         for datagram in datagrams:
@@ -294,7 +294,7 @@ class Driver:
 
     def _close_ended(self) -> None:
         for session in self.engine.ended:
-            del self.sockets[session.fd]
+            del self.sockets[session.sock]
             session.sock = None
         self.engine.ended.clear()
 

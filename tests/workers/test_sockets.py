@@ -38,10 +38,11 @@ def test_a_session_is_found_by_its_socket_while_it_lasts(fast_path):
     ):
         upstream = question(path, server, client)
         (session,) = path.sessions
-        assert path.parts.sockets.sessions[session.fd] is session
+        fd = session.sock.fileno()
+        assert path.parts.sockets.sessions[fd] is session
         server.sendto(b"answer", upstream)
         path.turn()
-        assert path.parts.sockets.sessions[session.fd] is None
+        assert path.parts.sockets.sessions[fd] is None
         assert session.sock is None
 
 
@@ -96,7 +97,7 @@ def test_an_ended_sessions_socket_serves_the_next_one_after_a_rest_and_hears_not
         with datapath(forward_to(server.getsockname(), kind, limits=limits), fast_path=fast_path) as path:
             upstream = question(path, server, client)
             (session,) = path.sessions
-            fd = session.fd
+            fd = session.sock.fileno()
             path.parts.engine.expire(1 << 30)
             path.parts.sockets.close_ended(1 << 30)
             server.sendto(b"late", ("127.0.0.1", upstream[1]))
@@ -105,7 +106,7 @@ def test_an_ended_sessions_socket_serves_the_next_one_after_a_rest_and_hears_not
             path.turn((1 << 30) + REST_NS)
             (successor,) = path.sessions
             assert server.recvfrom(100)[0] == b"question"
-            assert (successor.fd == fd) is fast_path or not fast_path
+            assert (successor.sock.fileno() == fd) is fast_path or not fast_path
             path.settle((1 << 30) + REST_NS)
             assert waiting(client) + waiting(other) == []
             assert path.parts.stats.received_in == 0
@@ -116,7 +117,7 @@ def test_a_session_that_has_been_given_a_descriptor_is_not_drained(fast_path):
         upstream = question(path, server, client)
         server.sendto(b"answer", upstream)
         (session,) = path.sessions
-        path.parts.sockets.drain(session.fd)
+        path.parts.sockets.drain(session.sock.fileno())
         path.turn()
         assert client.recv(100) == b"answer"
 

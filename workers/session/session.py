@@ -158,7 +158,7 @@ class Session:
     trail: None for a session that is found by its client alone.
     check_ns: no deadline can have passed before; whoever comes later asks (`deadline`).
     closing: why it ends as soon as what was passed is sent; None while it goes on.
-    The caller's own: sock and fd, the server side; client_at, where the client's address lies in shared memory;
+    The caller's own: sock, the server side; client_at, where the client's address lies in shared memory;
     reply_control, control data that sets the source of answers, empty where the listener's own address is right;
     deep: many datagrams wait in the socket at once, and it delivers trains; trains: trains may be sent.
     """
@@ -175,7 +175,6 @@ class Session:
         "destination",
         "dgrams_in_left",
         "dgrams_out_left",
-        "fd",
         "grant",
         "key",
         "last_in_ns",
@@ -197,7 +196,6 @@ class Session:
         "wasted_out",
     )
 
-    fd: int
     client_at: int
 
     listener: int
