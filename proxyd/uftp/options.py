@@ -179,7 +179,7 @@ OPTIONS = (
     Option("P", "pidfile", "file", _text, "file to write the process id to"),
     Option("g", "roll_mb", "MB", _number(1, 1024), "roll the log file at this size"),
     Option("n", "roll_count", "count", _number(1, 1000), "rolled log files to keep (5)"),
-    Option("B", "buffer_bytes", "bytes", _number(65536, 104857600), "socket buffers (4194304)"),
+    Option("B", "buffer_bytes", "bytes", _number(65536, 104857600), "socket buffers (1048576)"),
     Option("workers", "workers", "count", _number(1, 256), "worker processes (one a processor)"),
     Option("user", "user", "user[:group]", _text, "whom the workers become (nobody)"),
     Option("chroot", "chroot", "directory", _text, "the workers' root"),

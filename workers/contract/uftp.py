@@ -16,7 +16,7 @@ from workers.contract.settings import Address
 from workers.wire import sockaddr
 
 DEFAULT_PORT = 1044
-DEFAULT_BUFFER_BYTES = 4_194_304
+DEFAULT_BUFFER_BYTES = 1_048_576
 """Sixteen times that of 4.10.2: the kernel charges only what is queued, and bursts find room."""
 DEFAULT_HEARTBEAT_NS = 20_000_000_000
 DEFAULT_GROUPS = 10_000

@@ -17,7 +17,7 @@ def test_values_may_be_attached_or_separate_and_operands_are_ignored() -> None:
 
 def test_defaults_are_those_of_the_manual_page() -> None:
     line = parse_options(["-c"])
-    assert (line.port, line.ttl, line.heartbeat_s, line.level, line.buffer_bytes) == (1044, 1, 20, 2, 4194304)
+    assert (line.port, line.ttl, line.heartbeat_s, line.level, line.buffer_bytes) == (1044, 1, 20, 2, 1048576)
     assert (line.log_file, line.roll_mb, line.roll_count, line.pidfile) == ("/tmp/uftpproxyd.log", None, 5, None)
     assert (line.max_groups, line.max_clients, line.workers) == (10_000, 10_000, None)
 
