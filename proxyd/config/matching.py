@@ -43,9 +43,13 @@ def match(row: Keyword, statement: Statement) -> Match:
 
 
 def _merged(best: list[Match], shown_forms: int) -> Match:
-    """Return one match whose first fault asks for all that the equally good forms would have taken."""
+    """Return one match whose first fault asks for all that the equally good forms would have taken.
+
+    Of its other faults those remain that all of these forms have: the rest may come from the wrong form.
+    """
     chosen = best[0]
-    first = chosen.faults[0]
+    first, *others = chosen.faults
+    chosen.faults = [first, *(fault for fault in others if all(_has(found, fault) for found in best))]
     asked = [
         found.faults[0].wanted for found in best if found.form < shown_forms and found.faults[0].place == first.place
     ]
@@ -54,6 +58,10 @@ def _merged(best: list[Match], shown_forms: int) -> Match:
         joined = " or ".join(text.removeprefix("wanted ") for text in alternatives)
         chosen.faults[0] = UnfitError(first.place, first.found, f"wanted {joined}")
     return chosen
+
+
+def _has(found: Match, fault: UnfitError) -> bool:
+    return any((its.place, its.found) == (fault.place, fault.found) for its in found.faults)
 
 
 class _Form:

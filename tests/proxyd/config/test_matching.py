@@ -57,6 +57,15 @@ def test_the_form_that_explains_the_most_is_blamed() -> None:
     assert faults("other", row) == ["found no 'name' in 'item'; wanted a word"]
 
 
+def test_a_fault_that_not_all_equally_good_forms_have_is_not_reported() -> None:
+    row = keywords.find(Scope.PROXY, "source-address")
+    assert row is not None
+    true = ["found '[::1]'; wanted an IPv4 address in brackets"]
+    assert faults("client addr4 [::1]", row) == true
+    assert faults("client addr4 [::1] no-fallback", row) == true
+    assert len(faults("addr4 [::1] addr6 [192.0.2.1]", row)) == 2
+
+
 def test_defaults_of_items_come_from_the_row() -> None:
     row = keywords.find(Scope.ACL, "timeout")
     assert row is not None
