@@ -146,7 +146,8 @@ a network by its mask, which may have gaps,
 or
 .Ql [10.0.1.0/0xFF00FF00] ;
 a host name, which stands for all its addresses;
-an extended regular expression between slashes, which fits every host in whose name it is found;
+an extended regular expression between slashes, which fits every host in whose name it is found, in upper or lower case,
+and which has at most 512 characters with its intervals written out;
 .Ql * ;
 and host sets in braces.
 .Pp
