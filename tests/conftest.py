@@ -1,6 +1,7 @@
 """What every test may ask for: the skip policy is in force, `lab` and `here` are places to act in.
 
-HYPOTHESIS_PROFILE: `quick` (the default) tries the same examples each time, `night` many more and always others.
+HYPOTHESIS_PROFILE: `quick` (the default) tries the same examples each time, `night` many more and always others; then
+tests marked `night` run too.
 """
 
 from __future__ import annotations
@@ -22,7 +23,17 @@ settings.register_profile("quick", deadline=None, derandomize=True, suppress_hea
 settings.register_profile(
     "night", settings.get_profile("quick"), max_examples=5_000, derandomize=False, print_blob=True
 )
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
+settings.load_profile(PROFILE)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave what takes too long by day to the night."""
+    if PROFILE == "night":
+        return
+    later = [item for item in items if item.get_closest_marker("night")]
+    config.hook.pytest_deselected(items=later)
+    items[:] = [item for item in items if not item.get_closest_marker("night")]
 
 
 @pytest.fixture

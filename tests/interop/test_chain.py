@@ -5,16 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.interop.scene import CHAIN, ORIGINAL, OURS, WITHIN_S, Scene, start_chain
 from tests.kit.requirement import requires_namespaces, requires_program
 
 pytestmark = requires_program("uftp", "uftpd")
-PLACES = pytest.mark.parametrize(
-    "programs",
-    [(OURS, OURS), (OURS, ORIGINAL), (ORIGINAL, OURS)],
-    ids=["both", "server-proxy", "client-proxy"],
-)
+PLACES = {"both": (OURS, OURS), "server-proxy": (OURS, ORIGINAL), "client-proxy": (ORIGINAL, OURS)}
 
 PRIME = ("-K", "ec:prime256v1")
 SUITES = {
@@ -33,8 +30,8 @@ SUITES = {
 """What the server is told, and what proxy and clients are. Source: UFTP 4.10.2, observed: all work but DES."""
 
 
-@PLACES
 @requires_namespaces
+@pytest.mark.parametrize("programs", PLACES.values(), ids=PLACES)
 def test_a_plain_file_arrives(tmp_path: Path, programs: tuple[str, str]) -> None:
     with Scene(CHAIN, tmp_path) as scene:
         start_chain(scene, programs)
@@ -47,9 +44,17 @@ def test_a_plain_file_arrives(tmp_path: Path, programs: tuple[str, str]) -> None
         assert "Received REGISTER from proxy 0x0000C0C0" in scene.running["server"].output
 
 
-@PLACES
+def each_suite_in_each_place() -> list[ParameterSet]:
+    """Return (programs, suite) of every combination; by day each suite has one place, in turn."""
+    return [
+        pytest.param(programs, suite, id=f"{suite}-{place}", marks=() if number % 3 == turn else pytest.mark.night)
+        for number, suite in enumerate(SUITES)
+        for turn, (place, programs) in enumerate(PLACES.items())
+    ]
+
+
 @requires_namespaces
-@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize(("programs", "suite"), each_suite_in_each_place())
 def test_an_encrypted_file_arrives(tmp_path: Path, programs: tuple[str, str], suite: str) -> None:
     server, keys = SUITES[suite]
     with Scene(CHAIN, tmp_path) as scene:

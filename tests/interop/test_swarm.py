@@ -60,7 +60,7 @@ def carry(swarm: Swarm, sock: socket.socket, proxy: tuple[str, int]) -> None:
             sock.sendto(datagram, proxy)
 
 
-@pytest.mark.parametrize("suite", [(), GCM], ids=["plain", "gcm"])
+@pytest.mark.parametrize("suite", [(), pytest.param(GCM, marks=pytest.mark.night)], ids=["plain", "gcm"])
 @requires_namespaces
 def test_every_client_of_a_swarm_ends_in_order(tmp_path: Path, suite: tuple[str, ...]) -> None:
     costs = {}
