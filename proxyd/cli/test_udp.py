@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print_warnings(compiled: Compiled) -> None:
-    for entry in (*compiled.warnings, *compiled.unsupported):
+    for entry in compiled.warnings:
         sys.stderr.write(f"warning: {entry}\n")
 
 

@@ -37,8 +37,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         compiled = load(arguments.file)
     except ConfigErrors as errors:
         return _refuse(log, errors.errors)
-    if compiled.unsupported:
-        return _refuse(log, compiled.unsupported)
     log.note("configured", arguments.file)
     try:
         ending = _run(compiled, arguments)

@@ -17,7 +17,6 @@ from proxyd.config.listeners import ListenerCompiler
 from proxyd.config.machine import is_own
 from proxyd.config.sourcechecks import check_own_addresses, check_sources
 from proxyd.config.tree import Section
-from proxyd.config.unsupported import find_unsupported
 from proxyd.config.values.numbers import NS_PER_S
 from proxyd.errors import ConfigError, ConfigErrors
 from workers.contract.settings import (
@@ -40,13 +39,12 @@ DNS_PORT = 53
 class Compiled:
     """A valid configuration.
 
-    warnings: what may not mean what was meant. unsupported: what udp-proxy cannot run yet; it must not start with any.
-    names: the host names that have to be resolved. tree: what was written, for listings.
+    warnings: what may not mean what was meant. names: the host names that have to be resolved. tree: what was written,
+    for listings.
     """
 
     settings: Settings
     warnings: tuple[ConfigError, ...]
-    unsupported: tuple[ConfigError, ...]
     names: tuple[str, ...]
     tree: Section
 
@@ -76,12 +74,10 @@ def compile_tree(tree: Section, errors: list[ConfigError], automatic: tuple[int,
     if findings.errors:
         raise ConfigErrors(sorted(findings.errors, key=lambda error: error.position))
     check_own_addresses(proxies[0], is_own, findings)
-    find_unsupported(proxies[0], findings)
     settings = _settings(tree, proxies[0], listeners)
     return Compiled(
         settings,
         tuple(sorted(findings.warnings, key=lambda warning: warning.position)),
-        tuple(sorted(findings.unsupported, key=lambda entry: entry.position)),
         tuple(sorted(compile_rules(settings.acls).names)),
         tree,
     )

@@ -20,6 +20,8 @@ from workers.contract.settings import HostName
 VERSION_PREFIX = "KERNUN-"
 MIN_HEAD_CHARS = 3
 """Characters of monitoring data that must remain before its tail."""
+USUAL_DATAGRAM_BYTES = 1500
+"""What Ethernet carries whole: a queue that never lets so much through at once hardly means it."""
 
 _ACCOUNTS: dict[str, tuple[Callable[[str], Any], Callable[[int], Any]]] = {
     "user": (pwd.getpwnam, pwd.getpwuid),
@@ -45,6 +47,8 @@ def check_file(tree: Section, proxies: list[Section], findings: Findings) -> Non
     for section in tree.sections_of("interface"):
         if not any(section.has(keyword) for keyword in ("ipv4", "ipv6")) and not section.section("alias"):
             findings.warn(section.error("the interface has no address", "listen-on cannot use it"))
+    for section in tree.sections_of("queue"):
+        _check_rate(section.item("rate"), findings)
 
 
 def _check_version(tree: Section, findings: Findings) -> None:
@@ -57,6 +61,16 @@ def _check_version(tree: Section, findings: Findings) -> None:
         findings.warn(item.error(found, f"tags here begin with {VERSION_PREFIX}", "tag"))
     if any(section.position < item.position for section in tree.sections):
         findings.warn(item.error("found 'version' after other things", "wanted it first"))
+
+
+def _check_rate(rate: Item | None, findings: Findings) -> None:
+    if rate is None or not rate.sound or "burst" not in rate:
+        return
+    burst = rate.get("burst")
+    if burst < USUAL_DATAGRAM_BYTES:
+        found = f"found a burst of {burst} bytes"
+        advice = f"a larger datagram never passes; {USUAL_DATAGRAM_BYTES} let through what a network usually carries"
+        findings.warn(rate.error(found, advice, "burst"))
 
 
 def _check_one_proxy(tree: Section, proxies: list[Section], findings: Findings) -> None:
@@ -80,6 +94,7 @@ def check_proxy(tree: Section, proxy: Section, findings: Findings) -> None:
     monitoring = proxy.section("monitoring")
     if monitoring is not None:
         _check_monitoring(monitoring, findings)
+        _check_watched(proxy, monitoring, findings)
     _check_account(proxy.item("app-user"), findings)
     control = proxy.section("control")
     if control is not None:
@@ -115,6 +130,12 @@ def _check_monitoring(section: Section, findings: Findings) -> None:
     if chars <= tail + MIN_HEAD_CHARS:
         wanted = f"wanted more than {tail + MIN_HEAD_CHARS}, its tail and {MIN_HEAD_CHARS}"
         findings.error(item.error(f"found {chars} characters of data", wanted, "chars"))
+
+
+def _check_watched(proxy: Section, monitoring: Section, findings: Findings) -> None:
+    http = monitoring.item("http")
+    if http is not None and proxy.has("singleproc") and not monitoring.has("disabled"):
+        findings.warn(http.error("found 'http' with 'singleproc'", "nobody answers: it is a process of its own"))
 
 
 def _check_account(item: Item | None, findings: Findings) -> None:

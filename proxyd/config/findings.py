@@ -9,11 +9,10 @@ from proxyd.errors import ConfigError
 
 @dataclass(slots=True)
 class Findings:
-    """errors: no use without mending. warnings: perhaps not what was meant. unsupported: valid, cannot be run yet."""
+    """errors: no use without mending. warnings: perhaps not what was meant."""
 
     errors: list[ConfigError] = field(default_factory=list)
     warnings: list[ConfigError] = field(default_factory=list)
-    unsupported: list[ConfigError] = field(default_factory=list)
 
     def error(self, error: ConfigError) -> None:
         """Note a mistake."""

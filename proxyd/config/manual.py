@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from proxyd.config.keywords import KEYWORDS
 from proxyd.config.prototype import Keyword, Part, Scope
@@ -196,10 +196,6 @@ udp-proxy DNS {
 .Sh SEE ALSO
 .Xr test-udp 8 ,
 .Xr udp-proxy 8
-.Sh CAVEATS
-Some of the language is checked but not yet carried out.
-.Xr udp-proxy 8
-refuses to start with such a configuration, and names what it cannot do.
 """
 
 
@@ -242,15 +238,11 @@ def _facts(row: Keyword) -> Iterator[str]:
             ("obligatory", row.obligatory),
             ("repeatable", row.repeatable),
             ("extension", row.extension),
-            ("not carried out yet", not row.supported),
         )
         if holds
     ]
     if marks:
         yield ", ".join(marks).capitalize()
-    later = dict.fromkeys(word for parts in row.forms for part in parts for word in _later(part))
-    if later:
-        yield f"Not carried out yet: {', '.join(later)}"
 
 
 def _type(part: Part, with_default: bool) -> Iterator[str]:
@@ -258,10 +250,6 @@ def _type(part: Part, with_default: bool) -> Iterator[str]:
         return
     default = f" (default {part.default})" if with_default and part.default is not None else ""
     yield f"{part.name} is {part.kind.wanted}{default}"
-
-
-def _later(part: Part) -> Iterable[str]:
-    return sorted(part.unsupported) if part.supported else [part.name]
 
 
 def _prose(text: str) -> Iterator[str]:

@@ -47,8 +47,7 @@ class Part:
     """One element of an item.
 
     kind None: the word itself is the element (`key`). named: the name stands before the value. default: the text
-    that counts when an optional part is left out. supported False: udp-proxy cannot run it yet; the same for the
-    texts in unsupported, as the kind shows them. silent: a word that may as well be left out, and is in listings.
+    that counts when an optional part is left out. silent: a word that may as well be left out, and is in listings.
     """
 
     name: str
@@ -56,8 +55,6 @@ class Part:
     named: bool = False
     optional: bool = False
     default: str | None = None
-    supported: bool = True
-    unsupported: frozenset[str] = frozenset()
     silent: bool = False
 
     def __str__(self) -> str:
@@ -65,9 +62,9 @@ class Part:
         return f"[{text}]" if self.optional else text
 
 
-def key(name: str, optional: bool = True, supported: bool = True, silent: bool = False) -> Part:
+def key(name: str, optional: bool = True, silent: bool = False) -> Part:
     """Make an element that is just a word."""
-    return Part(name, optional=optional, supported=supported, silent=silent)
+    return Part(name, optional=optional, silent=silent)
 
 
 def value(
@@ -75,15 +72,14 @@ def value(
     kind: Kind,
     default: str | None = None,
     optional: bool = False,
-    unsupported: frozenset[str] = frozenset(),
 ) -> Part:
     """Make an element that stands in its place without a name; one with a default is optional."""
-    return Part(name, kind, False, optional or default is not None, default, unsupported=unsupported)
+    return Part(name, kind, False, optional or default is not None, default)
 
 
-def named(name: str, kind: Kind, optional: bool = True, default: str | None = None, supported: bool = True) -> Part:
+def named(name: str, kind: Kind, optional: bool = True, default: str | None = None) -> Part:
     """Make an element that follows its name."""
-    return Part(name, kind, True, optional, default, supported)
+    return Part(name, kind, True, optional, default)
 
 
 Parts = tuple[Part, ...]
@@ -109,7 +105,6 @@ class Keyword:
     obligatory: bool = False
     absent: str | None = None
     absent_note: str = ""
-    supported: bool = True
     extension: bool = False
     implied: bool = False
     opaque: bool = False

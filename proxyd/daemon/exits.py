@@ -12,7 +12,7 @@ class ExitStatus(IntEnum):
     OK = 0
     """Started (in the background), or ended as it was asked to."""
     CONFIGURATION = 1
-    """The configuration has errors, or asks for what is not supported yet; nothing was opened."""
+    """The configuration has errors; nothing was opened."""
     USAGE = 64
     """The command line is wrong."""
     UNAVAILABLE = 69

@@ -57,8 +57,8 @@ class HttpMonitor:
 
 
 def open_monitor(settings: Settings) -> HttpMonitor | None:
-    """Bind the monitor's socket, if there is to be one. Raises SetupError."""
-    if settings.monitor is None or settings.monitor.listen is None:
+    """Bind the monitor's socket, if there is to be one: not where one process does everything. Raises SetupError."""
+    if settings.single_process or settings.monitor is None or settings.monitor.listen is None:
         return None
     address, port = settings.monitor.listen
     text = str((IPv4Address if address.version == 4 else IPv6Address)(address.value))

@@ -16,7 +16,7 @@ from tests.kit.proxy import STARTED, Configuration, acl, unique_name
 from tests.kit.requirement import requires_root
 
 USAGE = {
-    UDP_PROXY: "usage: udp-proxy [-hv] [-d dbglev] -f cfgfile",
+    UDP_PROXY: "usage: udp-proxy [-hv] [-d dbglev] [-P pidfile] -f cfgfile",
     TEST_UDP: "usage: test-udp [-hv] [-d dbglev] -f cfgfile [-r] [-t test_expr]",
 }
 TAG = "KERNUN-2_3-RELEASE"
@@ -35,7 +35,6 @@ WRONG = (
     ("5:23: udp-proxy {name} / udpserver: found '300'; wanted ", "a number from 1 to 255"),
     ("6:53: udp-proxy {name} / session-acl A: found 'source-port'; wanted ", "'source-address client'"),
 )
-UNSUPPORTED = "nodaemon; monitoring { http [127.0.0.1] port 9; }"
 
 pytestmark = requires_installed
 both = pytest.mark.parametrize("program", list(USAGE), ids=lambda path: path.name)
@@ -46,7 +45,7 @@ def test_help_is_printed_to_standard_output(here: Place, program: Path) -> None:
     done = here.run([program, "-h"])
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"{USAGE[program]}\n")
-    letters = {UDP_PROXY: "hvdf", TEST_UDP: "hvdfrt"}[program]
+    letters = {UDP_PROXY: "hvdPf", TEST_UDP: "hvdfrt"}[program]
     assert re.findall("^  -(.)  ", done.stdout, re.MULTILINE) == list(letters)
 
 
@@ -108,19 +107,6 @@ def test_every_error_of_a_configuration_is_told_and_nothing_opened(
         assert wanted in line
     assert {entry.name for entry in tmp_path.iterdir()} == {"broken.cfg"}
     assert not Path(f"/run/udp-proxy-{name.lower()}.pid").exists()
-
-
-def test_what_is_not_supported_yet_is_valid_but_does_not_start(tmp_path: Path, here: Place) -> None:
-    path = tmp_path / "later.cfg"
-    path.write_text(
-        Configuration(f"non-transparent [127.0.0.1] port {free_port()};", acl("[192.0.2.1] : 69"), UNSUPPORTED).text
-    )
-    checked = here.run([TEST_UDP, "-f", path])
-    assert checked.stdout == "configuration OK\n"
-    assert "warning: " in checked.stderr
-    started = here.run([UDP_PROXY, "-f", path], check=False)
-    assert started.returncode == 1
-    assert re.search(rf"CFGP-300-E {path}:3:\d+: .*'http' is not supported yet", started.stderr)
 
 
 @pytest.mark.parametrize(

@@ -155,9 +155,10 @@ QUEUE = (
     ),
     Keyword(
         "rate",
-        "How many bits of payload may leave in a second, in each direction by itself, from all workers together; burst"
-        " is how many bytes may leave at once, without it an eighth of a second's, at least 65536. What goes beyond is"
-        " dropped.",
+        "How many bits of payload may leave in a second, in each direction by itself, from all workers together."
+        " burst is how many bytes may leave at once after a pause; without it, what the rate lets through in an eighth"
+        " of a second, and at least 65536 bytes, however low the rate. What goes beyond is dropped."
+        " A datagram larger than burst never passes.",
         ((value("bits", numbers.POSITIVE_BYTES), named("burst", numbers.POSITIVE_BYTES)),),
         extension=True,
     ),

@@ -234,8 +234,8 @@ MONITORING = (
     ),
     Keyword(
         "http",
-        "Serve metrics, health and the state over HTTP on this address and port: /metrics, /livez, /readyz, "
-        "/api/v1/status.",
+        "Serve metrics, health and the state over HTTP on this address and port: /metrics, /livez, /readyz,"
+        " /api/v1/status. Everybody who reaches the port may read them.",
         ((value("address", hosts.ADDRESS), named("port", numbers.LISTEN_PORT, optional=False)),),
         extension=True,
     ),

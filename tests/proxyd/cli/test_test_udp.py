@@ -75,10 +75,8 @@ def test_a_wrong_command_line_is_told_apart() -> None:
     assert main(["-d", "2", "-f", "x"]) == 64
 
 
-def test_warnings_and_what_is_not_supported_go_to_standard_error(
-    file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file.write_text(acl("accept; plug-to [::1];", proxy="monitoring { http [::1] port 5; }"))
+def test_warnings_go_to_standard_error(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(acl("accept; plug-to [::1];", file="queue q { rate 1M burst 100; }"))
     assert main(["-f", str(file)]) == 0
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2

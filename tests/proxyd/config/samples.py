@@ -51,10 +51,6 @@ def warnings(text: str) -> list[str]:
     return [f"{entry.found}; {entry.wanted}" for entry in load(text).warnings]
 
 
-def unsupported(text: str) -> list[str]:
-    return [entry.found for entry in load(text).unsupported]
-
-
 def element(text: str) -> Member:
     """Return one element as the parser makes it."""
     return parse(f"x {text};", "t", lambda _: True)[0].elements[0]

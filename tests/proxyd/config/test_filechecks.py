@@ -27,6 +27,8 @@ def test_two_proxies_in_a_file_are_named_both() -> None:
         (f"version OTHER-1; {PROXY}", "the version tag 'OTHER-1' is not known"),
         (f"{PROXY} {VERSION}", "found 'version' after other things"),
         (f"{VERSION} interface I {{ }} {PROXY}", "the interface has no address"),
+        (config(file="queue q { rate 1M burst 1499; }"), "found a burst of 1499 bytes; a larger datagram never passes"),
+        (config(proxy="singleproc; monitoring { http [::1] port 5; }"), "found 'http' with 'singleproc'"),
         (config(acls=""), "found no 'session-acl'; every session will be rejected"),
         (config(proxy="app-user no-such-user-here;"), "there is no user 'no-such-user-here' on this machine"),
         (config(proxy="app-user root group no-such-group;"), "there is no group 'no-such-group' on this machine"),
@@ -36,6 +38,21 @@ def test_what_may_not_be_meant_is_warned_of(text: str, message: str) -> None:
     found = warnings(text)
     assert len(found) == 1
     assert message in found[0]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"file": "queue q { rate 1M burst 1500; }"},
+        {"file": "queue q { rate 8; }"},
+        {"file": "queue q { mark 1; }"},
+        {"proxy": "monitoring { http [::1] port 5; }"},
+        {"proxy": "singleproc; monitoring { http [::1] port 5; disabled; }"},
+        {"proxy": "singleproc; monitoring { interval 5; }"},
+    ],
+)
+def test_what_is_meant_is_not_warned_of(parts: dict[str, str]) -> None:
+    assert warnings(config(**parts)) == []
 
 
 @pytest.mark.parametrize("account", ["root", "0", "root group 0", "0 group root"])

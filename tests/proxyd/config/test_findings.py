@@ -9,4 +9,4 @@ def test_findings_are_kept_apart_by_what_they_mean() -> None:
     error, warning = (ConfigError(Position("f", line, 1), "", "found", "") for line in (1, 2))
     findings.error(error)
     findings.warn(warning)
-    assert (findings.errors, findings.warnings, findings.unsupported) == ([error], [warning], [])
+    assert (findings.errors, findings.warnings) == ([error], [warning])

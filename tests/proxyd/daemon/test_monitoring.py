@@ -25,6 +25,11 @@ def test_without_http_there_is_no_monitor(tmp_path: Path) -> None:
     assert open_monitor(dataclasses.replace(settings, monitor=MonitorSettings())) is None
 
 
+def test_one_process_that_does_everything_has_no_monitor(tmp_path: Path) -> None:
+    monitor = MonitorSettings((LOOPBACK, 0))
+    assert open_monitor(make_settings(tmp_path / "log", monitor=monitor, single_process=True)) is None
+
+
 @pytest.mark.parametrize("address", [LOOPBACK, Address(6, 1)], ids=["4", "6"])
 def test_its_socket_listens_on_the_address_given(tmp_path: Path, address: Address) -> None:
     monitor = open_monitor(make_settings(tmp_path / "log", monitor=MonitorSettings((address, 0))))

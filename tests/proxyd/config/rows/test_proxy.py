@@ -4,7 +4,7 @@ import pytest
 
 from proxyd.config.prototype import Scope
 from proxyd.config.rows import proxy
-from tests.proxyd.config.samples import config, errors, load, unsupported, warnings
+from tests.proxyd.config.samples import config, errors, load, warnings
 from workers.contract.settings import Address, ControlSettings, SourceAddress, SourceFallback, SyslogFailure
 
 
@@ -90,8 +90,6 @@ def test_monitoring_may_listen() -> None:
     compiled = load(config(proxy="monitoring { http [127.0.0.1] port 8080; }"))
     assert compiled.settings.monitor is not None
     assert compiled.settings.monitor.listen == (Address(4, 0x7F000001), 8080)
-    assert unsupported(config(proxy="monitoring { http [127.0.0.1] port 8080; }")) == ["'http' is not supported yet"]
-    assert unsupported(config(proxy="monitoring { }")) == []
 
 
 def test_the_server_section_is_compiled() -> None:
