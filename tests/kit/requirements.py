@@ -299,7 +299,7 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "`singleproc` is one process, which waits for names",
         (
             f"{_NAMES}test_a_client_is_served_by_its_name_and_the_records_carry_it",
-            "proxyd/daemon/test_single.py::test_a_question_for_a_name_is_answered_at_once",
+            "proxyd/daemon/test_single.py::test_a_question_for_a_name_is_answered",
         ),
     ),
     (
