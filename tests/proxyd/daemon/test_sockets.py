@@ -226,12 +226,13 @@ def test_workers_may_bind_a_listeners_port_where_rules_force_it_and_nobody_else(
 ) -> None:
     address = own_address()
     wishes = Wishes(shared=shared, transparent=Choice.FIRST)
-    bound.append(bind_listeners([ListenerSettings(ANY, 5301, True, "lo")], 2, wishes, NOBODY))
+    bound.append(bind_listeners([ListenerSettings(ANY, 0, True, "lo")], 2, wishes, NOBODY))
+    port = bound[0][0][0].getsockname()[1]
 
     def bind_as(user: int) -> str:
         def act() -> None:
             os.setresuid(user, user, user)
-            with stranger(address, 5301):
+            with stranger(address, port):
                 pass
 
         return in_child(act)
