@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from workers.contract.custody import Kept
 from workers.contract.messages import NO_NAMES, FromChild, Names, ToChild, Users
 from workers.contract.rates import RateRegion
 from workers.contract.settings import Settings
@@ -55,6 +57,10 @@ class WorkerContext:
     level: the debug log's level when the worker begins.
     users: the parts of the table of out-of-band users as it is now, none where the configuration asks for no users.
     rates: the buckets of the queues that have a rate, None where none has.
+    custody: where sessions' sockets are entrusted to the parent (workers.contract.custody), None: nobody keeps them.
+    kept: the sessions of this worker's predecessor that it is to go on with; their slots stand in the region, and
+    Counter.PERMITS counts them already. earlier: the settings of older generations whose rules such sessions have, by
+    the low 16 bits of the generation.
     """
 
     index: int
@@ -68,3 +74,6 @@ class WorkerContext:
     names: Names | None = NO_NAMES
     users: tuple[Users, ...] = ()
     rates: RateRegion | None = None
+    custody: socket.socket | None = None
+    kept: tuple[Kept, ...] = ()
+    earlier: Mapping[int, Settings] = field(default_factory=dict)

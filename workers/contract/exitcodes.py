@@ -12,6 +12,8 @@ class ExitCode(IntEnum):
     """It was asked to end, and did."""
     CRASHED = 1
     """An unforeseen exception: the traceback is in the log. Replaced."""
+    FROZEN = 3
+    """It was asked to leave its sessions to a replacement, and did. Replaced at once; not a death."""
     CONTRACT = 65
     """The parent's channel broke or spoke nonsense. Never replaced: the parent is gone or not ours."""
     BOOT = 70

@@ -107,6 +107,10 @@ class Drain(msgspec.Struct, frozen=True, tag="drain", array_like=True):
     """A worker is to begin no session any more."""
 
 
+class Freeze(msgspec.Struct, frozen=True, tag="freeze", array_like=True):
+    """A worker is to leave everything saved for its replacement, ending no session, and to exit with FROZEN."""
+
+
 class Level(msgspec.Struct, frozen=True, tag="level", array_like=True):
     """A worker's debug log is to have this level."""
 
@@ -114,4 +118,4 @@ class Level(msgspec.Struct, frozen=True, tag="level", array_like=True):
 
 
 FromChild: TypeAlias = LogBatch | Ready | Failed | Names | Lookup | Looked | Moved
-ToChild: TypeAlias = Names | Users | Lookup | Looked | Moved | Kill | Drain | Level
+ToChild: TypeAlias = Names | Users | Lookup | Looked | Moved | Kill | Drain | Freeze | Level
