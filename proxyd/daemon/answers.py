@@ -13,6 +13,7 @@ from proxyd.config.explanation import Explainer, Question
 from proxyd.control import protocol
 from proxyd.control.protocol import AskDrain, AskExplain, AskKill, AskLevel, AskSessions, AskStatus, Reply, Request
 from proxyd.daemon import demands
+from proxyd.daemon.asker import NOBODY, Asker
 from proxyd.daemon.roster import Roster, State
 from proxyd.daemon.spawn import Estate
 from workers.contract.messages import Names
@@ -108,10 +109,13 @@ class Answers:
             AskDrain: self._drain,
             AskExplain: self._explain,
         }
+        self._personal: dict[type, Callable[..., Iterator[Reply | None]]] = {}
+        """Answers that depend on who asks, or take the descriptor that came with the question."""
 
-    def answer(self, request: Request) -> Iterator[Reply]:
-        """Yield the answer; each message is made when it is asked for, from what is true then."""
-        return self._handlers[type(request)](request)
+    def answer(self, request: Request, asker: Asker = NOBODY) -> Iterator[Reply | None]:
+        """Yield the answer; each message is made when it is asked for, from what is true then. None: not there yet."""
+        personal = self._personal.get(type(request))
+        return self._handlers[type(request)](request) if personal is None else personal(request, asker)
 
     # --- what is ------------------------------------------------------------------------------------------------------
 

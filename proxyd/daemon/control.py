@@ -2,8 +2,9 @@
 
 A client can harm nothing but itself: who it is is asked of the kernel, there are never more than MAX_CLIENTS of them,
 one request of each is worked on at a time, its answer is made message by message as the client reads, and one that is
-silent or does not read for PATIENCE_NS is sent away. What is asked is answered by proxyd.daemon.answers.
-Source: unix(7), SO_PEERCRED, SO_PEERGROUPS; proxyctl(8).
+silent or does not read for PATIENCE_NS is sent away. What is asked is answered by proxyd.daemon.answers; an answer that
+is not there yet is asked for again from turn to turn.
+Source: unix(7); proxyctl(8).
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import os
 import select
 import socket
 import stat
-import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Protocol
 
 from proxyd.control import protocol
 from proxyd.control.protocol import MAX_MESSAGE_BYTES, Done, ProtocolError, Refused, Reply, Request
+from proxyd.daemon.asker import Asker, hear, meet
 from proxyd.errors import SetupError
 
 MAX_CLIENTS = 32
@@ -29,12 +30,9 @@ PATIENCE_NS = 10_000_000_000
 _BURST = 16
 """Messages to one client before others have their turn."""
 _BACKLOG = 16
-_CREDENTIALS = struct.Struct("=iII")
-_SO_PEERGROUPS = 59
-"""Linux 4.13; Python has no name for it."""
-_GROUPS_BYTES = 1024
-"""As many as getsockopt takes: of who is in more than 256 groups, only the main one is known."""
 _MODE = 0o660
+_END = Done()
+"""Stands for the end of an answer."""
 
 
 class Journal(Protocol):
@@ -131,27 +129,30 @@ def _refuse_living(path: str) -> None:
 class Client:
     """Somebody who asks. replies: the answer in progress; waiting: its next message, which the client has no room for.
 
-    last: no further request is taken.
+    last: no further request is taken. parked: the next message of the answer is not there yet.
     """
 
     sock: socket.socket
-    who: str
+    asker: Asker
     due_ns: int
-    replies: Iterator[Reply] | None = None
+    replies: Iterator[Reply | None] | None = None
     waiting: bytes = b""
     last: bool = False
+    parked: bool = False
 
 
 class Control:
     """Serves the clients of one post. fileno() becomes readable when `serve` should be called.
 
-    answer: makes the answer to a request. describe: says in words what a request changes, None for a mere question.
+    answer: makes the answer to a request; None among its messages: the next one is not there yet, and the answer is
+    asked again at the next call of tend. It must come to an end by itself.
+    describe: says in words what a request changes, None for a mere question.
     """
 
     def __init__(
         self,
         post: Post,
-        answer: Callable[[Request], Iterator[Reply]],
+        answer: Callable[[Request, Asker], Iterator[Reply | None]],
         describe: Callable[[Request], str | None],
         journal: Journal,
     ) -> None:
@@ -163,6 +164,7 @@ class Control:
         self._epoll.register(post.sock.fileno(), select.EPOLLIN)
         self._clients: dict[int, Client] = {}
         self._accepting = True
+        self._closed_to_new = False
 
     def fileno(self) -> int:
         """Return the descriptor to wait on."""
@@ -174,17 +176,31 @@ class Control:
             client = self._clients.get(descriptor)
             if client is None:
                 self._accept(now_ns)
+            elif client.parked:
+                self._close(client)  # nothing else is waited for: it has gone
             elif client.replies is None:
                 self._receive(client, now_ns)
             else:
                 self._send(client, now_ns)
 
     def tend(self, now_ns: int) -> None:
-        """Send away whoever was silent for too long. To be called about once a second."""
-        for client in [client for client in self._clients.values() if client.due_ns <= now_ns]:
-            self._close(client)
+        """Ask again for answers that were not there yet, and send away whoever was silent for too long.
+
+        To be called every turn, once a second at least.
+        """
+        for client in list(self._clients.values()):
+            if client.parked:
+                client.parked, client.due_ns = False, now_ns + PATIENCE_NS
+                self._send(client, now_ns)
+            elif client.due_ns <= now_ns:
+                self._close(client)
         if len(self._clients) < MAX_CLIENTS:
             self._accept_again(True)
+
+    def let_in(self, letting: bool) -> None:
+        """Take new clients, or let them wait in the queue: another process is to serve them, or nobody for a while."""
+        self._closed_to_new = not letting
+        self._accept_again(letting)
 
     def close(self) -> None:
         """Send everybody away; the post stays its owner's."""
@@ -200,34 +216,35 @@ class Control:
             self._accept_again(False)
             return
         sock.setblocking(False)
-        process, user, groups = _credentials(sock)
-        who = f"process {process} of user {user}"
-        if not self._permits(user, groups):
-            self._journal.note("control-refused", who, "neither root, nor who started it, nor in the group")
+        asker = meet(sock)
+        if not self._permits(asker):
+            self._journal.note("control-refused", asker.who, "neither root, nor who started it, nor in the group")
             sock.close()
             return
-        client = Client(sock, who, now_ns + PATIENCE_NS)
+        client = Client(sock, asker, now_ns + PATIENCE_NS)
         self._clients[sock.fileno()] = client
         self._epoll.register(sock.fileno(), select.EPOLLIN)
         if len(self._clients) >= MAX_CLIENTS:
             self._accept_again(False)
 
-    def _permits(self, user: int, groups: frozenset[int]) -> bool:
-        return user in (0, os.geteuid()) or self._post.group in groups
+    def _permits(self, asker: Asker) -> bool:
+        return asker.user in (0, os.geteuid()) or self._post.group in asker.groups
 
     def _accept_again(self, accepting: bool) -> None:
         """Listen, or let those who come wait in the queue."""
+        accepting = accepting and not self._closed_to_new
         if accepting is not self._accepting:
             self._accepting = accepting
             self._epoll.modify(self._post.sock.fileno(), select.EPOLLIN if accepting else 0)
 
     def _receive(self, client: Client, now_ns: int) -> None:
         try:
-            data = client.sock.recv(MAX_MESSAGE_BYTES + 1)
+            data, descriptor = hear(client.sock, MAX_MESSAGE_BYTES + 1)
         except BlockingIOError:
             return
         except OSError:
-            data = b""
+            data, descriptor = b"", None
+        client.asker.give(descriptor)
         if not data:
             self._close(client)
             return
@@ -240,8 +257,8 @@ class Control:
         else:
             order = self._describe(request)
             if order is not None:
-                self._journal.note("control-order", client.who, order)
-            client.replies = self._answer(request)
+                self._journal.note("control-order", client.asker.who, order)
+            client.replies = self._answer(request, client.asker)
         self._send(client, now_ns)
 
     def _send(self, client: Client, now_ns: int) -> None:
@@ -249,7 +266,7 @@ class Control:
         try:
             for _ in range(_BURST):
                 if not client.waiting and not self._load(client):
-                    self._finish(client)
+                    self._rest(client)
                     return
                 client.sock.send(client.waiting)
                 client.waiting = b""
@@ -262,9 +279,10 @@ class Control:
         self._epoll.modify(client.sock.fileno(), select.EPOLLOUT)
 
     def _load(self, client: Client) -> bool:
-        """Make the next message; False when there is none."""
-        reply = None if client.replies is None else next(client.replies, None)
-        if reply is None:
+        """Make the next message; False when there is none, or none yet: then the client is parked."""
+        reply = _END if client.replies is None else next(client.replies, _END)
+        if reply is None or reply is _END:
+            client.parked = reply is None
             return False
         try:
             client.waiting = protocol.encode(reply)
@@ -274,8 +292,13 @@ class Control:
             client.replies = iter(())
         return True
 
-    def _finish(self, client: Client) -> None:
+    def _rest(self, client: Client) -> None:
+        """Wait for the answer to go on, or for the next request when it is complete."""
+        if client.parked:
+            self._epoll.modify(client.sock.fileno(), 0)
+            return
         client.replies = None
+        client.asker.drop()
         if client.last:
             self._close(client)
         else:
@@ -286,15 +309,5 @@ class Control:
         del self._clients[descriptor]
         self._epoll.unregister(descriptor)
         client.sock.close()
+        client.asker.drop()
         self._accept_again(True)
-
-
-def _credentials(sock: socket.socket) -> tuple[int, int, frozenset[int]]:
-    """Return the process, the user and the groups of the other end, as the kernel has noted them."""
-    size = _CREDENTIALS.size
-    process, user, group = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    try:
-        raw = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
-    except OSError:
-        raw = b""
-    return process, user, frozenset((group, *struct.unpack(f"={len(raw) // 4}I", raw)))

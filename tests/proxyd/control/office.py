@@ -25,7 +25,7 @@ class Nowhere:
 def served(path: Path, answer: Callable[[Request], Iterator[Reply]]) -> Iterator[Path]:
     """Serve a control socket at a path while the block lasts."""
     post = open_post(path, None)
-    control = Control(post, answer, lambda _: None, Nowhere())
+    control = Control(post, lambda request, _asker: answer(request), lambda _: None, Nowhere())
     readable, writable = os.pipe()
 
     def serve() -> None:

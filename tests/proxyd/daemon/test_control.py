@@ -13,7 +13,19 @@ from pathlib import Path
 import pytest
 
 from proxyd.control import protocol
-from proxyd.control.protocol import AskDrain, AskLevel, AskSessions, AskStatus, Done, Refused, Reply, Request, Slots
+from proxyd.control.protocol import (
+    AskDrain,
+    AskExplain,
+    AskLevel,
+    AskSessions,
+    AskStatus,
+    Done,
+    Refused,
+    Reply,
+    Request,
+    Slots,
+)
+from proxyd.daemon.asker import Asker
 from proxyd.daemon.control import MAX_CLIENTS, PATIENCE_NS, Control, Post, open_post
 from proxyd.errors import SetupError
 from tests.kit.requirement import requires_root
@@ -41,6 +53,9 @@ class Office:
     path: Path
     diary: Diary
     made: list[int]
+    news: list[Reply | None] = field(default_factory=list)
+    """What a question for an explanation is answered with, as it comes to be there; taken from the front."""
+    askers: list[Asker] = field(default_factory=list)
 
     def client(self) -> socket.socket:
         """Return a socket that is connected and was let in."""
@@ -97,9 +112,13 @@ def public_path() -> Iterator[Path]:
 
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Office]:
-    made = [0]
+    made, news, askers = [0], [], []
 
-    def answer(request: Request) -> Iterator[Reply]:
+    def answer(request: Request, asker: Asker) -> Iterator[Reply | None]:
+        askers.append(asker)
+        if isinstance(request, AskExplain):
+            while True:
+                yield news.pop(0) if news else None
         if isinstance(request, AskSessions | AskDrain):
             for number in count():
                 made[0] = number
@@ -112,7 +131,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
         return "level" if isinstance(request, AskLevel) else None
 
     control = Control(post, answer, describe, diary)
-    yield Office(control, post.path, diary, made)
+    yield Office(control, post.path, diary, made, news, askers)
     control.close()
     post.remove()
     assert not post.path.exists()
@@ -149,7 +168,7 @@ def test_what_is_no_request_is_refused_and_its_sender_sent_away(office: Office, 
 @requires_root
 def test_only_root_who_started_it_and_the_group_are_let_in(public_path: Path) -> None:
     post, diary = open_post(public_path / "x.ctl", grp.getgrgid(2).gr_name), Diary()
-    control = Control(post, lambda _: iter((Done(),)), lambda _: None, diary)
+    control = Control(post, lambda *_: iter((Done(),)), lambda _: None, diary)
     # Wider than it ever is: what counts here is what the kernel says of the other end.
     post.path.chmod(0o666)
     for groups, verdict in (((), "sent away"), ((2,), "let in"), ((1, 2, 3), "let in")):
@@ -167,6 +186,97 @@ def test_only_root_who_started_it_and_the_group_are_let_in(public_path: Path) ->
             diary.notes.clear()
     control.close()
     post.remove()
+
+
+# --- answers that take their time ------------------------------------------------------------------------------------
+
+QUESTION = AskExplain(bytes(4), 1, bytes(4), 2)
+
+
+def test_an_answer_that_is_not_there_yet_is_asked_for_again_and_costs_nothing_meanwhile(office: Office) -> None:
+    with office.client() as client:
+        client.send(protocol.encode(QUESTION))
+        office.control.serve(NOW)
+        office.news += [None, Slots(0, 1, b""), None, Done()]
+        office.control.serve(NOW)
+        assert len(office.news) == 4, "it is asked again from turn to turn, and not by who waits"
+        seen = []
+        for turn in range(4):
+            office.control.tend(NOW + turn * (PATIENCE_NS - 1))
+            seen.append(taken(client))
+        assert seen == [[], [Slots(0, 1, b"")], [Done()], []]
+        assert office.ask(client, AskStatus()) == [Done()]
+
+
+def test_who_leaves_while_he_waits_for_an_answer_is_forgotten(office: Office) -> None:
+    client = office.client()
+    client.send(protocol.encode(QUESTION))
+    office.control.serve(NOW)
+    client.close()
+    office.control.serve(NOW)
+    office.news.append(Done())
+    office.control.tend(NOW)
+    assert office.news == [Done()]
+
+
+# --- a descriptor that comes with a question -------------------------------------------------------------------------
+
+
+def test_a_descriptor_comes_with_its_question_and_is_whose_who_takes_it(office: Office) -> None:
+    ours, theirs = socket.socketpair()
+    with office.client() as client, ours, theirs:
+        socket.send_fds(client, [protocol.encode(QUESTION)], [theirs.fileno()])
+        office.control.serve(NOW)
+        theirs.close()
+        asker = office.askers[0]
+        assert (asker.process, asker.user) == (os.getpid(), os.geteuid())
+        taken_one = asker.take()
+        assert taken_one is not None
+        office.news.append(Done())
+        office.control.tend(NOW)
+        with socket.socket(fileno=taken_one) as lane:
+            lane.send(b"still there")
+        assert ours.recv(100) == b"still there"
+
+
+@pytest.mark.parametrize("request_", [AskStatus(), AskLevel(4)])
+def test_a_descriptor_that_nobody_takes_is_closed(office: Office, request_: Request) -> None:
+    ours, theirs = socket.socketpair()
+    with office.client() as client, ours, theirs:
+        socket.send_fds(client, [protocol.encode(request_)], [theirs.fileno()])
+        theirs.close()
+        for _ in range(2):
+            office.control.serve(NOW)
+        assert taken(client) == [Done()]
+        assert ours.recv(1) == b""
+
+
+def test_of_several_descriptors_all_but_the_first_are_closed(office: Office) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with office.client() as client:
+        socket.send_fds(client, [protocol.encode(AskStatus())], [0] * 200)
+        for _ in range(2):
+            office.control.serve(NOW)
+        assert taken(client) == [Done()]
+        office.control.tend(NOW + PATIENCE_NS)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+# --- whom it lets in -------------------------------------------------------------------------------------------------
+
+
+def test_nobody_is_let_in_while_another_process_may_serve_them(office: Office) -> None:
+    office.control.let_in(False)
+    with office.knock() as client:
+        client.send(protocol.encode(AskStatus()))
+        for _ in range(3):
+            office.control.serve(NOW)
+            office.control.tend(NOW)
+        assert taken(client) == []
+        office.control.let_in(True)
+        for _ in range(2):
+            office.control.serve(NOW)
+        assert taken(client) == [Done()]
 
 
 # --- hostile clients -------------------------------------------------------------------------------------------------
