@@ -11,43 +11,20 @@ import os
 import select
 import signal
 import time
-from dataclasses import dataclass
 
 from workers import sandbox
-from workers.answers import DUMP_BYTES
-from workers.buckets import Buckets
 from workers.contract.context import WorkerContext
 from workers.contract.exitcodes import ExitCode
 from workers.contract.messages import Names, ToChild
 from workers.contract.slots import CloseReason, Counter
 from workers.deadlines import NEVER
-from workers.inbound import Inbound
-from workers.journal import Journal
-from workers.keeper import Keeper
-from workers.knowledge import Knowledge
 from workers.lastwords import write_rest
 from workers.linger import Linger
-from workers.listener import Listener
-from workers.names import ReverseNames
-from workers.net.arena import Arena
-from workers.net.interfaces import Interfaces
-from workers.net.marking import lost_priorities, takes_priority
-from workers.net.mmsg import MmsgTransport
-from workers.net.plain import PlainTransport
-from workers.net.transport import Transport
 from workers.orders import Orders
-from workers.origin import Origins, needs_addresses
-from workers.outbound import Outbound
-from workers.permits import Permits
-from workers.policy.timecond import CivilTime
-from workers.session.admission import Admission
-from workers.session.engine import Engine
+from workers.parts import assemble
 from workers.session.session import Session
-from workers.sockets import SessionSockets
-from workers.stats import Publisher, Stats
+from workers.stats import Publisher
 from workers.titles import WorkerTitle
-from workers.treatment import Treatment, note_lost_priorities
-from workers.waiting import Pending, Waiting
 
 PUBLISH_NS = 100_000_000
 """How often the shared counters are written while there is traffic."""
@@ -70,63 +47,6 @@ def run(context: WorkerContext) -> ExitCode:
     """Serve until told to stop. Raises ContractError when the parent is gone or speaks nonsense."""
     sandbox.sharpen_timers()
     return Worker(context).serve()
-
-
-def civil_time() -> CivilTime:
-    """Return the present in the process's time zone."""
-    now = time.localtime()
-    return CivilTime(now.tm_mon, now.tm_mday, (now.tm_wday + 1) % 7, now.tm_hour * 60 + now.tm_min)
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a worker is made of, each part made once."""
-
-    journal: Journal
-    stats: Stats
-    permits: Permits
-    engine: Engine
-    keeper: Keeper
-    sockets: SessionSockets
-    inbound: Inbound
-    outbound: Outbound
-    listeners: dict[int, Listener]
-    knowledge: Knowledge
-    interfaces: Interfaces | None
-
-
-def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
-    """Make a worker's parts."""
-    settings, region = context.settings, context.region
-    journal, stats = Journal(context.channel, context.level, now_ns), Stats()
-    permits = Permits(context.permits, region.words, settings.max_sessions)
-    names: ReverseNames[Pending] = ReverseNames(settings.resolver.initial_timeout_ns)
-    admission = Admission.of(settings, civil_time, names.find)
-    engine = Engine(admission, len(context.listeners), permits, journal, stats)
-    transport: Transport = (MmsgTransport if settings.fast_path else PlainTransport)(Arena(), region.memory)
-    rules = {acl.name: index for index, acl in enumerate(settings.acls)}
-    keeper = Keeper(region, rules, settings.generation)
-    interfaces = Interfaces() if needs_addresses(settings) else None
-    sockets = SessionSockets(settings, engine, transport, poll, keeper, interfaces)
-    listeners = [Listener.of(index, sock, settings.listeners[index]) for index, sock in enumerate(context.listeners)]
-    for sock in context.listeners:
-        transport.adopt(sock)
-    dump_bytes = min(settings.debug_log.data_limit_bytes or DUMP_BYTES, DUMP_BYTES)
-    lost = lost_priorities(settings)
-    priority = not lost or takes_priority()
-    if context.index == 0:
-        note_lost_priorities(journal, () if priority else lost)
-    treatment = Treatment(settings, Buckets(settings.queues, context.rates), priority=priority)
-    inbound = Inbound(engine, transport, sockets, journal, listeners, treatment, dump_bytes)
-    origins = Origins(transport, engine.trails, interfaces, first_worker=context.index == 0)
-    outbound = Outbound(engine, transport, sockets, journal, origins, inbound.hearing, treatment)
-    outbound.dump_bytes = dump_bytes
-    by_fd = {listener.fd: listener for listener in listeners}
-    outbound.waiting = Waiting(names, engine, transport, context.channel, context.index)
-    knowledge = Knowledge(admission, outbound.waiting, outbound.resume)
-    for part in context.users:
-        knowledge.take(part, now_ns)
-    return Parts(journal, stats, permits, engine, keeper, sockets, inbound, outbound, by_fd, knowledge, interfaces)
 
 
 class Worker:

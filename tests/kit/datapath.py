@@ -14,7 +14,8 @@ from workers.contract.context import WorkerContext
 from workers.contract.messages import FromChild, LogBatch, LogRecord, Lookup
 from workers.contract.settings import AclSettings, Settings
 from workers.contract.slots import CloseReason, DropReason, Region
-from workers.loop import MAX_EVENTS, assemble
+from workers.loop import MAX_EVENTS
+from workers.parts import assemble
 from workers.session.session import Session
 
 

@@ -24,10 +24,10 @@ from workers.contract.settings import (
 )
 from workers.contract.slots import DropReason
 from workers.deadlines import TICK_NS
-from workers.loop import civil_time
 from workers.names import ANSWER_NS, SECOND_NS, ReverseNames
 from workers.net.mmsg import MmsgTransport
 from workers.net.plain import PlainTransport
+from workers.parts import civil_time
 from workers.policy.hostset import UNASKED
 from workers.session.admission import Admission
 from workers.waiting import RETRY_NS, Waiting
