@@ -1,0 +1,281 @@
+"""What a worker writes down so that its replacement can go on: a memfd with a log of records, readable at any instant.
+
+The parent makes one a worker and keeps the descriptor; the worker alone maps it, after the fork: what is written there
+may be secret. A record belongs to a family and has a name in it; a newer one takes its place. The log is in one half of
+the memory; when it is more than twice what counts, what counts is copied to the other half, and one word switches over.
+A record counts from the moment its length and checksum stand before it, written last: whoever dies in the middle of
+writing has written nothing. What is read was written by a process that may have been broken into: nothing is believed
+but its bounds, and a store that three replacements have read in vain is emptied by the fourth.
+Source: memfd_create(2), fcntl(2) File Sealing, madvise(2) MADV_REMOVE.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import mmap
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import NamedTuple
+
+from workers.errors import ContractError
+
+MAGIC = 0x7072_6F78_7374_0001
+"""Layout version: the last 16 bits count incompatible changes."""
+HEADER_BYTES = 4096
+LEAST_BYTES = HEADER_BYTES + 2 * 65536
+SPARE_BYTES = 1 << 18
+"""How long a log may always become, however little of it counts."""
+KEPT_FREE = 8
+"""The part of a half, one in so many, that only what is dropped may fill."""
+READINGS = 3
+"""How often a store is read by somebody who then does not live to say that it was good."""
+
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+_WORD = 8
+_HEAD = struct.Struct("=BBHI")
+"""What a record begins with: what it does, the bytes of its family, of its name, and of its value."""
+_LENGTH = 0xFFFF_FFFF
+
+
+class _Word(IntEnum):
+    MAGIC = 0
+    HALF_BYTES = 1
+    ACTIVE = 2
+    """Which half has the log."""
+    READINGS = 3
+    """How often it was read since somebody said that it was good."""
+
+
+class _Deed(IntEnum):
+    PUT = 0
+    DROP = 1
+    DROP_FAMILY = 2
+
+
+class _Entry(NamedTuple):
+    deed: int
+    family: bytes
+    name: bytes
+    value: bytes
+
+
+class _Family:
+    """Where the newest record of each name lies; room: bytes that all of them take."""
+
+    __slots__ = ("places", "room")
+
+    def __init__(self) -> None:
+        self.places: dict[bytes, int] = {}
+        self.room = 0
+
+
+class Store:
+    """The memory as a descriptor, close-on-exec, which survives a fork."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    @classmethod
+    def create(cls, name: str, size_bytes: int) -> Store:
+        """Make a store; memory is taken only where something is written. Raises OSError."""
+        half = max(size_bytes, LEAST_BYTES) - HEADER_BYTES >> 1 & -mmap.PAGESIZE
+        size = HEADER_BYTES + 2 * half
+        fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(fd, size)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+        os.pwrite(fd, struct.pack("=QQ", MAGIC, half), 0)
+        return cls(fd)
+
+    def open(self) -> Ledger:
+        """Map the memory. Raises ContractError when its layout is not ours."""
+        size = os.fstat(self.fd).st_size
+        if size < LEAST_BYTES:
+            raise ContractError(f"a store of {size} bytes is too small")
+        memory = mmap.mmap(self.fd, size)
+        words = memoryview(memory)[:HEADER_BYTES].cast("Q")
+        if (words[_Word.MAGIC], HEADER_BYTES + 2 * words[_Word.HALF_BYTES]) != (MAGIC, size):
+            raise ContractError("a store of another layout")
+        return Ledger(memory, words[_Word.HALF_BYTES])
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self.fd)
+
+
+class Ledger:
+    """The records of a store, for its one writer. To be read once, before anything is written."""
+
+    def __init__(self, memory: mmap.mmap, half_bytes: int) -> None:
+        self._memory = memory
+        self._words = memoryview(memory).cast("Q")
+        self._half_bytes = half_bytes
+        self._families: dict[bytes, _Family] = {}
+        self._live = 0
+        self._begin(0)
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def read(self) -> dict[bytes, dict[bytes, bytes]]:
+        """Return all that counts, values by family and name, in the order in which each was first written.
+
+        What is no record ends the log. A store that was read in vain too often is emptied instead.
+        """
+        in_vain = self._words[_Word.READINGS]
+        self._begin(self._words[_Word.ACTIVE] & 1)
+        if in_vain >= READINGS:
+            self.clear()
+            self._words[_Word.READINGS] = 1
+            return {}
+        self._words[_Word.READINGS] = in_vain + 1
+        while (entry := self._entry(self._at)) is not None:
+            self._note(entry, self._at)
+            self._at += _room(entry)
+        self._words[self._at // _WORD] = 0
+        return {
+            family: {name: self._value(place) for name, place in found.places.items()}
+            for family, found in self._families.items()
+        }
+
+    @property
+    def in_vain(self) -> int:
+        """How often the store was read, by this process too, since somebody said that it was good."""
+        return self._words[_Word.READINGS]
+
+    def approve(self) -> None:
+        """Say that what was read is good: whoever read it has lived with it for a while."""
+        self._words[_Word.READINGS] = 0
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def put(self, family: bytes, name: bytes, value: bytes) -> bool:
+        """Write a record in the place of an older one of that name; tell whether there was room."""
+        return self._write(_Entry(_Deed.PUT, family, name, value))
+
+    def drop(self, family: bytes, name: bytes) -> None:
+        """Forget a record; no matter if there is none."""
+        found = self._families.get(family)
+        if found is not None and name in found.places:
+            self._write(_Entry(_Deed.DROP, family, name, b""))
+
+    def drop_family(self, family: bytes) -> None:
+        """Forget a family with all its records; no matter if there is none."""
+        if family in self._families:
+            self._write(_Entry(_Deed.DROP_FAMILY, family, b"", b""))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._families = {}
+        self._tidy()
+
+    def _write(self, entry: _Entry) -> bool:
+        """Write a record if there is room, what counts being copied to the other half if that makes some."""
+        room, puts = _room(entry), entry.deed is _Deed.PUT
+        most = self._half_bytes - _WORD - (self._half_bytes // KEPT_FREE if puts else 0)
+        used = self._at - self._start
+        if used + room > min(max(2 * self._live, SPARE_BYTES), most):
+            # Not again and again where nearly all of it counts.
+            if used - self._live >= self._half_bytes // KEPT_FREE or 2 * self._live < used:
+                self._tidy()
+                used = self._at - self._start
+            if used + room > most:
+                return False
+        self._lay(entry)
+        return True
+
+    def _tidy(self) -> None:
+        """Copy what counts to the other half, and go on there."""
+        entries = list(self._living())
+        active, old_start = self._words[_Word.ACTIVE] & 1, self._start
+        self._begin(1 - active)
+        self._words[self._at // _WORD] = 0
+        for entry in entries:
+            self._lay(entry)
+        self._words[_Word.ACTIVE] = 1 - active
+        with contextlib.suppress(OSError):
+            self._memory.madvise(mmap.MADV_REMOVE, old_start, self._half_bytes)
+
+    def _begin(self, half: int) -> None:
+        """Take a half, as if there were nothing in it."""
+        self._start = self._at = HEADER_BYTES + half * self._half_bytes
+        self._families = {}
+        self._live = 0
+
+    def _lay(self, entry: _Entry) -> None:
+        """Write behind the end; the word that makes it count comes last."""
+        body = _HEAD.pack(entry.deed, len(entry.family), len(entry.name), len(entry.value))
+        body += entry.family + entry.name + entry.value
+        at = self._at
+        end = at + _room(entry)
+        self._memory[at + _WORD : at + _WORD + len(body)] = body
+        self._words[end // _WORD] = 0
+        self._words[at // _WORD] = zlib.crc32(body) << 32 | len(body)
+        self._note(entry, at)
+        self._at = end
+
+    # --- what counts -------------------------------------------------------------------------------------------------
+
+    def _note(self, entry: _Entry, at: int) -> None:
+        """Take in what a record does. at: where it lies."""
+        if entry.deed == _Deed.DROP_FAMILY:
+            gone = self._families.pop(entry.family, None)
+            self._live -= gone.room if gone is not None else 0
+            return
+        found = self._families.get(entry.family)
+        if found is None:
+            found = self._families[entry.family] = _Family()
+        older = found.places.get(entry.name)
+        change = 0 if older is None else -self._room_at(older)
+        if entry.deed == _Deed.PUT:
+            change += _room(entry)
+            found.places[entry.name] = at
+        elif older is not None:
+            del found.places[entry.name]
+        found.room += change
+        self._live += change
+        if not found.places:
+            del self._families[entry.family]
+
+    def _living(self) -> Iterator[_Entry]:
+        for family, found in self._families.items():
+            for name, place in found.places.items():
+                yield _Entry(_Deed.PUT, family, name, self._value(place))
+
+    def _entry(self, at: int) -> _Entry | None:
+        """Return the record that lies there, None where the log ends."""
+        end = self._start + self._half_bytes - _WORD
+        if at + _WORD + _HEAD.size > end:
+            return None
+        word = self._words[at // _WORD]
+        length, start = word & _LENGTH, at + _WORD
+        if not _HEAD.size <= length <= end - start:
+            return None
+        body = self._memory[start : start + length]
+        deed, family, name, value = _HEAD.unpack_from(body)
+        if zlib.crc32(body) != word >> 32 or _HEAD.size + family + name + value != length or deed > _Deed.DROP_FAMILY:
+            return None
+        name_at = _HEAD.size + family
+        value_at = name_at + name
+        entry = _Entry(deed, body[_HEAD.size : name_at], body[name_at:value_at], body[value_at:])
+        return entry if at + _room(entry) <= end else None
+
+    def _room_at(self, at: int) -> int:
+        return _WORD + _rounded(self._words[at // _WORD] & _LENGTH)
+
+    def _value(self, at: int) -> bytes:
+        start = at + _WORD
+        _, family, name, value = _HEAD.unpack_from(self._memory, start)
+        value_at = start + _HEAD.size + family + name
+        return self._memory[value_at : value_at + value]
+
+
+def _rounded(length: int) -> int:
+    return -(-length // _WORD) * _WORD
+
+
+def _room(entry: _Entry) -> int:
+    """Return the bytes that a record takes."""
+    return _WORD + _rounded(_HEAD.size + len(entry.family) + len(entry.name) + len(entry.value))
