@@ -227,7 +227,7 @@ class Forwarder:
             if way is None:
                 self._hand_over(turn, slot, part)
             else:
-                turn.machine.touch(way.relay, turn.now_ns)
+                turn.machine.touch(way.relay, turn.now_ns, 1, len(part))
                 if way.relay.to:
                     turn.outbox.send(bytes(part), way.relay.to)
 
@@ -265,11 +265,12 @@ class Forwarder:
 
     def _passes(self, turn: _Turn, way: _Way, sizes: list[int]) -> bool:
         """Count datagrams that need no look inside; tell whether they go anywhere."""
-        turn.machine.touch(way.relay, turn.now_ns)
+        count, total = len(sizes), sum(sizes)
+        turn.machine.touch(way.relay, turn.now_ns, count, total)
         if not way.relay.to:
             return False
-        turn.outbox.stats.forwarded_out += len(sizes)
-        turn.outbox.stats.bytes_out += sum(sizes)
+        turn.outbox.stats.forwarded_out += count
+        turn.outbox.stats.bytes_out += total
         return True
 
     # --- sending -----------------------------------------------------------------------------------------------------

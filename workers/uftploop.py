@@ -21,6 +21,7 @@ from workers.contract.slots import Counter
 from workers.contract.uftp import UftpSettings
 from workers.deadlines import NEVER
 from workers.forwarder import Forwarder, Places, Share
+from workers.groupboard import GroupBoard
 from workers.journal import Journal
 from workers.lastwords import write_rest
 from workers.multicast import Multicast
@@ -77,6 +78,7 @@ class UftpWorker:
         self._machine.log_level = context.level - LEVEL_BASE
         self._pace = Pace(settings.buffer_bytes)
         self._publisher = Publisher(context.region.words)
+        self._board = GroupBoard(context.region, settings.mode)
         self._title = WorkerTitle(context.index, context.settings.name, context.settings.program, "group")
         self._poll = select.epoll()
         for fd in (self._sock.fileno(), context.wakeup, context.channel.fileno()):
@@ -84,7 +86,7 @@ class UftpWorker:
                 self._poll.register(fd, select.EPOLLIN)
         self._publish_ns = now_ns
         self._lost = drops_of(self._sock)
-        self._stopping = self._draining = False
+        self._stopping = False
 
     def serve(self) -> ExitCode:
         """Turn until stopped."""
@@ -131,7 +133,8 @@ class UftpWorker:
         if machine.next_deadline_ns() <= now_ns:
             machine.expire(now_ns)
             self._outbox.carry_out(machine, now_ns)
-        due_ns = min(machine.next_deadline_ns(), self._journal.tend(now_ns))
+        shown_ns = self._board.tend(machine.groups, machine.downstream, now_ns)
+        due_ns = min(machine.next_deadline_ns(), self._journal.tend(now_ns), shown_ns)
         if now_ns >= self._publish_ns and not self._publish(now_ns):
             due_ns = min(due_ns, now_ns + PUBLISH_NS)
         return -1.0 if due_ns >= NEVER else min(LONGEST_WAIT_S, max(0.0, (due_ns - now_ns) / 1e9))
@@ -146,7 +149,7 @@ class UftpWorker:
         words, stats, journal = self._context.region.words, self._outbox.stats, self._journal
         words[Counter.SESSIONS] = self._groups
         # After the groups: whoever sees it sees a number that only falls.
-        words[Counter.DRAINING] = self._draining
+        words[Counter.DRAINING] = self._machine.draining
         words[Counter.LOG_LEVEL] = journal.level
         words[Counter.TURNS] += 1
         lost = drops_of(self._sock)
@@ -190,7 +193,6 @@ class UftpWorker:
                 self._outbox.carry_out(self._machine, time.monotonic_ns())
             elif isinstance(message, Drain):
                 self._machine.drain()
-                self._draining = True
                 self._publish(time.monotonic_ns())
             elif isinstance(message, Level):
                 self._set_level(message.level)

@@ -16,7 +16,7 @@ from workers.uftp.aggregate import Pending
 from workers.uftp.announce import Announce
 from workers.uftp.clients import Clients
 from workers.uftp.exchange import GroupCrypto
-from workers.uftp.groups import Group, Terms, patience_ns
+from workers.uftp.groups import Group, Progress, Terms, patience_ns
 from workers.uftp.header import HEADER_BYTES, Header
 from workers.uftp.station import Fact, Station
 
@@ -89,6 +89,7 @@ def _open(station: Station, datagram: bytes, message: Announce, header: Header, 
         clients=Clients(station.settings.max_clients),
         pending=Pending(terms.uids_max),
         crypto=crypto,
+        progress=Progress(now_ns),
     )
     _enter(station, group, crypto)
     return group

@@ -85,11 +85,41 @@ class Terms:
 
 
 @dataclass(slots=True, eq=False)
+class Progress:
+    """What has passed on to the clients' side of a group: to be shown, nothing is decided by it.
+
+    began_ns: when the group began. Of the newest file that was announced openly: file_id, 0 for none; file_bytes, what
+    passed since file_ns, when it was announced first; file_size, in bytes; file_name, as on the wire.
+    """
+
+    began_ns: int = 0
+    datagrams: int = 0
+    payload_bytes: int = 0
+    file_id: int = 0
+    file_ns: int = 0
+    file_bytes: int = 0
+    file_size: int = 0
+    file_name: bytes = b""
+
+    def count(self, datagrams: int, size: int) -> None:
+        """Count datagrams with so many bytes of payload in all."""
+        self.datagrams += datagrams
+        self.payload_bytes += size
+        self.file_bytes += size
+
+    def begin_file(self, file_id: int, size: int, name: bytes, now_ns: int) -> None:
+        """Take over what an announcement of a file says; its repetitions change nothing."""
+        if (file_id, name) != (self.file_id, self.file_name):
+            self.file_id, self.file_size, self.file_name = file_id, size, name
+            self.file_bytes, self.file_ns = 0, now_ns
+
+
+@dataclass(slots=True, eq=False)
 class Group:
     """One transfer. grtt, size: the bytes of the server's newest header; heard_ns: when something last happened here.
 
     setup_ns, keyinfo_ns: when set-up must be over and when the group's key is sent again, NEVER if not; keyinfo_queue:
-    to whom. crypto: None in a plain group, and always in a server proxy, which looks at nothing.
+    to whom. crypto: None in a plain group, and always in a server proxy, which looks at nothing. progress: to be shown.
     """
 
     key: GroupKey
@@ -104,6 +134,7 @@ class Group:
     phase: Phase = Phase.REGISTERED
     keyinfo_ns: int = NEVER
     keyinfo_queue: dict[int, Client[ClientLeg]] = field(default_factory=dict)
+    progress: Progress = field(default_factory=Progress)
     sequence: int = 0
     down_sequence: int = 0
     warned: bool = False

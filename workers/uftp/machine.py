@@ -8,10 +8,11 @@ Source: UFTP 4.10.2, observed (the order of the checks); ways for datagrams that
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from workers.contract.uftp import Mode, UftpSettings
 from workers.errors import DecodeError, PeerError, SealError
-from workers.uftp import announcing, header, lifetime, messages, roles, transit
+from workers.uftp import announcing, header, lifetime, messages, progress, roles, transit
 from workers.uftp.actions import Action, Arrival, DropReason, GroupKey, Relay
 from workers.uftp.aggregate import US_NS
 from workers.uftp.groups import Group
@@ -123,14 +124,30 @@ class Machine:
         to = group.terms.private if self._station.mode is Mode.CLIENT else b""
         return Relay(to, key, grtt, size)
 
-    def touch(self, relay: Relay, now_ns: int) -> None:
-        """Hear that datagrams went the way of a `Relay` just now: their group lives, and its GRTT is theirs."""
+    def touch(self, relay: Relay, now_ns: int, datagrams: int = 1, size: int = 0) -> None:
+        """Hear that datagrams of this size in all went the way of a `Relay` just now: their group lives.
+
+        Its GRTT is theirs.
+        """
         group = self._station.groups.get(relay.group)
         if group is None:
             return
         group.heard_ns = now_ns
-        if relay.grtt >= 0 and group.hear(relay.grtt, relay.size):
+        if relay.grtt < 0:
+            return
+        group.progress.count(datagrams, size)
+        if group.hear(relay.grtt, relay.size):
             self._reschedule(group)
+
+    @property
+    def downstream(self) -> bytes | None:
+        """Where a server proxy sends to, None: not known."""
+        return self._station.downstream.current
+
+    @property
+    def groups(self) -> Iterable[Group]:
+        """The groups as they are now, to be looked at."""
+        return self._station.groups
 
     def move_downstream(self, to: bytes) -> None:
         """Take over a downstream address that another worker's heartbeats have proved (actions.Moved)."""
@@ -139,6 +156,11 @@ class Machine:
     def drain(self) -> None:
         """Take no other group any more."""
         self._station.groups.closed = True
+
+    @property
+    def draining(self) -> bool:
+        """Whether no other group is taken any more."""
+        return self._station.groups.closed
 
     def join_failed(self, group: bytes, now_ns: int) -> None:
         """Give up the groups with a private address (raw, as in actions.Join) that could not be joined."""
@@ -188,6 +210,7 @@ class Machine:
         from_server = group is None or arrival.source == group.terms.upstream
         if group is not None and from_server:
             self._hear(group, head)
+            progress.note(group, datagram, head, now_ns)
         if head.function == Function.ANNOUNCE and from_server:
             announcing.announce(station, datagram, head, arrival, now_ns)
         elif group is None:

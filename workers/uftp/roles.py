@@ -28,8 +28,8 @@ FromClient: TypeAlias = Callable[[Station, Group, Client[ClientLeg], Any, int], 
 
 OUTSIDE_GROUPS = frozenset({Function.HB_REQ, Function.HB_RESP, Function.KEY_REQ, Function.PROXY_KEY})
 """Messages about no group, with group ID 0."""
-NEVER_ROUTED = OUTSIDE_GROUPS | {Function.ANNOUNCE}
-"""Messages that the machine must see whatever the mode."""
+NEVER_ROUTED = OUTSIDE_GROUPS | {Function.ANNOUNCE, Function.FILEINFO}
+"""Messages that the machine must see whatever the mode; of files it only wants to know which one is on its way."""
 FUNCTIONS = frozenset(Function)
 
 STEERED: dict[int, tuple[type, FromServer]] = {

@@ -73,7 +73,7 @@ def test_only_the_first_worker_answers_what_belongs_to_no_group() -> None:
     assert other.drops[DropReason.NOT_FOR_US] == 1
 
 
-@pytest.mark.parametrize("function", [Function.FILESEG, Function.DONE, Function.FILEINFO, Function.REG_CONF, 200])
+@pytest.mark.parametrize("function", [Function.FILESEG, Function.DONE, Function.REG_CONF, 200])
 def test_a_servers_datagrams_have_a_way_of_their_own(function: int) -> None:
     assert bench().machine.route(head(function), SERVER) == Relay(PRIVATE, KEY, GRTT, SIZE)
     assert bench(Mode.SERVER).machine.route(head(function), SERVER) == Relay(CLIENT_PROXY, KEY, GRTT, SIZE)
@@ -82,7 +82,8 @@ def test_a_servers_datagrams_have_a_way_of_their_own(function: int) -> None:
 
 def test_what_the_machine_must_see_has_none() -> None:
     one = bench()
-    for function in (Function.ANNOUNCE, Function.ABORT, Function.KEYINFO, Function.HB_REQ, Function.KEY_REQ):
+    steered = (Function.ABORT, Function.KEYINFO)
+    for function in (Function.ANNOUNCE, Function.FILEINFO, *steered, Function.HB_REQ, Function.KEY_REQ):
         assert one.machine.route(head(function), SERVER) is None
     assert one.machine.route(head(group_id=9), SERVER) is None
     assert one.machine.route(head(group_instance=1), SERVER) is None
