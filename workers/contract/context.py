@@ -12,6 +12,7 @@ from workers.contract.messages import NO_NAMES, FromChild, Names, ToChild, Users
 from workers.contract.rates import RateRegion
 from workers.contract.settings import Settings
 from workers.contract.slots import Region
+from workers.contract.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,9 @@ class WorkerContext:
     custody: where sessions' sockets are entrusted to the parent (workers.contract.custody), None: nobody keeps them.
     kept: the sessions of this worker's predecessor that it is to go on with; their slots stand in the region, and
     Counter.PERMITS counts them already. earlier: the settings of older generations whose rules such sessions have, by
-    the low 16 bits of the generation.
+    the low 16 bits of the generation. retired: so many of the last listeners have vanished from the configuration and
+    serve the sessions that they have, nobody new.
+    store: what a worker whose sessions have no sockets of their own writes down for its replacement, None: nothing.
     """
 
     index: int
@@ -77,3 +80,5 @@ class WorkerContext:
     custody: socket.socket | None = None
     kept: tuple[Kept, ...] = ()
     earlier: Mapping[int, Settings] = field(default_factory=dict)
+    retired: int = 0
+    store: Store | None = None
