@@ -16,6 +16,7 @@ import fcntl
 import mmap
 import os
 import struct
+import sys
 import zlib
 from collections.abc import Iterator
 from enum import IntEnum
@@ -26,7 +27,8 @@ from workers.errors import ContractError
 MAGIC = 0x7072_6F78_7374_0001
 """Layout version: the last 16 bits count incompatible changes."""
 HEADER_BYTES = 4096
-LEAST_BYTES = HEADER_BYTES + 2 * 65536
+LEAST_HALF_BYTES = 65536
+LEAST_BYTES = HEADER_BYTES + 2 * LEAST_HALF_BYTES
 SPARE_BYTES = 1 << 18
 """How long a log may always become, however little of it counts."""
 KEPT_FREE = 8
@@ -43,10 +45,9 @@ _LENGTH = 0xFFFF_FFFF
 
 class _Word(IntEnum):
     MAGIC = 0
-    HALF_BYTES = 1
-    ACTIVE = 2
+    ACTIVE = 1
     """Which half has the log."""
-    READINGS = 3
+    READINGS = 2
     """How often it was read since somebody said that it was good."""
 
 
@@ -87,19 +88,16 @@ class Store:
         fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(fd, size)
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-        os.pwrite(fd, struct.pack("=QQ", MAGIC, half), 0)
+        os.pwrite(fd, MAGIC.to_bytes(_WORD, sys.byteorder), 0)
         return cls(fd)
 
     def open(self) -> Ledger:
-        """Map the memory. Raises ContractError when its layout is not ours."""
+        """Map the memory. Raises ContractError when it is too small to be a store."""
         size = os.fstat(self.fd).st_size
-        if size < LEAST_BYTES:
+        half = (size - HEADER_BYTES >> 1) & -mmap.PAGESIZE
+        if half < LEAST_HALF_BYTES:
             raise ContractError(f"a store of {size} bytes is too small")
-        memory = mmap.mmap(self.fd, size)
-        words = memoryview(memory)[:HEADER_BYTES].cast("Q")
-        if (words[_Word.MAGIC], HEADER_BYTES + 2 * words[_Word.HALF_BYTES]) != (MAGIC, size):
-            raise ContractError("a store of another layout")
-        return Ledger(memory, words[_Word.HALF_BYTES])
+        return Ledger(mmap.mmap(self.fd, HEADER_BYTES + 2 * half), half)
 
     def close(self) -> None:
         """Close the descriptor."""
@@ -107,7 +105,10 @@ class Store:
 
 
 class Ledger:
-    """The records of a store, for its one writer. To be read once, before anything is written."""
+    """The records of a store, for its one writer. To be read once, before anything is written.
+
+    emptied: whether it had to be emptied when it was read.
+    """
 
     def __init__(self, memory: mmap.mmap, half_bytes: int) -> None:
         self._memory = memory
@@ -115,6 +116,7 @@ class Ledger:
         self._half_bytes = half_bytes
         self._families: dict[bytes, _Family] = {}
         self._live = 0
+        self.emptied = False
         self._begin(0)
 
     # --- reading -----------------------------------------------------------------------------------------------------
@@ -122,13 +124,15 @@ class Ledger:
     def read(self) -> dict[bytes, dict[bytes, bytes]]:
         """Return all that counts, values by family and name, in the order in which each was first written.
 
-        What is no record ends the log. A store that was read in vain too often is emptied instead.
+        What is no record ends the log. A store of another layout, or one that was read in vain too often, is emptied
+        instead.
         """
-        in_vain = self._words[_Word.READINGS]
+        in_vain, magic = self._words[_Word.READINGS], self._words[_Word.MAGIC]
         self._begin(self._words[_Word.ACTIVE] & 1)
-        if in_vain >= READINGS:
+        if in_vain >= READINGS or magic != MAGIC:
+            self.emptied = True
             self.clear()
-            self._words[_Word.READINGS] = 1
+            self._words[_Word.READINGS], self._words[_Word.MAGIC] = 1, MAGIC
             return {}
         self._words[_Word.READINGS] = in_vain + 1
         while (entry := self._entry(self._at)) is not None:

@@ -170,19 +170,28 @@ def test_a_store_that_was_read_in_vain_too_often_is_empty() -> None:
             assert store.open().read() == {b"family": {b"name": b"value"}}
         ledger = store.open()
         assert ledger.read() == {}
+        assert ledger.emptied
         assert ledger.in_vain == 1
         assert store.open().read() == {}
 
 
-def test_a_store_of_another_layout_is_refused() -> None:
+def test_a_store_of_another_layout_is_emptied_and_serves_again() -> None:
     with a_store() as store:
+        opened(store)[0].put(b"family", b"name", b"value")
         os.pwrite(store.fd, bytes(8), 0)
-        with pytest.raises(ContractError):
-            store.open()
-    with a_store() as store:
-        os.pwrite(store.fd, bytes(8), 8)
-        with pytest.raises(ContractError):
-            store.open()
+        ledger, found = opened(store)
+        assert found == {}
+        assert ledger.emptied
+        ledger.put(b"family", b"name", b"other")
+        assert opened(store)[1] == {b"family": {b"name": b"other"}}
+
+
+def test_what_is_too_small_is_no_store() -> None:
+    small = Store(os.memfd_create("test store"))
+    os.ftruncate(small.fd, LEAST_BYTES - 1)
+    with pytest.raises(ContractError):
+        small.open()
+    small.close()
 
 
 def test_nobody_can_cut_a_store_off() -> None:
