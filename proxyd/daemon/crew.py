@@ -13,12 +13,27 @@ from typing import Any, Protocol
 
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.handout import Handouts
+from proxyd.daemon.lookups import Lookups
 from proxyd.daemon.roster import Child, Role, Roster, State, Verdict
 from proxyd.daemon.shared import Shared
+from proxyd.daemon.spawn import NOTHING, Handover
+from proxyd.daemon.vault import ATTEMPTS, Vault
 from proxyd.logs.relay import MisbehavedError
 from workers.contract.channel import ChannelClosedError, ParentEnd
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import Drain, Failed, FromChild, LogBatch, Looked, Lookup, Moved, Names, Ready, ToChild
+from workers.contract.messages import (
+    Drain,
+    Failed,
+    Freeze,
+    FromChild,
+    LogBatch,
+    Looked,
+    Lookup,
+    Moved,
+    Names,
+    Ready,
+    ToChild,
+)
 from workers.errors import ContractError
 
 _BURST = 64
@@ -26,20 +41,20 @@ _BURST = 64
 _LAST_WORDS = 1024
 """Messages taken from a child that is dead: its channel holds fewer."""
 _RETRY_NS = 1_000_000_000
-LOOKUPS_A_WORKER = 1024
-"""Questions of one worker that wait for the resolver or its answer, at most; a worker has no more clients waiting."""
 _EVERYBODY = frozenset(Role)
 _RESOLVER = frozenset((Role.RESOLVER,))
 _WORKER = frozenset((Role.WORKER,))
 
+_SERVING = frozenset((State.READY, State.FREEZING, State.STOPPING))
+
 _PERMITTED: dict[type, tuple[frozenset[Role], frozenset[State]]] = {
-    LogBatch: (_EVERYBODY, frozenset((State.STARTING, State.READY, State.STOPPING))),
+    LogBatch: (_EVERYBODY, frozenset((State.STARTING, *_SERVING))),
     Ready: (_EVERYBODY, frozenset((State.STARTING, State.STOPPING))),
     Failed: (_EVERYBODY, frozenset((State.STARTING, State.STOPPING))),
-    Names: (_RESOLVER, frozenset((State.READY, State.STOPPING))),
-    Lookup: (_WORKER, frozenset((State.READY, State.STOPPING))),
-    Looked: (_RESOLVER, frozenset((State.READY, State.STOPPING))),
-    Moved: (_WORKER, frozenset((State.READY, State.STOPPING))),
+    Names: (_RESOLVER, _SERVING),
+    Lookup: (_WORKER, _SERVING),
+    Looked: (_RESOLVER, _SERVING),
+    Moved: (_WORKER, _SERVING),
 }
 """Who may say what, and when."""
 
@@ -60,7 +75,9 @@ class Journal(Protocol):
 class Forks(Protocol):
     """Makes processes for children."""
 
-    def fork(self, child: Child, level: int, known: Names | None) -> tuple[int, ParentEnd]:
+    def fork(
+        self, child: Child, level: int, known: Names | None, handover: Handover = NOTHING
+    ) -> tuple[int, ParentEnd]:
         """Return the process and our end of its channel. Raises OSError."""
         ...
 
@@ -83,8 +100,8 @@ class Crew:
     ) -> None:
         self.roster = roster
         self.ending: Ending | None = None
+        self.vault = Vault(shared, epoll)
         self._spawner = spawner
-        self._shared = shared
         self._journal = journal
         self._relay = relay
         self._epoll = epoll
@@ -96,7 +113,7 @@ class Crew:
         self._names: Names | None = None if resolved else Names({})
         self._handouts = Handouts()
         self._standing: dict[type, ToChild] = {}
-        self._asking: dict[Child, int] = {}
+        self._lookups = Lookups(self._handouts)
         self._handlers: dict[type, Callable[[Child, Any], None]] = {
             LogBatch: self._handle_batch,
             Ready: self._handle_ready,
@@ -111,7 +128,7 @@ class Crew:
         """Fork the children that are due."""
         for child in self.roster.due(now_ns):
             try:
-                process, channel = self._spawner.fork(child, self._journal.level, self._names)
+                process, channel = self._fork(child)
             except OSError as error:
                 self._journal.note("child-failed", child.name, "fork", error.strerror or str(error))
                 child.due_ns = now_ns + _RETRY_NS
@@ -126,10 +143,22 @@ class Crew:
             for message in self._standing.values() if child.role is Role.WORKER else ():
                 self._handouts.replace(child, (message,))
 
+    def _fork(self, child: Child) -> tuple[int, ParentEnd]:
+        if child.role is not Role.WORKER:
+            return self._spawner.fork(child, self._journal.level, self._names)
+        with self.vault.open(child.index) as custody:
+            handover = Handover(custody, self.vault.kept(child.index))
+            try:
+                return self._spawner.fork(child, self._journal.level, self._names, handover)
+            except OSError:
+                self.vault.close(child.index)
+                raise
+
     def receive(self, descriptor: int, limit: int = _BURST) -> None:
         """Take what the child behind a channel's descriptor says, at most limit messages."""
         child = self._by_descriptor.get(descriptor)
         if child is None:
+            self._take_custody(descriptor)
             return
         for _ in range(limit):
             try:
@@ -147,6 +176,16 @@ class Crew:
             self._handle(child, message)
             if child not in self._channels:
                 return
+
+    def _take_custody(self, descriptor: int) -> None:
+        worker = self.vault.owner(descriptor)
+        if worker is None:
+            return
+        try:
+            self.vault.take(worker)
+        except ContractError as error:
+            child = next(child for child in self.roster.children if (child.role, child.index) == (Role.WORKER, worker))
+            self._disown(child, str(error))
 
     @property
     def owing(self) -> bool:
@@ -192,6 +231,22 @@ class Crew:
             if os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                 self._bury(child, now_ns)
 
+    def freeze(self, child: Child, now_ns: int) -> bool:
+        """Ask a child to leave its work to a replacement, a worker all its sessions; False when that cannot be now."""
+        if not self.roster.handle_freeze(child, now_ns):
+            return False
+        if child.role is Role.WORKER:
+            self._handouts.replace(child, (Freeze(),))
+        else:
+            self._send_signal(child, signal.SIGTERM)
+        return True
+
+    def end_overdue(self, now_ns: int) -> None:
+        """Kill the children that take too long to leave their work."""
+        for child in self.roster.overdue(now_ns):
+            child.due_ns = now_ns + _RETRY_NS
+            self._send_signal(child, signal.SIGKILL)
+
     def stop(self) -> None:
         """Ask every child to end."""
         self.roster.handle_stop()
@@ -229,22 +284,11 @@ class Crew:
         self.tell_workers((names,))
 
     def _handle_lookup(self, child: Child, message: Lookup) -> None:
-        """Pass a worker's question on; without an answer the worker helps itself when its time is up."""
-        resolver = next((other for other in self.roster.children if other.role is Role.RESOLVER), None)
-        waiting = self._asking.get(child, 0)
-        if resolver is None or resolver not in self._channels or waiting >= LOOKUPS_A_WORKER:
-            return
-        question = Lookup(child.index, message.version, message.value)
-        if self._handouts.add(resolver, question, LOOKUPS_A_WORKER):
-            self._asking[child] = waiting + 1
+        resolver = next((other for other in self._channels if other.role is Role.RESOLVER), None)
+        self._lookups.ask(child, resolver, message)
 
     def _handle_looked(self, _child: Child, message: Looked) -> None:
-        asker = next(
-            (child for child in self._channels if child.index == message.worker and child in self._asking), None
-        )
-        if asker is not None:
-            self._asking[asker] = max(self._asking[asker] - 1, 0)
-            self._handouts.add(asker, message, LOOKUPS_A_WORKER)
+        self._lookups.answer(self._channels, message)
 
     def _handle_moved(self, child: Child, message: Moved) -> None:
         """Tell every worker, the one that says it and those to come too: the last word counts."""
@@ -261,14 +305,15 @@ class Crew:
         self._close_channel(child)
         self._handouts.forget(child)
         if child.role is Role.WORKER:
-            self._asking.pop(child, None)
-            self._shared.reclaim(child.index)
+            self._lookups.forget(child)
+            if not self.vault.inherit(child.index):
+                self._journal.note("sessions-given-up", child.name, ATTEMPTS)
         elif child.role is Role.RESOLVER:
-            self._asking.clear()  # its answers will never come
+            self._lookups.clear()
         exit_code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         verdict = self.roster.handle_death(child, exit_code, now_ns)
         failed = self._failed.pop(child, None)
-        if verdict is Verdict.EXPECTED:
+        if verdict in (Verdict.EXPECTED, Verdict.LEFT):
             return
         how = describe_exit(exit_code)
         self._journal.note("child-ended", child.name, process, how)
@@ -290,6 +335,8 @@ class Crew:
         # In this order: a child that finds its channel closed would end as if the parent were at fault.
         self._send_signal(child, signal.SIGKILL)
         self._close_channel(child)
+        if child.role is Role.WORKER:
+            self.vault.close(child.index)
 
     def _close_channel(self, child: Child) -> None:
         channel = self._channels.pop(child, None)

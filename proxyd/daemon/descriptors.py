@@ -5,19 +5,22 @@ from __future__ import annotations
 import resource
 from pathlib import Path
 
+from workers.contract.custody import BATCH
 from workers.contract.settings import Settings
 
 _SPARE = 64
 """Logs, epoll, pipes, standard streams."""
-_PER_WORKER = 3
-"""In the parent: a channel's end, and the region with its mapping."""
+_PER_WORKER = 4
+"""In the parent: ends of the channel and of custody, and the region with its mapping."""
 _KERNEL_LIMIT = Path("/proc/sys/fs/nr_open")
 
 
 def needed(settings: Settings, workers: int) -> int:
-    """Return what the hungriest process may open: a worker with all sessions, or the parent with all listeners."""
-    listeners = len(settings.listeners)
-    return max(settings.max_sessions + listeners, workers * (listeners + _PER_WORKER)) + _SPARE
+    """Return what the hungriest process may open: the parent with all listeners, and a duplicate of each session's
+    socket; of those that have ended, it has a batch a worker still, and one that it is just being sent.
+    """
+    unreleased = BATCH * (workers + 1)
+    return settings.max_sessions + unreleased + workers * (len(settings.listeners) + _PER_WORKER) + _SPARE
 
 
 def raise_limit(wanted: int) -> str | None:

@@ -12,6 +12,8 @@ from enum import Enum
 
 from workers.contract.exitcodes import ExitCode
 
+FREEZE_NS = 3_000_000_000
+"""How long a child may take to leave its work to a replacement, before it is killed: then it is a death."""
 BACKOFF_FIRST_NS = 1_000_000_000
 BACKOFF_MAX_NS = 60_000_000_000
 _FATAL_CODES = frozenset(int(code) for code in ExitCode if code.fatal)
@@ -25,12 +27,18 @@ class Role(Enum):
     MONITOR = "monitor"
 
 
+_LEFT = {Role.WORKER: ExitCode.FROZEN, Role.RESOLVER: ExitCode.STOPPED, Role.MONITOR: ExitCode.STOPPED}
+"""How a child ends that leaves its work to a replacement: only a worker has anything to save."""
+
+
 class State(Enum):
     """Where a child is in its life."""
 
     DEAD = "dead"
     STARTING = "starting"
     READY = "ready"
+    FREEZING = "freezing"
+    """Asked to leave its work to a replacement."""
     STOPPING = "stopping"
 
 
@@ -39,6 +47,7 @@ class Input(Enum):
 
     FORKED = "forked"
     SAID_READY = "said ready"
+    ASKED_TO_FREEZE = "asked to freeze"
     ASKED_TO_STOP = "asked to stop"
     ENDED = "ended"
 
@@ -50,7 +59,12 @@ TRANSITIONS: dict[State, dict[Input, State]] = {
         Input.ASKED_TO_STOP: State.STOPPING,
         Input.ENDED: State.DEAD,
     },
-    State.READY: {Input.ASKED_TO_STOP: State.STOPPING, Input.ENDED: State.DEAD},
+    State.READY: {
+        Input.ASKED_TO_FREEZE: State.FREEZING,
+        Input.ASKED_TO_STOP: State.STOPPING,
+        Input.ENDED: State.DEAD,
+    },
+    State.FREEZING: {Input.ASKED_TO_STOP: State.STOPPING, Input.ENDED: State.DEAD},
     State.STOPPING: {Input.SAID_READY: State.STOPPING, Input.ASKED_TO_STOP: State.STOPPING, Input.ENDED: State.DEAD},
 }
 """A missing key is a breach of the contract by the child, or our own mistake."""
@@ -60,6 +74,8 @@ class Verdict(Enum):
     """What follows from a child's end."""
 
     REPLACE = "replace"
+    LEFT = "left"
+    """It was asked to leave its work to a replacement, and did; a replacement is due at once, or held back."""
     EXPECTED = "expected"
     """The proxy is stopping: nothing follows."""
     FATAL = "fatal"
@@ -77,7 +93,9 @@ class Child:
     state: State = State.DEAD
     pid: int = 0
     due_ns: int = 0
-    """When a dead child is to be started."""
+    """When a dead child is to be started; when a freezing one is to be killed."""
+    lives: int = 0
+    """Processes that it has had, with the present one."""
     failures: int = field(default=0, repr=False)
     """Deaths before Ready in a row."""
 
@@ -98,6 +116,8 @@ class Roster:
     def __init__(self, children: list[Child], respawn_count: int, respawn_ns: int) -> None:
         self.children = children
         self.stopping = False
+        self.held = False
+        """Whether dead workers stay dead for the time being."""
         self.started = False
         """Whether all children were ready at one time."""
         self._respawn_count = respawn_count
@@ -115,20 +135,29 @@ class Roster:
 
     def due(self, now_ns: int) -> list[Child]:
         """Return the children to be started now."""
-        if self.stopping:
-            return []
-        return [child for child in self.children if child.state is State.DEAD and child.due_ns <= now_ns]
+        return [child for child in self._waiting() if child.due_ns <= now_ns]
+
+    def overdue(self, now_ns: int) -> list[Child]:
+        """Return the children that take too long to leave their work, and are to be killed."""
+        return [child for child in self.children if child.state is State.FREEZING and child.due_ns <= now_ns]
 
     def next_due_ns(self) -> int | None:
-        """Return when the next child is to be started, None when none is."""
+        """Return when the next child is to be started, or killed; None when none is."""
+        freezing = [child for child in self.children if child.state is State.FREEZING]
+        return min((child.due_ns for child in self._waiting() + freezing), default=None)
+
+    def _waiting(self) -> list[Child]:
+        """Return the children that are to be started at some time."""
         if self.stopping:
-            return None
-        return min((child.due_ns for child in self.children if child.state is State.DEAD), default=None)
+            return []
+        dead = [child for child in self.children if child.state is State.DEAD]
+        return [child for child in dead if not (self.held and child.role is Role.WORKER)]
 
     def handle_forked(self, child: Child, pid: int) -> None:
         """Note a child's new process."""
         self._step(child, Input.FORKED)
         child.pid = pid
+        child.lives += 1
 
     def permits_ready(self, child: Child) -> bool:
         """Tell whether the child may say Ready in its state."""
@@ -141,6 +170,14 @@ class Roster:
             child.failures = 0
             self.started = self.started or all(other.state is State.READY for other in self.children)
 
+    def handle_freeze(self, child: Child, now_ns: int) -> bool:
+        """Note that a child is asked to leave its work to a replacement; False when it cannot be asked now."""
+        if Input.ASKED_TO_FREEZE not in TRANSITIONS[child.state]:
+            return False
+        self._step(child, Input.ASKED_TO_FREEZE)
+        child.due_ns = now_ns + FREEZE_NS
+        return True
+
     def handle_stop(self) -> None:
         """Note that the proxy is ending: nobody is replaced from now on."""
         self.stopping = True
@@ -149,11 +186,14 @@ class Roster:
 
     def handle_death(self, child: Child, exit_code: int, now_ns: int) -> Verdict:
         """Note a child's end and return what follows. exit_code: its status; minus the signal that killed it."""
-        was_ready = child.state is State.READY
+        was_ready, was_asked = child.state in (State.READY, State.FREEZING), child.state is State.FREEZING
         self._step(child, Input.ENDED)
         child.pid = 0
         if self.stopping:
             return Verdict.EXPECTED
+        if was_asked and exit_code == _LEFT[child.role]:
+            child.failures, child.due_ns = 0, now_ns
+            return Verdict.LEFT
         if exit_code in _FATAL_CODES or not (was_ready or self.started):
             return Verdict.FATAL
         self._deaths_ns.append(now_ns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,23 +11,26 @@ from proxyd.errors import SetupError
 from workers.contract.rates import RateRegion
 from workers.contract.settings import Settings
 from workers.contract.slots import Counter, Region
+from workers.contract.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
     """regions: one a worker. permits: an eventfd (semaphore) that holds how many sessions may still be opened.
 
-    rates: the buckets of the queues that have a rate, None where none has.
+    rates: the buckets of the queues that have a rate, None where none has. stores: one a worker, for what its
+    replacement needs beside the region; none where the program needs none.
     """
 
     regions: tuple[Region, ...]
     permits: int
     max_sessions: int
     rates: RateRegion | None = None
+    stores: tuple[Store, ...] = ()
 
     @classmethod
-    def create(cls, settings: Settings, workers: int) -> Shared:
-        """Make regions and permits. Raises SetupError when memory or descriptors ran out."""
+    def create(cls, settings: Settings, workers: int, store_bytes: int = 0) -> Shared:
+        """Make regions, permits and, of store_bytes each, stores. Raises SetupError: no memory or no descriptors."""
         try:
             regions = tuple(
                 Region.create(f"{settings.program} {settings.name} {index}", settings.max_sessions)
@@ -34,9 +38,13 @@ class Shared:
             )
             permits = _make_pool(settings.max_sessions)
             rates = _make_buckets(settings)
+            stores = tuple(
+                Store.create(f"{settings.program} {settings.name} store {index}", store_bytes)
+                for index in range(workers if store_bytes else 0)
+            )
         except OSError as error:
             raise SetupError("create shared memory", error.strerror or str(error)) from error
-        return cls(regions, permits, settings.max_sessions, rates)
+        return cls(regions, permits, settings.max_sessions, rates, stores)
 
     @property
     def sessions(self) -> int:
@@ -47,14 +55,15 @@ class Shared:
         """Return a counter's sum over all workers."""
         return sum(region.words[counter] for region in self.regions)
 
-    def reclaim(self, index: int) -> int:
+    def reclaim(self, index: int, kept: Set[int] = frozenset()) -> int:
         """Give back the permits of a worker that is dead, and forget its sessions; return how many they were.
 
+        kept: the slots of those that its replacement goes on with: they stay, each with its permit.
         What the worker wrote is not believed: what is free and what the living hold never exceed max_sessions after it.
         """
         region = self.regions[index]
-        claimed = region.words[Counter.PERMITS]
-        region.reset()
+        claimed = max(region.words[Counter.PERMITS] - len(kept), 0)
+        region.reset(kept)
         before = self._holdings()
         free = _count(self.permits)
         # Of two looks the larger: what moves meanwhile is counted twice at worst, and repaired without need.

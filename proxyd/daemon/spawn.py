@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from proxyd.daemon.control import Post
 from proxyd.daemon.oob import UsersFile
@@ -23,6 +23,7 @@ from workers import privilege
 from workers.boot import BootPlan, Serve, run_child
 from workers.contract.channel import ChildEnd, ParentEnd, open_channel
 from workers.contract.context import ChannelLike, Confinement, WorkerContext
+from workers.contract.custody import Kept
 from workers.contract.exitcodes import ExitCode
 from workers.contract.messages import Looked, Lookup, Names
 from workers.contract.rates import RateRegion
@@ -32,6 +33,23 @@ from workers.policy.acl import compile_rules
 
 WorkerMain: TypeAlias = Callable[[WorkerContext], ExitCode]
 """A worker's loop."""
+
+
+class Handover(NamedTuple):
+    """What a worker takes over from its predecessor, and the way by which it entrusts its own sessions."""
+
+    custody: socket.socket | None = None
+    kept: tuple[Kept, ...] = ()
+
+    @property
+    def descriptors(self) -> Iterator[int]:
+        """All descriptors in it."""
+        if self.custody is not None:
+            yield self.custody.fileno()
+        yield from (item.fd for item in self.kept)
+
+
+NOTHING = Handover()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +80,29 @@ class Estate:
         region, listeners = shared.regions[index], self.listeners[index]
         users = () if self.users is None else self.users.parts
         return WorkerContext(
-            index, self.settings, listeners, channel, region, shared.permits, wakeup, level, names, users, shared.rates
+            index,
+            self.settings,
+            listeners,
+            channel,
+            region,
+            shared.permits,
+            wakeup,
+            level,
+            names,
+            users,
+            shared.rates,
+            store=shared.stores[index] if shared.stores else None,
         )
+
+    def descriptors(self, index: int) -> Iterator[int]:
+        """Yield the descriptors that worker index may have open, but for its channel and what it takes over."""
+        shared = self.shared
+        yield from (shared.permits, shared.regions[index].fd)
+        yield from (sock.fileno() for sock in self.listeners[index])
+        if shared.rates is not None:
+            yield shared.rates.fd
+        if shared.stores:
+            yield shared.stores[index].fd
 
     @property
     def resolving(self) -> bool:
@@ -121,14 +160,17 @@ class Spawner:
         self._estate = estate
         self._worker = worker
 
-    def fork(self, child: Child, level: int, known: Names | None) -> tuple[int, ParentEnd]:
+    def fork(
+        self, child: Child, level: int, known: Names | None, handover: Handover = NOTHING
+    ) -> tuple[int, ParentEnd]:
         """Fork a child that logs at level; return its process and our end of its channel. Raises OSError.
 
-        known: the addresses of the configuration's names, None: not resolved yet.
+        known: the addresses of the configuration's names, None: not resolved yet. handover: a worker's; what is in it
+        is still the caller's afterwards.
         """
         ours, theirs = open_channel()
         if child.role is Role.WORKER:
-            plan, serve = self._plan_worker(child, theirs, level, known)
+            plan, serve = self._plan_worker(child, theirs, level, known, handover)
         elif child.role is Role.MONITOR:
             plan, serve = self._plan_monitor(child, theirs)
         else:
@@ -144,22 +186,26 @@ class Spawner:
         theirs.close()
         return process, ours
 
-    def _plan_worker(self, child: Child, channel: ChildEnd, level: int, known: Names | None) -> tuple[BootPlan, Serve]:
+    def _plan_worker(
+        self, child: Child, channel: ChildEnd, level: int, known: Names | None, handover: Handover
+    ) -> tuple[BootPlan, Serve]:
         estate, index = self._estate, child.index
-        listeners, regions = estate.listeners[index], estate.shared.regions
-        keep = {channel.fileno(), estate.shared.permits, regions[index].fd, *(sock.fileno() for sock in listeners)}
-        if estate.shared.rates is not None:
-            keep.add(estate.shared.rates.fd)
+        regions = estate.shared.regions
         plan = BootPlan(
             child=child.name,
             proxy=estate.settings.name,
             channel=channel,
-            keep=frozenset(keep),
+            keep=frozenset((channel.fileno(), *estate.descriptors(index), *handover.descriptors)),
             confinement=estate.confinement,
             foreign=regions[:index] + regions[index + 1 :],
             program=estate.settings.program,
         )
-        return plan, lambda wakeup: self._worker(estate.context(index, channel, wakeup, level, known))
+
+        def serve(wakeup: int) -> ExitCode:
+            context = estate.context(index, channel, wakeup, level, known)
+            return self._worker(replace(context, custody=handover.custody, kept=handover.kept))
+
+        return plan, serve
 
     def _plan_monitor(self, child: Child, channel: ChildEnd) -> tuple[BootPlan, Serve]:
         monitoring = self._estate.monitoring

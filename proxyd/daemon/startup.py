@@ -41,7 +41,8 @@ class Openings:
     """How a program opens its logs and its listening sockets, both of which raise SetupError; how it resolves names.
 
     listeners: takes the settings and how many workers there are. naming None: it has no names. monitoring: opens what
-    the proxy is shown on, if it is to be. descriptors: how many the hungriest process may open.
+    the proxy is shown on, if it is to be. descriptors: how many the hungriest process may open. store_bytes: of what
+    a worker writes down for its replacement, 0: nothing.
     """
 
     logs: Callable[[Settings], Logs]
@@ -49,6 +50,7 @@ class Openings:
     naming: Naming | None = None
     monitoring: Callable[[Settings], Monitoring | None] = lambda _: None
     descriptors: Callable[[Settings, int], int] = descriptors.needed
+    store_bytes: Callable[[Settings, int], int] = lambda _settings, _workers: 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def _set_up(order: Order, logs: Logs, stack: ExitStack) -> Estate:
     monitoring = _open_monitor(order, logs)
     if monitoring is not None:
         stack.callback(monitoring.close)
-    shared = Shared.create(settings, workers)
+    shared = Shared.create(settings, workers, order.openings.store_bytes(settings, workers))
     held += _take_pidfile(order, logs)
     post = _open_control(settings, held)
     if post is not None:

@@ -96,6 +96,7 @@ class Supervisor:
     def _turn(self) -> None:
         now_ns = time.monotonic_ns()
         self._keep_time(now_ns)
+        self._crew.end_overdue(now_ns)
         self._crew.start_due(now_ns)
         self._crew.hand_out()
         self._announce()

@@ -166,6 +166,11 @@ FRAME_EXPLANATIONS = {
         "An error of the program.",
         "Report it with the whole text. The child is replaced, and the proxy goes on.",
     ),
+    "UDPS-514-C": Explanation(
+        "A worker's sessions were ended: the processes that were to go on with them died, one after the other.",
+        "Something in these sessions ends every process that takes them over: an error of the program.",
+        "Report it with the log of what happened before. Everything else goes on.",
+    ),
     "UDPS-510-C": Explanation(
         "Children died so often that the proxy gives up.",
         "The same error again and again; it was logged for each child before.",

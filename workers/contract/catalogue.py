@@ -157,6 +157,9 @@ _EVENTS = (
         (("queue", _T),),
         (Line("UDPP-760-W", "Answers leave without the priority of queue {queue}: the kernel takes it from 6.14 on"),),
     ),
+    # The track number says whose datagrams they are.
+    Event("tap-begun", (), (Line("UDPP-770-K", "Datagrams of this session are copied to somebody from now on"),)),
+    Event("tap-ended", (("reason", _T),), (Line("UDPP-771-K", "Datagrams are copied no more: {reason}"),)),
     # Names of the configuration.
     Event(
         "name-unresolved",
@@ -212,6 +215,11 @@ _EVENTS = (
         "child-misbehaved",
         (("child", _T), ("reason", _T)),
         (Line("UDPS-512-C", "Child {child} broke the contract and was killed: {reason}"),),
+    ),
+    Event(
+        "sessions-given-up",
+        (("child", _T), ("deaths", _N)),
+        (Line("UDPS-514-C", "Sessions of {child} given up: {deaths} of its replacements died before they served"),),
     ),
     Event(
         "traceback",

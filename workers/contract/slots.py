@@ -14,6 +14,7 @@ import fcntl
 import mmap
 import os
 import struct
+from collections.abc import Set
 from enum import IntEnum
 
 from workers.errors import ContractError
@@ -33,6 +34,8 @@ client, original destination, target, local server-side address (struct sockaddr
 USED = struct.Struct("=qqqQQQQQQ")
 """The part of a slot that traffic changes: from last in to bytes out received, at USED_OFFSET."""
 USED_OFFSET = 16
+OPENED_OFFSET = 8
+_OPENED = struct.Struct("=q")
 
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
@@ -187,15 +190,21 @@ class Region:
         self.memory.close()
         os.close(self.fd)
 
-    def reset(self) -> None:
-        """Forget the sessions of a dead worker; its counters stay, so that sums only grow.
+    def opened(self, slot: int) -> int | None:
+        """Return when a slot's session began (CLOCK_MONOTONIC, ns); None where there is none."""
+        if not 0 <= slot < min(self.words[Counter.TOP], self.slot_count) or not self.memory[self.offset(slot)]:
+            return None
+        opened_ns: int = _OPENED.unpack_from(self.memory, self.offset(slot) + OPENED_OFFSET)[0]
+        return opened_ns
 
-        The permits it held are the caller's to give back: see Counter.PERMITS.
+    def reset(self, kept: Set[int] = frozenset()) -> None:
+        """Forget the sessions of a dead worker but those in the slots kept; its counters stay, so that sums only grow.
+
+        The permits it held for the others are the caller's to give back: see Counter.PERMITS.
         """
-        self.words[Counter.SESSIONS] = 0
-        self.words[Counter.PERMITS] = 0
+        self.words[Counter.SESSIONS] = self.words[Counter.PERMITS] = len(kept)
         self.words[Counter.DRAINING] = 0
         for slot in range(min(self.words[Counter.TOP], self.slot_count)):
             start = self.offset(slot)
-            if self.memory[start]:
+            if self.memory[start] and slot not in kept:
                 self.memory[start] = 0

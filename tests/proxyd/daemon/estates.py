@@ -34,9 +34,17 @@ def make_settings(log: Path, **changes: object) -> Settings:
 def an_estate(log: Path, **changes: object) -> Iterator[Estate]:
     settings = make_settings(log, **changes)
     listeners = sockets.bind_listeners(settings.listeners, settings.workers)
+    shared = Shared.create(settings, settings.workers)
     try:
-        shared = Shared.create(settings, settings.workers)
         yield Estate(settings, listeners, shared, identity.look_up(settings), naming=DnsNaming())
     finally:
         for group in listeners:
             sockets.close_all(group)
+        free(shared)
+
+
+def free(shared: Shared) -> None:
+    """Close what is shared."""
+    for region in shared.regions:
+        region.unmap()
+    os.close(shared.permits)

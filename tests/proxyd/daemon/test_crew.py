@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import select
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from proxyd.daemon.crew import Crew, describe_exit
 from proxyd.daemon.exits import ExitStatus
-from proxyd.daemon.roster import Child, Role, Roster, State
+from proxyd.daemon.roster import FREEZE_NS, Child, Role, Roster, State
 from proxyd.daemon.spawn import Spawner, WorkerMain
 from proxyd.logs.relay import Relay
 from proxyd.logs.setup import Logs, open_logs
 from tests.proxyd.daemon.estates import an_estate
 from workers.contract.context import WorkerContext
+from workers.contract.custody import Entrusted, Entry, say
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import Failed, LogBatch, LogRecord, Looked, Lookup, Moved, Names, Users
-from workers.contract.slots import Counter
+from workers.contract.messages import Failed, Freeze, LogBatch, LogRecord, Looked, Lookup, Moved, Names, Users
+from workers.contract.slots import SLOT, Counter
 
 TIMEOUT_S = 10
+GIVEN = re.compile(r"kept \[(\d+)\] \[b'\1'\], 1 permits")
+"""What `entrusting` says of a session it was given: the socket's inode, and what was noted of it."""
 
 
 @dataclasses.dataclass
@@ -230,7 +236,7 @@ def test_a_hopeless_end_ends_the_proxy(tmp_path: Path, main: WorkerMain, status:
     [
         (0, "exit status 0 (stopped)"),
         (1, "exit status 1 (crashed)"),
-        (3, "exit status 3"),
+        (4, "exit status 4"),
         (-9, "killed by SIGKILL"),
         (-40, "killed by signal 40"),
     ],
@@ -265,3 +271,93 @@ def test_only_the_first_worker_has_heartbeats(tmp_path: Path) -> None:
 
     with a_crew(tmp_path, main, Child(Role.WORKER, 1), workers=2) as yard:
         yard.turn_until(lambda: "Child worker 1 broke the contract" in yard.text())
+
+
+def entrusting(context: WorkerContext) -> ExitCode:
+    """Open one session and entrust it, or go on with those that were kept; freeze when asked to."""
+    words, kept = context.region.words, context.kept
+    if not kept:
+        open_session(context)
+    words[Counter.TURNS] += 1
+    inodes = [os.fstat(item.fd).st_ino for item in kept]
+    notes = [item.note for item in kept]
+    says(context, LogBatch([LogRecord("state", 0, (f"kept {inodes} {notes}, {words[Counter.PERMITS]} permits",))], 0))
+    while True:
+        ready, _, _ = select.select([context.wakeup, context.channel], [], [])
+        if context.wakeup in ready:
+            return ExitCode.STOPPED
+        if isinstance(context.channel.receive(), Freeze):
+            return ExitCode.FROZEN
+
+
+def open_session(context: WorkerContext) -> None:
+    words, region = context.region.words, context.region
+    os.eventfd_read(context.permits)
+    words[Counter.PERMITS] = words[Counter.SESSIONS] = words[Counter.TOP] = 1
+    SLOT.pack_into(region.memory, region.offset(0), 1, 1, 0, 4, 0, 77, *(0,) * 11, *(b"",) * 4)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        inode = os.fstat(sock.fileno()).st_ino
+        assert context.custody is not None
+        assert say(context.custody, Entrusted([Entry(0, 77, str(inode).encode())]), [sock.fileno()])
+
+
+def test_a_killed_workers_sessions_are_given_to_its_replacement(tmp_path: Path) -> None:
+    with a_crew(tmp_path, entrusting) as yard:
+        yard.turn_until(lambda: "kept [] []" in yard.text() and len(yard.crew.vault) == 1)
+        for count in (1, 2, 3):
+            os.kill(yard.worker.pid, signal.SIGKILL)
+            found = partial(lambda count: len(GIVEN.findall(yard.text())) == count, count)
+            yard.turn_until(found)
+        assert len(yard.crew.vault) == 1
+        assert yard.shared_sessions() == 1
+
+
+def test_a_worker_that_is_frozen_is_replaced_without_having_died(tmp_path: Path) -> None:
+    with a_crew(tmp_path, entrusting) as yard:
+        yard.turn_until(lambda: len(yard.crew.vault) == 1)
+        assert yard.crew.freeze(yard.worker, time.monotonic_ns())
+        assert not yard.crew.freeze(yard.worker, time.monotonic_ns())
+        yard.turn_until(lambda: GIVEN.search(yard.text()) is not None)
+        assert "ended unexpectedly" not in yard.text()
+
+
+def test_a_worker_that_does_not_freeze_in_time_is_killed_and_its_sessions_kept(tmp_path: Path) -> None:
+    def main(context: WorkerContext) -> ExitCode:
+        if context.kept:
+            return entrusting(context)
+        open_session(context)
+        return wait_for_stop(context)
+
+    with a_crew(tmp_path, main) as yard:
+        yard.turn_until(lambda: len(yard.crew.vault) == 1)
+        assert yard.crew.freeze(yard.worker, time.monotonic_ns())
+        yard.crew.end_overdue(time.monotonic_ns() + FREEZE_NS)
+        yard.turn_until(lambda: GIVEN.search(yard.text()) is not None)
+        assert "ended unexpectedly: killed by SIGKILL" in yard.text()
+
+
+def test_a_worker_that_entrusts_what_cannot_be_is_killed(tmp_path: Path) -> None:
+    def main(context: WorkerContext) -> ExitCode:
+        assert context.custody is not None
+        context.custody.send(b"nonsense")
+        return wait_for_stop(context)
+
+    with a_crew(tmp_path, main) as yard:
+        yard.turn_until(lambda: "broke the contract and was killed: not a word of custody" in yard.text())
+
+
+def test_sessions_that_kill_their_workers_are_given_up_and_that_is_said(tmp_path: Path) -> None:
+    def main(context: WorkerContext) -> ExitCode:
+        if context.kept:
+            return ExitCode.CRASHED
+        if context.region.words[Counter.TURNS]:
+            return wait_for_stop(context)
+        open_session(context)
+        context.region.words[Counter.TURNS] = 1
+        return ExitCode.CRASHED
+
+    with a_crew(tmp_path, main) as yard:
+        yard.turn_until(lambda: "Sessions of worker 0 given up: 3 of its replacements died" in yard.text())
+        yard.turn_until(lambda: yard.worker.state is State.READY)
+        assert len(yard.crew.vault) == 0
+        assert yard.shared_sessions() == 0

@@ -48,12 +48,12 @@ def test_the_soft_limit_is_raised_as_far_as_needed() -> None:
 
 def test_the_hard_limit_is_raised_too_where_that_is_permitted() -> None:
     def act() -> object:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (100, 200))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1_000, 1_200))
         return raise_limit(1_500), limits()
 
-    refused = "only 200 open files are permitted, 1500 may be needed: sessions beyond that will fail"
+    refused = "only 1200 open files are permitted, 1500 may be needed: sessions beyond that will fail"
     permitted = has_capabilities(CAP_SYS_RESOURCE)
-    assert in_child(act) == str((None, (1_500, 1_500)) if permitted else (refused, (200, 200)))
+    assert in_child(act) == str((None, (1_500, 1_500)) if permitted else (refused, (1_200, 1_200)))
 
 
 def test_more_than_there_can_be_is_warned_of_with_both_numbers() -> None:

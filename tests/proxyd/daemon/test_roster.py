@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from proxyd.daemon.roster import TRANSITIONS, Child, Role, Roster, State, Verdict
+from proxyd.daemon.roster import FREEZE_NS, TRANSITIONS, Child, Role, Roster, State, Verdict
 from workers.contract.exitcodes import ExitCode
 
 SECOND = 1_000_000_000
@@ -127,6 +127,66 @@ def test_a_stopping_proxy_replaces_nobody_and_takes_a_late_ready() -> None:
     assert second.state is State.DEAD
 
 
+def test_a_worker_that_leaves_its_work_as_asked_is_replaced_at_once_and_has_not_died() -> None:
+    roster = make_roster(count=0)
+    make_ready(roster)
+    child = roster.children[0]
+    assert roster.handle_freeze(child, 7)
+    assert child.state is State.FREEZING
+    assert roster.due(10**18) == []
+    assert roster.handle_death(child, ExitCode.FROZEN, 9) is Verdict.LEFT
+    assert roster.due(9) == [child]
+    roster.handle_forked(child, 7)
+    assert child.lives == 2
+
+
+def test_a_resolver_that_is_asked_to_leave_just_stops() -> None:
+    roster = Roster([Child(Role.RESOLVER, 0)], 0, SECOND)
+    make_ready(roster)
+    assert roster.handle_freeze(roster.children[0], 0)
+    assert roster.handle_death(roster.children[0], ExitCode.STOPPED, 1) is Verdict.LEFT
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_leaving_otherwise_than_asked_is_a_death(asked: bool) -> None:
+    roster = make_roster()
+    make_ready(roster)
+    child = roster.children[0]
+    code = ExitCode.CRASHED if asked else ExitCode.FROZEN
+    assert not asked or roster.handle_freeze(child, 0)
+    assert roster.handle_death(child, code, 1) is Verdict.REPLACE
+    assert child.due_ns == 1
+
+
+def test_who_takes_too_long_to_leave_is_overdue() -> None:
+    roster = make_roster()
+    make_ready(roster)
+    child = roster.children[0]
+    roster.handle_freeze(child, 0)
+    assert roster.next_due_ns() == FREEZE_NS
+    assert roster.overdue(FREEZE_NS - 1) == []
+    assert roster.overdue(FREEZE_NS) == [child]
+
+
+def test_only_one_who_is_ready_can_be_asked_to_leave() -> None:
+    roster = make_roster()
+    first, _ = roster.due(0)
+    assert not roster.handle_freeze(first, 0)
+    roster.handle_forked(first, 1)
+    assert not roster.handle_freeze(first, 0)
+    roster.handle_ready(first)
+    assert roster.handle_freeze(first, 0)
+    assert not roster.handle_freeze(first, 0)
+
+
+def test_while_workers_are_held_back_only_others_are_started() -> None:
+    roster = Roster([Child(Role.WORKER, 0), Child(Role.MONITOR, 0)], 30, SECOND)
+    roster.held = True
+    assert [child.role for child in roster.due(0)] == [Role.MONITOR]
+    roster.held = False
+    assert len(roster.due(0)) == 2
+
+
 def test_a_ready_child_may_not_say_ready_again() -> None:
     roster = make_roster()
     make_ready(roster)
@@ -184,6 +244,13 @@ class AnyLife(RuleBasedStateMachine):
         assert (verdict is Verdict.EXPECTED) == stopping
         if verdict is Verdict.REPLACE:
             assert self.now_ns <= child.due_ns <= self.now_ns + 60 * SECOND
+
+    @precondition(lambda self: self.roster.alive)
+    @rule(data=st.data())
+    def one_is_asked_to_leave(self, data: st.DataObject) -> None:
+        child = data.draw(st.sampled_from(self.roster.alive))
+        ready = child.state is State.READY
+        assert self.roster.handle_freeze(child, self.now_ns) == ready
 
     @rule()
     def stop(self) -> None:

@@ -110,6 +110,16 @@ def test_a_reset_forgets_sessions_and_permits_and_keeps_the_counters(region: Reg
     assert [region.memory[region.offset(slot)] for slot in range(3)] == [0, 0, 1], "beyond the top is never looked at"
 
 
+def test_a_reset_leaves_the_sessions_that_are_kept(region: Region) -> None:
+    words = region.words
+    words[Counter.SESSIONS], words[Counter.PERMITS], words[Counter.TOP] = 3, 3, 3
+    for slot in range(3):
+        SLOT.pack_into(region.memory, region.offset(slot), 1, 1, 0, 4, 0, 70 + slot, *(0,) * 11, *(b"",) * 4)
+    region.reset({1})
+    assert (region.sessions, words[Counter.PERMITS]) == (1, 1)
+    assert [region.opened(slot) for slot in (-1, 0, 1, 2, 3)] == [None, None, 71, None, None]
+
+
 def test_a_top_beyond_the_slots_does_no_harm(region: Region) -> None:
     region.words[Counter.TOP] = 1_000
     region.memory[region.offset(2)] = 1
