@@ -1,0 +1,238 @@
+"""What one run of a proxy leaves to the next: a list in words, and descriptors that it names by their numbers.
+
+It goes from a running program to its successor, or to the service manager's store and back; the successor may be newer
+code. So the list has two parts. What any version can use comes first: listeners with their sockets, where the proxy's
+pidfile and control socket are. What depends on how shared memory is laid out comes after it, sealed with the versions
+of that layout; whoever has another one leaves it alone, and goes on with the listeners only. Configurations are
+handed over as their texts: newer code compiles them again.
+Pure: descriptors are numbers here, and what the kernel says of them comes in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+from proxyd.errors import ProxydError
+from workers.contract.settings import Address, ListenerSettings
+
+VERSION = 1
+"""Of the first part; fields may be added with defaults, and nothing else changes without a new number."""
+MAX_BYTES = 256 * 1024 * 1024
+"""Far beyond any: 8,000 sessions take 1 MiB, a configuration 16 MiB at most."""
+
+
+class InventoryError(ProxydError):
+    """What was left cannot be used, and why."""
+
+
+class Identity(NamedTuple):
+    """How the kernel tells what is open: device and inode; the same open socket has one, whoever holds it."""
+
+    device: int
+    inode: int
+
+
+class ListenerLeft(msgspec.Struct, frozen=True, array_like=True):
+    """A listener as its sockets are bound. address: its bytes."""
+
+    address: bytes
+    port: int
+    transparent: bool
+    device: str | None
+
+
+class PlaceLeft(msgspec.Struct, frozen=True, array_like=True):
+    """A path with what lies there: the pidfile, or the control socket. group: whose members are let in."""
+
+    path: str
+    descriptor: int
+    group: int | None = None
+
+
+class SessionLeft(msgspec.Struct, frozen=True, array_like=True):
+    """A session that is kept: what its worker entrusted (workers.contract.custody), and its socket."""
+
+    worker: int
+    slot: int
+    opened_ns: int
+    note: bytes
+    descriptor: int
+
+
+class EstateLeft(msgspec.Struct, frozen=True):
+    """The second part. All lists of descriptors are by worker.
+
+    texts: the configurations by generation, the present one's and those that sessions still have. retired: how many of
+    the last listeners only serve existing sessions. rates: for the queues, named in their order. names: the addresses
+    of host names as Names has them, None: not resolved yet. private: the program's own.
+    """
+
+    generation: int
+    texts: dict[int, str]
+    retired: int
+    max_sessions: int
+    permits: int
+    regions: list[int]
+    stores: list[int]
+    sessions: list[SessionLeft]
+    rates: int | None = None
+    queues: list[str] = []
+    names: dict[str, list[tuple[int, bytes]]] | None = None
+    private: bytes = b""
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """The list. sockets: the listeners' descriptors as [worker][listener]. identities: of all descriptors, in order.
+
+    layout: what the second part depends on, as its writer had it.
+    """
+
+    version: int
+    program: str
+    name: str
+    release: str
+    process: int
+    listeners: list[ListenerLeft]
+    sockets: list[list[int]]
+    identities: list[Identity]
+    layout: list[int]
+    estate: msgspec.Raw
+    pidfile: PlaceLeft | None = None
+    control: PlaceLeft | None = None
+    monitor: PlaceLeft | None = None
+
+
+class Bundle(NamedTuple):
+    """A list, encoded, and the descriptors it names, in order: each open file once."""
+
+    manifest: bytes
+    descriptors: tuple[int, ...]
+
+
+class Inventory(NamedTuple):
+    """A list as its reader understands it. estate None: laid out otherwise, why says how."""
+
+    manifest: Manifest
+    estate: EstateLeft | None
+    why: str
+    descriptors: tuple[int, ...]
+
+
+Identify: TypeAlias = Callable[[int], Identity]
+
+
+class Numbering:
+    """Numbers descriptors in the order in which they are first named; an open file that is named twice has one number.
+
+    identify: tells which. Where several files share an identity (the kernel's eventfds do), name one of them only.
+    """
+
+    def __init__(self, identify: Identify) -> None:
+        self.descriptors: list[int] = []
+        self.identities: list[Identity] = []
+        self._numbers: dict[Identity, int] = {}
+        self._identify = identify
+
+    def number(self, descriptor: int) -> int:
+        """Return a descriptor's number."""
+        identity = self._identify(descriptor)
+        found = self._numbers.get(identity)
+        if found is None:
+            found = self._numbers[identity] = len(self.descriptors)
+            self.descriptors.append(descriptor)
+            self.identities.append(identity)
+        return found
+
+
+_encoder = msgspec.msgpack.Encoder()
+_manifests: msgspec.msgpack.Decoder[Manifest] = msgspec.msgpack.Decoder(Manifest)
+_estates: msgspec.msgpack.Decoder[EstateLeft] = msgspec.msgpack.Decoder(EstateLeft)
+
+
+def seal(estate: EstateLeft) -> msgspec.Raw:
+    """Encode the second part."""
+    return msgspec.Raw(_encoder.encode(estate))
+
+
+def write(manifest: Manifest) -> bytes:
+    """Encode a list."""
+    return _encoder.encode(manifest)
+
+
+def read(bundle: Bundle, layout: Sequence[int]) -> Inventory:
+    """Read a list and check it against its descriptors. layout: the reader's own. Raises InventoryError."""
+    try:
+        manifest = _manifests.decode(bundle.manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InventoryError(f"not a list of what was left: {error}") from error
+    if manifest.version != VERSION:
+        raise InventoryError(f"a list of version {manifest.version}, where {VERSION} is understood")
+    if len(manifest.identities) != len(bundle.descriptors):
+        raise InventoryError(f"{len(bundle.descriptors)} descriptors, the list has {len(manifest.identities)}")
+    estate, why = _open(manifest, list(layout))
+    _check(manifest, estate)
+    return Inventory(manifest, estate, why, bundle.descriptors)
+
+
+def _open(manifest: Manifest, layout: list[int]) -> tuple[EstateLeft | None, str]:
+    if manifest.layout != layout:
+        theirs, ours = (" ".join(f"{part:x}" for part in parts) for parts in (manifest.layout, layout))
+        return None, f"shared memory is laid out as {theirs}, not as {ours}"
+    try:
+        return _estates.decode(manifest.estate), ""
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return None, f"what was left is written otherwise: {error}"
+
+
+def _check(manifest: Manifest, estate: EstateLeft | None) -> None:
+    """Raise InventoryError where the parts of a list do not fit each other."""
+    workers, count = len(manifest.sockets), len(manifest.identities)
+    places = [place for place in (manifest.pidfile, manifest.control, manifest.monitor) if place is not None]
+    named = [number for group in manifest.sockets for number in group] + [place.descriptor for place in places]
+    fits = bool(workers) and all(len(group) == len(manifest.listeners) for group in manifest.sockets)
+    if estate is not None:
+        named += [estate.permits, *estate.regions, *estate.stores, *(item.descriptor for item in estate.sessions)]
+        named += [] if estate.rates is None else [estate.rates]
+        fits = fits and len(estate.regions) == workers and len(estate.stores) in (0, workers)
+        fits = fits and all(0 <= item.worker < workers and item.slot >= 0 for item in estate.sessions)
+        fits = fits and estate.generation in estate.texts and 0 <= estate.retired <= len(manifest.listeners)
+    if not fits or not all(0 <= number < count for number in named):
+        raise InventoryError("the parts of the list do not fit each other")
+
+
+def arrange(manifest: bytes, found: Mapping[Identity, int]) -> Bundle:
+    """Return a list with its descriptors where they came in no order. found: those that are there, by identity.
+
+    Raises InventoryError for what is no list, or where one is missing.
+    """
+    try:
+        identities = _manifests.decode(manifest).identities
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InventoryError(f"not a list of what was left: {error}") from error
+    missing = sum(identity not in found for identity in identities)
+    if missing:
+        raise InventoryError(f"{missing} of {len(identities)} descriptors are missing")
+    return Bundle(manifest, tuple(found[identity] for identity in identities))
+
+
+def describe(listener: ListenerSettings) -> ListenerLeft:
+    """Return a listener as it is left."""
+    version, value = listener.address
+    raw = value.to_bytes(4 if version == 4 else 16, "big")
+    return ListenerLeft(raw, listener.port, listener.transparent, listener.device)
+
+
+def listener_of(left: ListenerLeft) -> ListenerSettings:
+    """Return the settings of a listener that was left. Raises InventoryError for an address that is none."""
+    version = {4: 4, 16: 6}.get(len(left.address))
+    if version is None:
+        raise InventoryError(f"an address of {len(left.address)} bytes")
+    return ListenerSettings(
+        Address(version, int.from_bytes(left.address, "big")),
+        left.port,
+        transparent=left.transparent,
+        device=left.device,
+    )
