@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from workers import refusals
 from workers.answers import Answers
+from workers.contract.tapping import Way
 from workers.journal import Journal
 from workers.net import ancillary
 from workers.net.arena import SLOTS
@@ -20,12 +21,13 @@ from workers.serverside import Shared
 from workers.session.engine import Engine
 from workers.session.session import Session
 from workers.sockets import SessionSockets
+from workers.tap import Taps
 from workers.treatment import Treatment
 from workers.wire.sockaddr import V4_BYTES
 
 
 class Hearing:
-    """One worker's."""
+    """One worker's. taps: who watches sessions, whichever way their datagrams go."""
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class Hearing:
         self._journal = journal
         self._answers = answers
         self._treatment = treatment
+        self.taps = Taps(journal)
 
     def hear(self, session: Session, now_ns: int) -> None:
         """Read the socket of a session that is connected to nobody."""
@@ -54,6 +57,7 @@ class Hearing:
         self._answers.flush()
         if count < SLOTS and session.fixed:
             self._sockets.settle(session, now_ns)
+            self.taps.hold(session)
         self._answers.conclude([session], now_ns)
 
     def hear_shared(self, shared: Shared, now_ns: int) -> None:
@@ -82,6 +86,7 @@ class Hearing:
                 self._engine.refuse_in(session, [size for _, _, size in parts[index:]])
                 break
             if self._passes(session, part.size, source, now_ns):
+                self._show(session, part, source, now_ns)
                 self._answers.send_parts(session, [part], self._control(session, source))
         self._answers.conclude([session], now_ns)
 
@@ -95,7 +100,12 @@ class Hearing:
         if self._journal.level >= 9:
             self._answers.dump([session], [size], slot)
         if self._passes(session, size, source, now_ns):
+            self._show(session, Part(slot, 0, size), source, now_ns)
             self._answers.line_up_one(session, slot, size, self._control(session, source))
+
+    def _show(self, session: Session, part: Part, source: bytes, now_ns: int) -> None:
+        if session in self.taps.sessions:
+            self.taps.copy(session, Way.IN, (self._transport.payload(part),), now_ns, source)
 
     def _passes(self, session: Session, size: int, source: bytes, now_ns: int) -> bool:
         fixed = session.fixed
@@ -109,13 +119,17 @@ class Hearing:
         return self._engine.pass_in(session, [size], now_ns) == 1
 
     def _fix(self, session: Session, source: bytes, now_ns: int) -> None:
-        """Act on a session's having found its server: send there; where the client sees it, know it by that too."""
+        """Act on a session's having found its server: send there, and let its client see it."""
+        self.recognise(session, source)
+        self._sockets.fix(session, now_ns)
+
+    def recognise(self, session: Session, source: bytes) -> None:
+        """Where a session's client sees the server that was found, answer from there, and know it by that too."""
         face = session.face(source)
         if face != session.destination:
             host = face[4:8] if len(face) == V4_BYTES else face[8:24]
             session.reply_control = self._from(session, host)
             self._engine.trails.alias(session, self._transport.flow_key(session.client, host))
-        self._sockets.fix(session, now_ns)
 
     def _control(self, session: Session, source: bytes) -> bytes:
         """Return what an answer leaves with: in a broadcast session each has its own server's address (K-44)."""

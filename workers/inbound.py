@@ -10,7 +10,8 @@ import socket
 from contextlib import suppress
 
 from workers import refusals
-from workers.answers import DUMP_BYTES, Answers
+from workers.answers import DUMP_BYTES, Answers, cut
+from workers.contract.tapping import Way
 from workers.hearing import Hearing
 from workers.journal import Journal
 from workers.listener import Listener
@@ -58,6 +59,7 @@ class Inbound:
         self._journal = journal
         self._answers = Answers(engine, transport, sockets, journal, listeners, dump_bytes)
         self.hearing = Hearing(engine, transport, sockets, journal, self._answers, treatment)
+        self._taps = self.hearing.taps
         self._alike = len(listeners) == 1 and not listeners[0].wildcard and not treatment.marks
         self._treatment = treatment
         self._depth = 1.0
@@ -151,17 +153,25 @@ class Inbound:
         if self._journal.level >= 9:
             self._answers.dump([session] * len(sizes), sizes, first)
         if not session.simple:
-            sizes = self._shape(session, sizes, now_ns)
+            sizes = self._admissible(session, first, sizes, now_ns)
         passed = self._engine.pass_in(session, sizes, now_ns) if sizes else 0
         if passed:
             self._answers.line_up(session, first, sizes if passed == len(sizes) else sizes[:passed])
         if len(sizes) >= LONG_RUN:
             self._deepen(session)
 
+    def _admissible(
+        self, session: Session, first: int, sizes: list[int], now_ns: int, *, one_slot: bool = False
+    ) -> list[int]:
+        """Return how much of a run may go on, and show that to whoever watches the session. first, one_slot: as cut."""
+        sizes = self._shape(session, sizes, now_ns) if session.terms.shaped else sizes
+        if session in self._taps.sessions:
+            parts = cut(first, sizes, one_slot=one_slot)
+            self._taps.copy(session, Way.IN, map(self._transport.payload, parts), now_ns)
+        return sizes
+
     def _shape(self, session: Session, sizes: list[int], now_ns: int) -> list[int]:
         """Return as many leading datagrams as the session's queue lets through; drop the others."""
-        if not session.terms.shaped:
-            return sizes
         allowed = self._treatment.allow_in(session, sizes, now_ns)
         if allowed < len(sizes):
             self._engine.shed_in(session, sizes[allowed:])
@@ -210,6 +220,9 @@ class Inbound:
             if session.closing is not None:
                 self._engine.refuse_in(session, datagrams)
             else:
-                allowed = datagrams if session.simple else self._shape(session, datagrams, now_ns)
+                if not session.simple:
+                    allowed = self._admissible(session, slot, datagrams, now_ns, one_slot=True)
+                else:
+                    allowed = datagrams
                 passed = self._engine.pass_in(session, allowed, now_ns) if allowed else 0
                 self._answers.line_up_train(session, slot, datagrams, passed)

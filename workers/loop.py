@@ -67,7 +67,7 @@ class Worker:
         self._listening = False
         if context.names is not None:
             self._learn(context.names, now_ns)
-        self._orders = Orders(self._parts.engine, self._parts.journal)
+        self._orders = Orders(self._parts.engine, self._parts.journal, self._parts.outbound.taps)
         self._publisher = Publisher(context.region.words)
         self._title = WorkerTitle(context.index, context.settings.name)
         self._changed = True
@@ -164,6 +164,7 @@ class Worker:
             self._parts.permits.settle()
             self._changed = True
         due_ns = min(self._parts.knowledge.tend(now_ns), engine.next_deadline_ns(), self._parts.journal.tend(now_ns))
+        due_ns = min(due_ns, self._parts.outbound.taps.tend(now_ns))
         if self._changed:
             if now_ns >= self._publish_ns:
                 self._publish_ns = now_ns + PUBLISH_NS

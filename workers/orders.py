@@ -1,24 +1,27 @@
-"""What the parent orders of a worker that serves sessions: end these, let nobody in any more, log at this level.
+"""What the parent orders of a worker that serves sessions: end these, let nobody in, show this one, log at this level.
 
 The loop closes the sockets of what was ended, and tells the shared memory.
 """
 
 from __future__ import annotations
 
-from workers.contract.messages import Drain, Kill, Level, ToChild
+from workers.contract.messages import Drain, Kill, Level, Tap, ToChild
 from workers.contract.slots import CloseReason
 from workers.journal import Journal
 from workers.session.engine import Engine
+from workers.session.session import Session
+from workers.tap import Taps
 
 LOWEST_LEVEL, HIGHEST_LEVEL = 3, 9
 
 
 class Orders:
-    """Carries out orders on one worker's engine and log."""
+    """Carries out orders on one worker's engine, its log, and what is watched of its sessions."""
 
-    def __init__(self, engine: Engine, journal: Journal) -> None:
+    def __init__(self, engine: Engine, journal: Journal, taps: Taps) -> None:
         self._engine = engine
         self._journal = journal
+        self._taps = taps
 
     def carry_out(self, message: ToChild, now_ns: int) -> bool:
         """Do what a message orders; tell whether it was an order."""
@@ -28,6 +31,9 @@ class Orders:
             self._engine.draining = True
         elif isinstance(message, Level):
             self.set_level(message.level)
+        elif isinstance(message, Tap):
+            found = self._find(frozenset(((message.slot, message.opened_ns),)))
+            self._taps.begin(found[0] if found else None, message, now_ns)
         else:
             return False
         return True
@@ -39,11 +45,13 @@ class Orders:
 
     def _kill(self, wanted: frozenset[tuple[int, int]], now_ns: int) -> None:
         """End sessions by slot and beginning: a slot may be another session's by now."""
-        found = [
+        for session in self._find(wanted):
+            self._engine.end(session, CloseReason.KILLED, now_ns)
+
+    def _find(self, wanted: frozenset[tuple[int, int]]) -> list[Session]:
+        return [
             session
             for table in self._engine.tables
             for session in dict.fromkeys(table.values())
             if (session.slot, session.opened_ns) in wanted
         ]
-        for session in found:
-            self._engine.end(session, CloseReason.KILLED, now_ns)

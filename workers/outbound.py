@@ -11,6 +11,7 @@ from itertools import islice
 
 from workers.answers import DUMP_BYTES, cut
 from workers.contract.slots import CloseReason, DropReason
+from workers.contract.tapping import Way
 from workers.departures import Departures
 from workers.hearing import Hearing
 from workers.journal import Journal
@@ -35,7 +36,7 @@ class Outbound:
     """One worker's forwarding. hearing: takes what comes from servers after all.
 
     waiting: where clients wait for a name that decides on them; set by who makes both, where rules need names.
-    dump_bytes: of one datagram's payload, at level 9.
+    dump_bytes: of one datagram's payload, at level 9. taps: who watches sessions.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Outbound:
         self._departures = Departures(engine, transport, sockets, journal)
         self._origins = origins
         self._hearing = hearing
+        self.taps = hearing.taps
         self._treatment = treatment
         self._engine = engine
         self._transport = transport
@@ -216,6 +218,8 @@ class Outbound:
                 count = done + len(rest)
                 if not rest:
                     return
+                if session in self.taps.sessions:
+                    self._show(session, cut(first, sizes, one_slot=one_slot)[done:count], now_ns)
             passed = engine.pass_out(session, rest, now_ns)
             if passed == len(sizes):
                 self._departures.send_run(session, first, sizes, one_slot=one_slot)
@@ -280,6 +284,9 @@ class Outbound:
         if allowed < len(sizes):
             self._engine.shed_out(session, sizes[allowed:])
         return sizes[:allowed]
+
+    def _show(self, session: Session, parts: list[Part], now_ns: int) -> None:
+        self.taps.copy(session, Way.OUT, map(self._transport.payload, parts), now_ns)
 
     def _dump(self, listener: Listener, sizes: list[int]) -> None:
         for slot, size in enumerate(sizes):

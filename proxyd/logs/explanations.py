@@ -104,6 +104,16 @@ SESSION_EXPLANATIONS = {
         "The kernel is older than 6.14 and takes a priority only for a socket as a whole.",
         "Use the mark of the queue for shaping, or a newer kernel.",
     ),
+    "UDPP-770-K": Explanation(
+        "Somebody sees copies of the datagrams of this session from now on; the track number says of which.",
+        "`proxyctl tap`. Who it is stands in the order of the same moment (UDPS-745-K).",
+        NOTHING,
+    ),
+    "UDPP-771-K": Explanation(
+        "Nobody sees copies of the datagrams of this session any more, and why.",
+        "The watcher has gone, the session has ended, or the tap has reached its bounds.",
+        NOTHING,
+    ),
     "UDPP-750-W": Explanation(
         "A host name of the configuration could not be looked up; its old addresses stay in force.",
         "The name server is not reached or has no such name.",

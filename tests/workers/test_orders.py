@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
 
 from tests.kit.session_driver import Driver, from_client
 from tests.kit.session_parts import SECOND, Pool, client, rule
-from workers.contract.messages import Drain, Kill, Level, Names
+from workers.contract.messages import Drain, Kill, Level, Names, Tap
 from workers.contract.slots import CloseReason, DropReason
+from workers.contract.tapping import MAX_BYTES, Kind, decode
 from workers.orders import Orders
+from workers.tap import Taps
 
 T0 = 50 * SECOND
 
@@ -23,7 +26,17 @@ def driver() -> Iterator[Driver]:
 
 
 def orders_of(driver: Driver) -> Orders:
-    return Orders(driver.engine, driver.diary.journal)
+    return Orders(driver.engine, driver.diary.journal, Taps(driver.diary.journal))
+
+
+def test_who_wants_to_watch_a_session_that_has_ended_is_told(driver: Driver) -> None:
+    first, _ = driver.sessions
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with near:
+        order = Tap(first.slot, first.opened_ns - 1, 1, 1, 1, far.detach())
+        assert orders_of(driver).carry_out(order, T0)
+        message = decode(near.recv(MAX_BYTES))
+        assert (message.kind, message.body) == (Kind.ENDED, b"there is no such session any more")
 
 
 def test_a_killed_session_ends_with_its_reason_and_the_others_go_on(driver: Driver) -> None:

@@ -2,13 +2,16 @@
 
 Both ends are non-blocking. Whatever arrives is decoded with its type, and its bounds are checked: for the parent, a
 child's word is untrusted input. An end whose other side is gone says so by ChannelClosedError, sending as receiving.
+With a message the parent may lend a child a descriptor.
 LocalChannel stands in for a child's end where one process does everything.
 Source: unix(7), SOCK_SEQPACKET.
 """
 
 from __future__ import annotations
 
+import array
 import errno
+import os
 import socket
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -26,6 +29,7 @@ from workers.contract.messages import (
     Lookup,
     Moved,
     Names,
+    Tap,
     ToChild,
     Users,
 )
@@ -38,6 +42,8 @@ _FULL = frozenset((errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM))
 _ADDRESS_BYTES = {4: 4, 6: 16}
 _RAW_BYTES = (16, 28)
 _FIELD_TYPES = frozenset((str, int, bytes, type(None)))
+_Rights: TypeAlias = list[tuple[int, int, "array.array[int]"]]
+_ONE_DESCRIPTOR_BYTES = socket.CMSG_SPACE(array.array("i").itemsize)
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -65,11 +71,14 @@ class Channel(Generic[_Incoming, _Outgoing]):
 
         Raises ChannelClosedError when the other end is gone, ContractError when the message is too long for it.
         """
+        return self._send(message, [])
+
+    def _send(self, message: _Outgoing, rights: _Rights) -> bool:
         data = _encoder.encode(message)
         if len(data) > MAX_MESSAGE_BYTES:
             raise ContractError(f"a message of {len(data)} bytes, at most {MAX_MESSAGE_BYTES} may be sent")
         try:
-            self._socket.send(data)
+            self._socket.sendmsg([data], rights)
         except OSError as error:
             if error.errno in _FULL:
                 return False
@@ -82,7 +91,7 @@ class Channel(Generic[_Incoming, _Outgoing]):
         Raises ChannelClosedError when the other end is gone, ContractError for what is not a message it may send.
         """
         try:
-            data = self._socket.recv(MAX_MESSAGE_BYTES + 1)
+            data = self._read()
         except BlockingIOError:
             return None
         except OSError as error:
@@ -90,6 +99,9 @@ class Channel(Generic[_Incoming, _Outgoing]):
         if not data:
             raise ChannelClosedError("the other end is gone")
         return self._decode(data)
+
+    def _read(self) -> bytes:
+        return self._socket.recv(MAX_MESSAGE_BYTES + 1)
 
     def _decode(self, data: bytes) -> _Incoming:
         if len(data) > MAX_MESSAGE_BYTES:
@@ -105,8 +117,40 @@ class Channel(Generic[_Incoming, _Outgoing]):
         return checked
 
 
-ParentEnd: TypeAlias = Channel[FromChild, ToChild]
-ChildEnd: TypeAlias = Channel[ToChild, FromChild]
+class ParentEnd(Channel[FromChild, ToChild]):
+    """The parent's end: descriptors go from here to the child, never the other way."""
+
+    def lend(self, message: Tap, lane: int) -> bool:
+        """Send a message with a duplicate of a descriptor; as send, and the descriptor stays the caller's."""
+        return self._send(message, [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", (lane,)))])
+
+
+class ChildEnd(Channel[ToChild, FromChild]):
+    """The child's end."""
+
+    _came = -1
+
+    def receive(self) -> ToChild | None:
+        """Return the next message, None when none waits; a Tap with its lane, -1 where descriptors had run out.
+
+        Raises as Channel.receive.
+        """
+        message = super().receive()
+        came, self._came = self._came, -1
+        if isinstance(message, Tap):
+            return msgspec.structs.replace(message, lane=came)
+        if came >= 0:
+            os.close(came)
+        return message
+
+    def _read(self) -> bytes:
+        data, controls, _, _ = self._socket.recvmsg(
+            MAX_MESSAGE_BYTES + 1, _ONE_DESCRIPTOR_BYTES, socket.MSG_CMSG_CLOEXEC
+        )
+        for level, kind, raw in controls:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS) and raw:
+                self._came = array.array("i", raw[: array.array("i").itemsize])[0]
+        return data
 
 
 def open_channel() -> tuple[ParentEnd, ChildEnd]:
@@ -116,7 +160,7 @@ def open_channel() -> tuple[ParentEnd, ChildEnd]:
     child.setblocking(False)
     from_child: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(FromChild)
     to_child: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(ToChild)
-    return Channel(parent, from_child), Channel(child, to_child)
+    return ParentEnd(parent, from_child), ChildEnd(child, to_child)
 
 
 class LocalChannel:

@@ -111,6 +111,21 @@ class Freeze(msgspec.Struct, frozen=True, tag="freeze", array_like=True):
     """A worker is to leave everything saved for its replacement, ending no session, and to exit with FROZEN."""
 
 
+class Tap(msgspec.Struct, frozen=True, tag="tap", array_like=True):
+    """A worker is to copy a session's datagrams to the lane that comes with the message (workers.contract.tapping).
+
+    It ends with the session, when the lane's other end is gone, or after so many datagrams, bytes of payload or
+    nanoseconds. lane: the descriptor, in whichever process the message is; whoever has taken it closes it.
+    """
+
+    slot: int
+    opened_ns: int
+    datagrams: int
+    payload_bytes: int
+    span_ns: int
+    lane: int = -1
+
+
 class Level(msgspec.Struct, frozen=True, tag="level", array_like=True):
     """A worker's debug log is to have this level."""
 
@@ -118,4 +133,4 @@ class Level(msgspec.Struct, frozen=True, tag="level", array_like=True):
 
 
 FromChild: TypeAlias = LogBatch | Ready | Failed | Names | Lookup | Looked | Moved
-ToChild: TypeAlias = Names | Users | Lookup | Looked | Moved | Kill | Drain | Freeze | Level
+ToChild: TypeAlias = Names | Users | Lookup | Looked | Moved | Kill | Drain | Freeze | Tap | Level

@@ -143,6 +143,10 @@ class _Receiver:
             return self.arena.names_q[: count * 4 : 4].tolist()
         return [self.source(slot, version) for slot in range(count)]
 
+    def key(self, source: bytes) -> FlowKey:
+        """Return what keys returns for a raw sender."""
+        return int.from_bytes(source[:WORD], sys.byteorder) if len(source) == V4_BYTES else source
+
     def flow_keys(self, count: int, version: int, usual: int) -> Sequence[FlowKey]:
         """Return a key for each of the first slots' senders and the destinations they wrote to.
 
@@ -309,6 +313,11 @@ class MmsgTransport(_Receiver):
             return True
         self.error = ctypes.get_errno()
         return False
+
+    def payload(self, part: Part) -> memoryview:
+        """Return a view of one datagram in a slot, an arranged one too; copy what is to be kept."""
+        slot, start, size = part
+        return self.arena.payload(slot if slot < SLOTS else self._order[slot - SLOTS], start + size)[start:]
 
     def queue(self, first: int, count: int, segment: int, client: int, control: bytes) -> int:
         """Line up one message: count slots from first on as one train; return how many messages wait."""

@@ -124,6 +124,10 @@ class PlainTransport:
         del version
         return list(self._sources[:count])
 
+    def key(self, source: bytes) -> FlowKey:
+        """Return what keys returns for a raw sender."""
+        return source
+
     def flow_keys(self, count: int, version: int, usual: int) -> Sequence[FlowKey]:
         """Return a key for each of the first slots' senders and the destinations they wrote to."""
         del version, usual
@@ -216,8 +220,11 @@ class PlainTransport:
 
     def send_part(self, fd: int, part: Part, peer: int, control: bytes) -> bool:
         """Send one datagram out of a slot; the slow way, for what is left over."""
-        payload = self.arena.payload(self._order[part.slot], part.start + part.size)
-        return self._send(fd, [payload[part.start :]], peer, control)
+        return self._send(fd, [self.payload(part)], peer, control)
+
+    def payload(self, part: Part) -> memoryview:
+        """Return a view of one datagram in a slot, an arranged one too; copy what is to be kept."""
+        return self.arena.payload(self._order[part.slot], part.start + part.size)[part.start :]
 
     def queue(self, first: int, count: int, segment: int, client: int, control: bytes) -> int:
         """Line up one message: count slots from first on as one train; return how many messages wait."""

@@ -74,6 +74,10 @@ class Transport(Protocol):
         """Return a key for each of the first slots' senders: equal exactly for equal addresses."""
         ...
 
+    def key(self, source: bytes) -> FlowKey:
+        """Return what keys returns for a raw sender."""
+        ...
+
     def flow_keys(self, count: int, version: int, usual: int) -> Sequence[FlowKey]:
         """Return a key for each of the first slots' senders and the destinations they wrote to.
 
@@ -141,6 +145,10 @@ class Transport(Protocol):
 
     def send_part(self, fd: int, part: Part, peer: int, control: bytes) -> bool:
         """Send one datagram out of a slot; the slow way, for what is left over."""
+        ...
+
+    def payload(self, part: Part) -> memoryview:
+        """Return a view of one datagram in a slot, an arranged one too; copy what is to be kept."""
         ...
 
     def queue(self, first: int, count: int, segment: int, client: int, control: bytes) -> int:

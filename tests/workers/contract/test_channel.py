@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
+import os
 import socket
 from collections.abc import Iterator
 
@@ -24,6 +26,7 @@ from workers.contract.messages import (
     Moved,
     Names,
     Ready,
+    Tap,
     ToChild,
     Users,
 )
@@ -227,3 +230,40 @@ def test_what_is_no_socket_address_is_not_moved_to(ends: tuple[ParentEnd, ChildE
     child.send(Moved(bytes(17)))
     with pytest.raises(ContractError):
         parent.receive()
+
+
+def test_a_descriptor_is_lent_and_the_owner_keeps_its_own(ends: tuple[ParentEnd, ChildEnd]) -> None:
+    parent, child = ends
+    near, far = socket.socketpair()
+    with near, far:
+        assert parent.lend(Tap(1, 2, 3, 4, 5, lane=99), far.fileno())
+        message = child.receive()
+        assert isinstance(message, Tap)
+        assert (message.slot, message.span_ns) == (1, 5)
+        assert message.lane not in (-1, 99, far.fileno())
+        with socket.socket(fileno=message.lane) as lent:
+            assert not lent.get_inheritable()
+            lent.send(b"x")
+        assert near.recv(9) == b"x"
+        far.send(b"y")
+
+
+def test_a_tap_without_a_descriptor_has_no_lane(ends: tuple[ParentEnd, ChildEnd]) -> None:
+    parent, child = ends
+    assert parent.send(Tap(1, 2, 3, 4, 5, lane=0))
+    assert child.receive() == Tap(1, 2, 3, 4, 5, lane=-1)
+
+
+def test_a_descriptor_that_a_child_sends_is_nobodys(ends: tuple[ParentEnd, ChildEnd]) -> None:
+    parent, child = ends
+    readable, writable = os.pipe()
+    with socket.socket(fileno=os.dup(child.fileno())) as raw:
+        raw.sendmsg(
+            [msgspec.msgpack.encode(Ready())],
+            [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", (writable,)))],
+        )
+    os.close(writable)
+    assert parent.receive() == Ready()
+    # Nobody has the pipe's other end any more.
+    assert os.read(readable, 1) == b""
+    os.close(readable)
