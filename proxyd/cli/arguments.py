@@ -18,7 +18,7 @@ EXIT_USAGE = 64
 MIN_LEVEL, MAX_LEVEL = 3, 9
 
 USAGE = {
-    "udp-proxy": "usage: udp-proxy [-hv] [-d dbglev] [-P pidfile] -f cfgfile",
+    "udp-proxy": "usage: udp-proxy [-hv] [-d dbglev] [-P pidfile] [--foreground] [--takeover] -f cfgfile",
     "test-udp": "usage: test-udp [-hv] [-d dbglev] -f cfgfile [-r] [-t test_expr]",
 }
 OPTIONS = {
@@ -30,7 +30,12 @@ OPTIONS = {
     "r": "resolve the configuration's names before testing",
     "t": "test the configuration with this expression; -t 'help;' tells more",
 }
+LONG_OPTIONS = {
+    "foreground": "stay in the foreground, as `nodaemon` does",
+    "takeover": "go on with the sessions of the proxy that runs with this configuration, which ends",
+}
 _LETTERS = {"udp-proxy": "hvd:P:f:", "test-udp": "hvd:f:rt:"}
+_LONG = {"udp-proxy": tuple(LONG_OPTIONS), "test-udp": ()}
 
 
 class UsageError(ProxydError):
@@ -43,7 +48,7 @@ class UsageError(ProxydError):
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """What a command line asks for. level None: not given. resolve, expression: test-udp; pidfile: udp-proxy only."""
+    """What a command line asks for. level None: not given. resolve, expression: test-udp; the rest: udp-proxy only."""
 
     file: str = ""
     level: int | None = None
@@ -52,12 +57,14 @@ class Arguments:
     shows_help: bool = False
     shows_version: bool = False
     pidfile: str | None = None
+    foreground: bool = False
+    takeover: bool = False
 
 
 def parse_arguments(program: str, argv: Sequence[str]) -> Arguments:
     """Parse the arguments behind the program's name; program is a key of USAGE. Raises UsageError."""
     try:
-        options, rest = getopt.getopt(list(argv), _LETTERS[program])
+        options, rest = getopt.getopt(list(argv), _LETTERS[program], _LONG[program])
     except getopt.GetoptError as error:
         raise UsageError(str(error)) from error
     given = dict(options)
@@ -70,7 +77,15 @@ def parse_arguments(program: str, argv: Sequence[str]) -> Arguments:
         raise UsageError("found no -f; wanted the configuration file")
     if given.get("-P") == "":
         raise UsageError("found no file after -P; wanted the pidfile")
-    return Arguments(given["-f"], level, "-r" in given, given.get("-t"), pidfile=given.get("-P"))
+    return Arguments(
+        given["-f"],
+        level,
+        "-r" in given,
+        given.get("-t"),
+        pidfile=given.get("-P"),
+        foreground="--foreground" in given,
+        takeover="--takeover" in given,
+    )
 
 
 def _level(text: str) -> int:
@@ -98,4 +113,6 @@ def read_arguments(program: str, argv: Sequence[str]) -> Arguments | int:
 def help_text(program: str) -> str:
     """Return what -h prints."""
     letters = _LETTERS[program].replace(":", "")
-    return "".join(f"{line}\n" for line in (USAGE[program], *(f"  -{letter}  {OPTIONS[letter]}" for letter in letters)))
+    lines = [USAGE[program], *(f"  -{letter}  {OPTIONS[letter]}" for letter in letters)]
+    lines += [f"  --{name}  {LONG_OPTIONS[name]}" for name in _LONG[program]]
+    return "".join(f"{line}\n" for line in lines)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from proxyd import __version__
@@ -48,9 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(compiled: Compiled, arguments: Arguments) -> Ending:
+    foreground = arguments.foreground or compiled.settings.foreground
     # Paths are absolute: the daemon's directory is another one.
     order = Order(
-        settings=compiled.settings,
+        settings=replace(compiled.settings, foreground=foreground),
         worker=PROXY_WORKER,
         version=__version__,
         file=str(Path(arguments.file).absolute()),
@@ -59,7 +61,7 @@ def _run(compiled: Compiled, arguments: Arguments) -> Ending:
         openings=SESSION_PROXY,
         pidfile=None if arguments.pidfile is None else str(Path(arguments.pidfile).absolute()),
     )
-    if compiled.settings.foreground:
+    if foreground:
         return run_proxy(order, lambda: None)
     return in_background(lambda on_ready: run_proxy(order, on_ready))
 

@@ -57,7 +57,44 @@ class Post:
         with contextlib.suppress(OSError):
             if self.path.lstat().st_ino == self.inode:
                 self.path.unlink()
+        self.leave()
+
+    def leave(self) -> None:
+        """Stop listening here; whoever shares the socket listens on."""
         self.sock.close()
+
+
+def inherit_post(path: Path, descriptor: int, group: str | None) -> Post:
+    """Listen on the socket of a process that gave us its descriptor, ours from now on; its group becomes ours.
+
+    Raises SetupError where another socket lies at path, or there is no such group.
+    """
+    sock = socket.socket(fileno=descriptor)
+    try:
+        number = _number_of(group, path)
+        _require_listening(sock, path)
+        sock.setblocking(False)
+        if number is not None:
+            os.chown(path, -1, number)
+        return Post(sock, path, path.lstat().st_ino, number)
+    except OSError as error:
+        sock.close()
+        raise SetupError(f"control socket {path}", error.strerror or str(error)) from error
+    except SetupError:
+        sock.close()
+        raise
+
+
+def _require_listening(sock: socket.socket, path: Path) -> None:
+    if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 0 or not path.is_socket():
+        raise SetupError(f"control socket {path}", "what was left is not listening there")
+
+
+def _number_of(group: str | None, path: Path) -> int | None:
+    try:
+        return None if group is None else grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise SetupError(f"control socket {path}", f"there is no group '{group}'") from None
 
 
 def open_post(path: Path, group: str | None) -> Post:
@@ -65,18 +102,14 @@ def open_post(path: Path, group: str | None) -> Post:
 
     Raises SetupError when the group is not known, somebody serves there, or it cannot be made.
     """
-    step = f"control socket {path}"
-    try:
-        number = None if group is None else grp.getgrnam(group).gr_gid
-    except KeyError:
-        raise SetupError(step, f"there is no group '{group}'") from None
+    number = _number_of(group, path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         _bind(sock, path, number)
         return Post(sock, path, path.lstat().st_ino, number)
     except OSError as error:
         sock.close()
-        raise SetupError(step, error.strerror or str(error)) from error
+        raise SetupError(f"control socket {path}", error.strerror or str(error)) from error
 
 
 def _bind(sock: socket.socket, path: Path, group: int | None) -> None:

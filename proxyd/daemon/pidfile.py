@@ -2,6 +2,8 @@
 
 The lock (flock) lies on the file itself and lasts as long as the process; a file without a lock is stale, whatever
 stands in it. The file appears with its content in one step. The lock is the open descriptor's: children must close it.
+A successor is given that very descriptor, and so shares the lock: there is no moment without it in which a third
+process could start. Whose the file is, the number in it says; who takes it over writes his own, in one step.
 Source: flock(2), link(2), rename(2).
 """
 
@@ -42,11 +44,15 @@ def refuse_second(path: Path) -> None:
 
 
 class Pidfile:
-    """A pidfile that this process holds. It must live as long as the process does."""
+    """A pidfile that this process holds. It must live as long as the process does.
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    ours: whether the number in it is this process's; where it is not, the file is another process's still or by now.
+    """
+
+    def __init__(self, path: Path, descriptor: int, ours: bool = True) -> None:
         self.path = path
         self.descriptor = descriptor
+        self.ours = ours
 
     @classmethod
     def take(cls, path: Path) -> Pidfile:
@@ -63,11 +69,43 @@ class Pidfile:
             raise SetupError(f"pidfile {path}", error.strerror or str(error)) from error
         raise SetupError(f"pidfile {path}", "other processes keep replacing it")
 
+    @classmethod
+    def inherit(cls, path: Path, descriptor: int) -> Pidfile:
+        """Share the pidfile of a process that gave us its descriptor; it stays that process's until `claim`.
+
+        Raises SetupError where that is not the file at path, or its lock is somebody else's.
+        """
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(path.stat(), os.fstat(descriptor)):
+                return cls(path, descriptor, ours=False)
+        except OSError as error:
+            raise SetupError(f"pidfile {path}", f"cannot be taken over: {error.strerror}") from error
+        raise SetupError(f"pidfile {path}", "it is another file by now")
+
+    def claim(self) -> None:
+        """Write this process's number into the file, whoever's stands there. Raises SetupError."""
+        number = f"{os.getpid()}\n".encode()
+        try:
+            # The first line is right at every moment, and is all that anybody reads.
+            os.pwrite(self.descriptor, number, 0)
+            os.ftruncate(self.descriptor, len(number))
+        except OSError as error:
+            raise SetupError(f"pidfile {self.path}", error.strerror or str(error)) from error
+        self.ours = True
+
+    def leave(self) -> None:
+        """Leave the file as it is to whoever shares it."""
+        self.ours = False
+
     def remove(self) -> None:
-        """Remove the file if it is still ours, and let go of the lock.
+        """Remove the file if it is still ours, and let go of our part of the lock.
 
         A process that changed its user or root may not be able to: then the file is emptied.
         """
+        if not self.ours:
+            os.close(self.descriptor)
+            return
         try:
             if os.path.samestat(self.path.stat(), os.fstat(self.descriptor)):
                 self.path.unlink()

@@ -12,6 +12,9 @@ def test_all_options_are_taken() -> None:
     )
     assert parse_arguments("udp-proxy", ["-fx.cfg"]) == Arguments("x.cfg")
     assert parse_arguments("udp-proxy", ["-P", "x.pid", "-f", "x.cfg"]) == Arguments("x.cfg", pidfile="x.pid")
+    assert parse_arguments("udp-proxy", ["--takeover", "-f", "x.cfg", "--foreground"]) == Arguments(
+        "x.cfg", foreground=True, takeover=True
+    )
 
 
 @pytest.mark.parametrize("level", ["2", "10", "x", "", "-3", "٣", "3.0", " 4"])
@@ -35,6 +38,8 @@ def test_levels_from_3_to_9_are_taken(level: int) -> None:
         ("test-udp", ["-P", "x.pid", "-f", "x"], "option -P not recognized"),
         ("udp-proxy", ["-r", "-f", "x"], "option -r not recognized"),
         ("udp-proxy", ["-t", "help;", "-f", "x"], "option -t not recognized"),
+        ("test-udp", ["--takeover", "-f", "x"], "option --takeover not recognized"),
+        ("udp-proxy", ["--foreground=yes", "-f", "x"], "must not have an argument"),
         ("test-udp", ["-x"], "option -x not recognized"),
         ("test-udp", ["-f", "x", "y"], "found the argument 'y'"),
     ],

@@ -26,7 +26,7 @@ from proxyd.control.protocol import (
     Slots,
 )
 from proxyd.daemon.asker import Asker
-from proxyd.daemon.control import MAX_CLIENTS, PATIENCE_NS, Control, Post, open_post
+from proxyd.daemon.control import MAX_CLIENTS, PATIENCE_NS, Control, Post, inherit_post, open_post
 from proxyd.errors import SetupError
 from tests.kit.requirement import requires_root
 from tests.workers.forked import in_child
@@ -424,3 +424,40 @@ def test_a_socket_that_is_another_proxys_by_now_stays(tmp_path: Path) -> None:
     post.remove()
     assert other.path.exists()
     other.remove()
+
+
+# --- from one process to the next ------------------------------------------------------------------------------------
+
+
+def test_a_successor_listens_on_the_same_socket_and_nobody_is_sent_away_in_between(tmp_path: Path) -> None:
+    post = open_post(tmp_path / "x.ctl", None)
+    successor = inherit_post(post.path, os.dup(post.sock.fileno()), None)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.connect(str(post.path))
+        post.leave()
+        assert post.path.exists()
+        successor.sock.accept()[0].close()
+    successor.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+@requires_root
+def test_a_successor_lets_in_whom_its_configuration_names(tmp_path: Path) -> None:
+    post = open_post(tmp_path / "x.ctl", None)
+    successor = inherit_post(post.path, os.dup(post.sock.fileno()), grp.getgrgid(2).gr_name)
+    assert (successor.group, post.path.stat().st_gid) == (2, 2)
+    post.leave()
+    successor.remove()
+
+
+def test_what_does_not_listen_there_is_not_taken_over(tmp_path: Path) -> None:
+    post = open_post(tmp_path / "x.ctl", None)
+    deaf = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with pytest.raises(SetupError, match="not listening"):
+        inherit_post(post.path, deaf.detach(), None)
+    with pytest.raises(SetupError, match="there is no group"):
+        inherit_post(post.path, os.dup(post.sock.fileno()), "no-such-group")
+    post.path.unlink()
+    with pytest.raises(SetupError, match="not listening"):
+        inherit_post(post.path, os.dup(post.sock.fileno()), None)
+    post.remove()

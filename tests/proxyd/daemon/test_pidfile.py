@@ -108,3 +108,68 @@ def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
 def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"pidfile .*/none/x.pid: No such file or directory"):
         Pidfile.take(tmp_path / "none" / "x.pid")
+
+
+# --- from one process to the next ------------------------------------------------------------------------------------
+
+
+def test_a_successor_shares_the_lock_and_writes_its_number_when_it_serves(tmp_path: Path) -> None:
+    path = tmp_path / "x.pid"
+    old = Pidfile.take(path)
+    path.write_text("123456789\n")
+
+    def act() -> str:
+        successor = Pidfile.inherit(path, os.dup(old.descriptor))
+        before = path.read_text()
+        successor.claim()
+        seen = path.read_text() == f"{os.getpid()}\n"
+        return f"{before.strip()} {seen}"
+
+    assert in_child(act) == "123456789 True"
+    old.claim()
+    assert path.read_text() == f"{os.getpid()}\n"
+    old.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_there_is_no_moment_in_which_a_third_process_could_start(tmp_path: Path) -> None:
+    path = tmp_path / "x.pid"
+    old = Pidfile.take(path)
+    successor = Pidfile.inherit(path, os.dup(old.descriptor))
+    assert "already running" in in_child(lambda: refuse_second(path))
+    successor.claim()
+    old.leave()
+    old.remove()
+    assert "already running" in in_child(lambda: refuse_second(path))
+    assert "already running" in in_child(lambda: Pidfile.take(path))
+    successor.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_successor_that_gives_up_leaves_the_file_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "x.pid"
+    old = Pidfile.take(path)
+    Pidfile.inherit(path, os.dup(old.descriptor)).remove()
+    assert path.read_text() == f"{os.getpid()}\n"
+    assert "already running" in in_child(lambda: Pidfile.take(path))
+    old.remove()
+
+
+def test_a_file_that_is_another_by_now_is_not_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "x.pid"
+    old = Pidfile.take(path)
+    path.unlink()
+    with pytest.raises(SetupError, match="No such file"):
+        Pidfile.inherit(path, old.descriptor)
+    path.write_text("1\n")
+    with pytest.raises(SetupError, match="another file by now"):
+        Pidfile.inherit(path, old.descriptor)
+    old.remove()
+
+
+def test_the_lock_of_another_process_is_not_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "x.pid"
+    old = Pidfile.take(path)
+    with path.open("r+") as stranger, pytest.raises(SetupError, match="cannot be taken over"):
+        Pidfile.inherit(path, stranger.fileno())
+    old.remove()
