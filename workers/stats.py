@@ -5,11 +5,25 @@ received = forwarded + dropped by reason, in each direction, at every moment bet
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from workers.contract.slots import CloseReason, Counter, DropReason
 
 
+class RuleTally:
+    """What one rule has decided: searches accepted and rejected, and the accepted that led to no session."""
+
+    __slots__ = ("accepted", "rejected", "unopened")
+
+    def __init__(self) -> None:
+        self.accepted = self.rejected = self.unopened = 0
+
+
 class Stats:
-    """Datagrams, payload bytes and sessions since the worker began; out is client to server."""
+    """Datagrams, payload bytes and sessions since the worker began; out is client to server.
+
+    rules: by the name of a rule, "" where none decided.
+    """
 
     __slots__ = (
         "bytes_in",
@@ -24,6 +38,7 @@ class Stats:
         "overflow",
         "received_in",
         "received_out",
+        "rules",
         "sessions_opened",
     )
 
@@ -40,6 +55,7 @@ class Stats:
         self.drops_out = [0] * len(DropReason)
         self.drops_in = [0] * len(DropReason)
         self.closes = [0] * len(CloseReason)
+        self.rules: defaultdict[str, RuleTally] = defaultdict(RuleTally)
 
     @property
     def balanced(self) -> bool:

@@ -22,7 +22,8 @@ from workers.session.session import Session
 class Datapath:
     """Everything between a worker's listeners, which stay the caller's, and its servers.
 
-    parts: the worker's own. to: the listeners' addresses. records: what was logged so far. asked: names wanted so far.
+    parts: the worker's own; hear: what is called when a listener can be read. to: the listeners' addresses.
+    records: what was logged so far. asked: names wanted so far.
     """
 
     def __init__(self, settings: Settings, listeners: Sequence[socket.socket], level: int = 7, worker: int = 0) -> None:
@@ -35,6 +36,8 @@ class Datapath:
         channel = LocalChannel(self._deliver)
         context = WorkerContext(worker, settings, tuple(listeners), channel, self.region, self._permits, -1, level)
         self.parts = assemble(context, self._poll, 0)
+        self.settings = settings
+        self.hear = self.parts.outbound.handle
         self.parts.sockets.cover(max(self.parts.listeners, default=0))
         for fd in self.parts.listeners:
             self._poll.register(fd, select.EPOLLIN)
@@ -56,7 +59,7 @@ class Datapath:
             parts.inbound.handle(ready, now_ns)
         for fd in (fd for fd, session in found if session is None):
             if fd in parts.listeners:
-                parts.outbound.handle(parts.listeners[fd], now_ns)
+                self.hear(parts.listeners[fd], now_ns)
             elif (shared := parts.sockets.shared(fd)) is not None:
                 parts.inbound.hearing.hear_shared(shared, now_ns)
             else:

@@ -2,7 +2,7 @@
 
 The parent makes one region a worker before it forks; the worker writes, everybody else reads. What a session needs
 in order to be taken over by another worker stands in its slot (SLOT): peers, rule, limits' consumption, times. Counters
-in slots are written at most a second late (workers.loop), peers and rule at establishment. Times are CLOCK_MONOTONIC
+in slots are written at most a second late (workers.loop), peers and rule when a session has lived for a moment. Times are CLOCK_MONOTONIC
 nanoseconds, the same clock in every process of the machine.
 A region is a memfd: it can be handed to another program, and costs memory only where it was touched. Its size is
 sealed: whoever touches memory that a hostile worker has cut off is killed by SIGBUS. Source: fcntl(2), File Sealing.
@@ -17,22 +17,26 @@ import struct
 from collections.abc import Set
 from enum import IntEnum
 
+from workers.contract import tallies
 from workers.errors import ContractError
 
-MAGIC = 0x7072_6F78_7964_0001
+MAGIC = 0x7072_6F78_7964_0002
 """Layout version: the last 16 bits count incompatible changes."""
-HEADER_BYTES = 4096
+HEADER_BYTES = tallies.END_BYTES
+"""The counters, and the rows of rules and listeners behind them; slots follow."""
 SLOT_BYTES = 208
 SOCKADDR_BYTES = 28
 
-SLOT = struct.Struct("=BBBBIqqqqQQQQQQHH28s28s28s28s")
+SLOT = struct.Struct("@BBBBIqqqqQQQQQQHH28s28s28s28s")
 """One session. In order: state (0 free, 1 open), kind, flags (1 transparent, 2 its server has answered and nobody else
 counts), side (IP version of the server side), listener index; established, last in, last out, first possible deadline
 (ns); datagrams in, out; bytes in, out passed; bytes in, out received; rule index, generation (low 16 bits);
 client, original destination, target, local server-side address (struct sockaddr_in or sockaddr_in6, zero-padded)."""
 
-USED = struct.Struct("=qqqQQQQQQ")
-"""The part of a slot that traffic changes: from last in to bytes out received, at USED_OFFSET."""
+USED = struct.Struct("@qqqQQQQQQ")
+"""The part of a slot that traffic changes: from last in to bytes out received, at USED_OFFSET.
+
+Native alignment writes a word at once: one whose writer is killed in the middle is the old one or the new one."""
 USED_OFFSET = 16
 OPENED_OFFSET = 8
 _OPENED = struct.Struct("=q")
@@ -56,6 +60,10 @@ class Counter(IntEnum):
     """One more than the highest slot ever used: nobody need look further."""
     DRAINING = 7
     """1 when the worker lets nobody in any more: from then on SESSIONS only falls."""
+    SWEPT = 8
+    """Since when what traffic changes may be missing in slots (CLOCK_MONOTONIC, ns); 0: nothing is missing."""
+    PUBLISHED = 9
+    """When these words were last written (CLOCK_MONOTONIC, ns): about ten times a second while there are sessions."""
     RECEIVED_OUT = 16
     FORWARDED_OUT = 17
     BYTES_OUT = 18
@@ -73,6 +81,14 @@ class Counter(IntEnum):
     """First of the drops of server datagrams, by DropReason."""
     CLOSES = 192
     """First of the ended sessions, by CloseReason."""
+    LAG = 224
+    """First of the turns of the loop by how long they took, a word for each of tallies.LAG_BOUNDS_NS and one more."""
+    LAG_NS = 240
+    """How long they took together."""
+    UFTP_DROPS = 256
+    """First of the datagrams with which a UFTP worker did nothing, by workers.uftp.actions.DropReason."""
+    UFTP_FACTS = 320
+    """First of what else a UFTP worker counts, by workers.uftp.station.Fact."""
 
 
 class DropReason(IntEnum):
@@ -142,8 +158,8 @@ CLOSE_WORDS = tuple(reason.name.lower().replace("_", "-") for reason in CloseRea
 class Region:
     """One worker's shared memory.
 
-    words: the header as 512 unsigned 64-bit integers, indexed by Counter. memory: the whole region.
-    slot numbers run from 0 to slot_count - 1.
+    words: the header as unsigned 64-bit integers, indexed by Counter; tallies.FIRST_WORD and what follows are rows.
+    memory: the whole region. slot numbers run from 0 to slot_count - 1.
     """
 
     def __init__(self, fd: int, memory: mmap.mmap, slot_count: int) -> None:

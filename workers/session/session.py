@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from workers.contract.settings import AclSettings, Limits, SessionKind
 from workers.contract.slots import CloseReason, DropReason
 from workers.deadlines import NEVER
 from workers.session.kinds import BEHAVIOURS, Behaviour
+from workers.stats import RuleTally
 
 FlowKey: TypeAlias = int | bytes
 """What finds a client's session on a listener: made from raw socket addresses (workers.net.transport)."""
@@ -24,7 +25,7 @@ class Terms:
     simple: from the first datagram on there is nothing to do but to count: the kernel knows the session's server, and
     no queue holds a rate. shaped: one does. plain: it is found by its client alone, and never by its server side.
     bare: its socket has neither options nor an address of its own. ordinary: simple, plain and bare.
-    shortest_ns: no session ends by time before it has lasted this long.
+    shortest_ns: no session ends by time before it has lasted this long. tally: what the rule has decided so far.
     """
 
     rule: AclSettings
@@ -43,6 +44,7 @@ class Terms:
     out_ns: int
     both_ns: int
     shortest_ns: int
+    tally: RuleTally = field(default_factory=RuleTally, compare=False)
 
     @classmethod
     def of(cls, rule: AclSettings, *, shaped: bool = False) -> Terms:
