@@ -96,6 +96,8 @@ class Child:
     """When a dead child is to be started; when a freezing one is to be killed."""
     lives: int = 0
     """Processes that it has had, with the present one."""
+    dismissed: bool = False
+    """It is wanted no more: when it has ended, nobody takes its place."""
     failures: int = field(default=0, repr=False)
     """Deaths before Ready in a row."""
 
@@ -129,6 +131,14 @@ class Roster:
         """The children that have a process."""
         return [child for child in self.children if child.state is not State.DEAD]
 
+    def limit(self, respawn_count: int, respawn_ns: int) -> None:
+        """Survive so many deaths in that time from now on."""
+        self._respawn_count, self._respawn_ns = respawn_count, respawn_ns
+
+    def forget_dismissed(self) -> None:
+        """Take from the roster who is wanted no more and has ended."""
+        self.children = [child for child in self.children if not (child.dismissed and child.state is State.DEAD)]
+
     def by_pid(self, pid: int) -> Child | None:
         """Return the child with this process, None when it is none of ours."""
         return next((child for child in self.children if child.pid == pid and pid), None)
@@ -150,7 +160,7 @@ class Roster:
         """Return the children that are to be started at some time."""
         if self.stopping:
             return []
-        dead = [child for child in self.children if child.state is State.DEAD]
+        dead = [child for child in self.children if child.state is State.DEAD and not child.dismissed]
         return [child for child in dead if not (self.held and child.role is Role.WORKER)]
 
     def handle_forked(self, child: Child, pid: int) -> None:

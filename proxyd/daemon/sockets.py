@@ -95,12 +95,17 @@ def describe(listener: ListenerSettings) -> str:
 
 
 def bind_listeners(
-    listeners: Sequence[ListenerSettings], count: int, wishes: Wishes = NO_WISHES, owner: int | None = None
+    listeners: Sequence[ListenerSettings],
+    count: int,
+    wishes: Wishes = NO_WISHES,
+    owner: int | None = None,
+    standing: Sequence[ListenerSettings] = (),
 ) -> tuple[tuple[socket.socket, ...], ...]:
     """Bind count sockets of every listener, of which no two are at one place; return them as [worker][listener].
 
     They are non-blocking and close-on-exec. A port of 0 takes whichever is free, the same for the whole group.
-    owner: the user the workers become, None where they stay who they are.
+    owner: the user the workers become, None where they stay who they are. standing: where we have sockets already:
+    whoever could be in the way there is one of us.
     Raises SetupError naming the first listener that cannot be had; nothing stays open then.
     """
     groups: dict[int, list[socket.socket]] = {}
@@ -112,6 +117,7 @@ def bind_listeners(
             listener = listeners[index]
             devices = wildcards.setdefault((listener.address.version, listener.port), set())
             covered = bool(devices) if listener.address.value else None in devices
+            covered = covered or any(_overlap(listener, other) for other in standing)
             groups[index] = []
             _open_group(listener, count, wishes, groups[index])
             _bind_group(listener, _choice(listener, wishes), groups[index], covered=covered)
@@ -127,6 +133,34 @@ def bind_listeners(
     return tuple(tuple(groups[index][worker] for index in range(len(listeners))) for worker in range(count))
 
 
+def adapt(
+    groups: Sequence[Sequence[socket.socket]],
+    listeners: Sequence[ListenerSettings],
+    before: Wishes,
+    wishes: Wishes,
+    owner: int | None = None,
+) -> None:
+    """Let sockets that are bound, [worker][listener], serve rules with other wishes than they were bound with.
+
+    Options that are wished for no more stay; they do no harm. Raises SetupError where who hears what would have to
+    change: clients would come to workers that have none of their sessions.
+    """
+    for index, listener in enumerate(listeners):
+        group = [sockets[index] for sockets in groups]
+        if len(group) > 1 and _choice(listener, before) is not _choice(listener, wishes):
+            reason = f"its datagrams would have to go to {_choice(listener, wishes).value}; that takes a restart"
+            raise SetupError(f"go on with {describe(listener)}", reason)
+        try:
+            for level, option, value in _options(listener, wishes):
+                for sock in group:
+                    sock.setsockopt(level, option, value)
+            if wishes.shared and owner is not None:
+                _give(group, owner)
+        except OSError as error:
+            reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+            raise SetupError(f"go on with {describe(listener)}", reason) from error
+
+
 def raw_sockaddr(listener: ListenerSettings) -> bytes:
     """Return a listener's address as the log takes it: a struct sockaddr_in or sockaddr_in6."""
     version, value = listener.address
@@ -140,6 +174,13 @@ def close_all(sockets: Sequence[socket.socket]) -> None:
     """Close sockets."""
     for sock in sockets:
         sock.close()
+
+
+def _overlap(one: ListenerSettings, other: ListenerSettings) -> bool:
+    """Tell whether two listeners could not be had by two programs."""
+    same_port = one.port == other.port != 0 and one.address.version == other.address.version
+    wild = not (one.address.value and other.address.value)
+    return same_port and (wild or one.address == other.address)
 
 
 def _narrowness(listener: ListenerSettings) -> int:

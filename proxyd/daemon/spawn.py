@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -27,7 +27,7 @@ from workers.contract.custody import Kept
 from workers.contract.exitcodes import ExitCode
 from workers.contract.messages import Looked, Lookup, Names
 from workers.contract.rates import RateRegion
-from workers.contract.settings import Settings
+from workers.contract.settings import ListenerSettings, Settings
 from workers.contract.slots import Region
 from workers.policy.acl import compile_rules
 
@@ -52,14 +52,18 @@ class Handover(NamedTuple):
 NOTHING = Handover()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Estate:
     """All that was set up before the first fork, and that every replacement needs again.
 
+    A reload changes it in place; children that were forked before have what was true then.
     listeners: [worker][listener], as bind_listeners returns them. names: the configuration's host names to resolve.
     users: the out-of-band users, where the configuration asks for them. control: where orders are taken.
     version, file: the program's, and its configuration, for who asks. naming: how names are resolved, None: never.
     monitoring: how the proxy is shown, None: not at all.
+    extra: listeners behind those of the settings, left by earlier generations; the last retired of them take nobody
+    new. earlier: the settings of older generations whose rules sessions still have, by the low 16 bits of the
+    generation. texts: the configurations that all these were made from, by the same.
     """
 
     settings: Settings
@@ -73,6 +77,15 @@ class Estate:
     file: str = ""
     naming: Naming | None = None
     monitoring: Monitoring | None = None
+    extra: tuple[ListenerSettings, ...] = ()
+    retired: int = 0
+    earlier: dict[int, Settings] = field(default_factory=dict)
+    texts: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def standing(self) -> tuple[ListenerSettings, ...]:
+        """All listeners that have sockets, as sessions refer to them by their place."""
+        return self.settings.listeners + self.extra
 
     def context(self, index: int, channel: ChannelLike, wakeup: int, level: int, names: Names | None) -> WorkerContext:
         """Return what worker index may touch. names: the addresses known now, None: not resolved yet."""
@@ -81,7 +94,7 @@ class Estate:
         users = () if self.users is None else self.users.parts
         return WorkerContext(
             index,
-            self.settings,
+            replace(self.settings, listeners=self.standing),
             listeners,
             channel,
             region,
@@ -92,6 +105,8 @@ class Estate:
             users,
             shared.rates,
             store=shared.stores[index] if shared.stores else None,
+            earlier=self.earlier,
+            retired=self.retired,
         )
 
     def descriptors(self, index: int) -> Iterator[int]:
@@ -157,8 +172,8 @@ class Spawner:
     """Makes children. worker: their loop."""
 
     def __init__(self, estate: Estate, worker: WorkerMain) -> None:
+        self.worker = worker
         self._estate = estate
-        self._worker = worker
 
     def fork(
         self, child: Child, level: int, known: Names | None, handover: Handover = NOTHING
@@ -203,7 +218,7 @@ class Spawner:
 
         def serve(wakeup: int) -> ExitCode:
             context = estate.context(index, channel, wakeup, level, known)
-            return self._worker(replace(context, custody=handover.custody, kept=handover.kept))
+            return self.worker(replace(context, custody=handover.custody, kept=handover.kept))
 
         return plan, serve
 

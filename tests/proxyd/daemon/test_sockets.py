@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from proxyd.daemon.demands import Choice, Wishes
-from proxyd.daemon.sockets import bind_listeners, close_all, describe, raw_sockaddr
+from proxyd.daemon.sockets import adapt, bind_listeners, close_all, describe, raw_sockaddr
 from proxyd.errors import SetupError
 from tests.kit.place import Namespace
 from tests.kit.requirement import requires_namespaces, requires_root
@@ -327,3 +327,37 @@ def test_a_link_local_address_is_bound_on_its_interface() -> None:
     link_local = Address(6, 0xFE80 << 112 | 1)
     with pytest.raises(SetupError, match=r"bind \[fe80::1\]:5300"):
         bind_listeners([ListenerSettings(link_local, 5300, device="no-such-device")], 1)
+
+
+def test_a_wildcard_is_bound_beside_an_address_of_ours_that_stands_already(bound: list[Group]) -> None:
+    with stranger(Address(4, 0), 0) as probe:
+        port = probe.getsockname()[1]
+    narrow, wide = listener(own_address(), port), listener(ANY, port)
+    bound.append(bind_listeners([narrow], 2))
+    with pytest.raises(SetupError, match="already in use"):
+        bind_listeners([wide], 2)
+    bound.append(bind_listeners([wide], 2, standing=[narrow]))
+
+
+@pytest.mark.parametrize("standing", [listener(Address(4, 1), 5301), listener(Address(6, 0)), listener(Address(4, 2))])
+def test_what_stands_elsewhere_hides_no_stranger(standing: ListenerSettings) -> None:
+    address = own_address()
+    with stranger(address, 5300), pytest.raises(SetupError, match="already in use"):
+        bind_listeners([listener(address)], 2, standing=[standing])
+
+
+def test_sockets_that_stand_get_the_options_that_new_rules_wish_for(bound: list[Group]) -> None:
+    place = listener(own_address())
+    bound.append(bind_listeners([place], 2))
+    adapt(bound[0], [place], Wishes(), Wishes(tos=True))
+    assert [group[0].getsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS) for group in bound[0]] == [1, 1]
+
+
+def test_rules_for_which_clients_would_have_to_move_are_refused_where_there_are_several_workers(
+    bound: list[Group],
+) -> None:
+    place = listener(own_address())
+    bound.append(bind_listeners([place], 2))
+    with pytest.raises(SetupError, match="takes a restart"):
+        adapt(bound[0], [place], Wishes(), Wishes(direct=Choice.CLIENT))
+    adapt(bound[0][:1], [place], Wishes(), Wishes(direct=Choice.CLIENT))
