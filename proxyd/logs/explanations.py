@@ -161,6 +161,16 @@ FRAME_EXPLANATIONS = {
         "It was killed, ran out of memory, or met an error, which UDPS-513-C then tells.",
         "One alone may be an administrator's kill. If they repeat, look at the kernel's log (`dmesg`) for OOM kills.",
     ),
+    "UDPS-712-K": Explanation(
+        "A worker goes on with the sessions of the one before it: same ports, limits and times.",
+        "A worker has crashed, or a reload or an upgrade has replaced it.",
+        NOTHING,
+    ),
+    "UDPS-515-E": Explanation(
+        "Some sessions could not be gone on with; their clients begin new ones with their next datagrams.",
+        "What the worker before had left of them does not fit together: the reason is named.",
+        "After a crash, what made the worker crash may have spoilt it: see UDPS-513-C. Otherwise report it.",
+    ),
     "UDPS-511-C": Explanation(
         "A child could not start; the step and the reason are named.",
         "The user, the root directory or a privilege that the configuration asks for is not there.",
@@ -222,6 +232,56 @@ FRAME_EXPLANATIONS = {
         "A program was sent away from the control socket.",
         "It is not allowed to, or it did not speak the protocol, or it did not read its answer.",
         "To let a group in, name it in `control { group … }`. Use a proxyctl of the same release.",
+    ),
+    "UDPS-760-K": Explanation(
+        "A newly started program takes over: the workers save their sessions, and stop.",
+        "`proxyctl upgrade`, or a start with --takeover.",
+        NOTHING,
+    ),
+    "UDPS-761-K": Explanation(
+        "The new program serves, with so many sessions; this one ends.",
+        "`proxyctl upgrade`, or a start with --takeover.",
+        NOTHING,
+    ),
+    "UDPS-762-E": Explanation(
+        "The new program did not come up; this one goes on with all its sessions.",
+        "The reason is named: the new program's own words, its end, or its silence for 30 seconds.",
+        "Mend what is named. Check the configuration with the new program (`test-udp -f FILE`), then try again.",
+    ),
+    "UDPS-763-K": Explanation(
+        "This program goes on with the listeners and sessions of the one that ran before.",
+        "It was started with --takeover, or the service manager gave back what was laid up with it.",
+        NOTHING,
+    ),
+    "UDPS-764-W": Explanation(
+        "This program goes on with the listeners of the one that ran before, and without its sessions.",
+        "The two releases lay out shared memory differently, or something that was left is missing.",
+        "Nothing: clients begin new sessions with their next datagrams.",
+    ),
+    "UDPS-765-K": Explanation(
+        "The proxy ends, and the service manager keeps its sessions for the next start.",
+        "It was stopped under systemd with FileDescriptorStoreMax= in its unit.",
+        NOTHING,
+    ),
+    "UDPS-766-W": Explanation(
+        "The proxy ends, and its sessions with it.",
+        "The service manager did not take them: the store is too small, or it does not answer.",
+        "Make FileDescriptorStoreMax= in the unit larger than max-sessions, and FDSTORE= in its environment the same.",
+    ),
+    "UDPS-767-K": Explanation(
+        "The program was started once more, to take over from this process.",
+        "`proxyctl upgrade`.",
+        NOTHING,
+    ),
+    "UDPS-768-E": Explanation(
+        "The upgrade did not come about; nothing has changed.",
+        "The new program could not be started, or ended before it served; its own words are quoted.",
+        "Mend what is named, and give the order again.",
+    ),
+    "UDPS-516-C": Explanation(
+        "A worker does not take the datagrams that wait for it; the service manager gets no sign of life meanwhile.",
+        "The process was stopped (SIGSTOP), the machine is overloaded, or an error of the program.",
+        "Look at the process with `ps` and `strace`; killing it (SIGKILL) loses no session.",
     ),
     "CFGR-100-D": Explanation("The configuration was read.", "The proxy starts or reloads.", NOTHING),
     "CASE-200-W": Explanation(

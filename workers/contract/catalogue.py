@@ -217,6 +217,16 @@ _EVENTS = (
         (Line("UDPS-512-C", "Child {child} broke the contract and was killed: {reason}"),),
     ),
     Event(
+        "sessions-taken-over",
+        (("sessions", _N),),
+        (Line("UDPS-712-K", "{sessions} sessions taken over"),),
+    ),
+    Event(
+        "sessions-refused",
+        (("sessions", _N), ("reason", _T)),
+        (Line("UDPS-515-E", "{sessions} sessions could not be taken over: {reason}"),),
+    ),
+    Event(
         "sessions-given-up",
         (("child", _T), ("deaths", _N)),
         (Line("UDPS-514-C", "Sessions of {child} given up: {deaths} of its replacements died before they served"),),
@@ -255,6 +265,53 @@ _EVENTS = (
         "control-refused",
         (("who", _T), ("reason", _T)),
         (Line("UDPS-746-W", "Control socket: {who} was sent away: {reason}"),),
+    ),
+    # From one run to the next.
+    Event(
+        "handing-over",
+        (("who", _T),),
+        (Line("UDPS-760-K", "Handing over to {who}: the workers come to rest"),),
+    ),
+    Event(
+        "handed-over",
+        (("process", _N), ("sessions", _N)),
+        (Line("UDPS-761-K", "Process {process} has taken over, with {sessions} sessions"),),
+    ),
+    Event(
+        "handover-undone",
+        (("process", _N), ("reason", _T)),
+        (Line("UDPS-762-E", "Process {process} has not taken over: {reason}; going on as before"),),
+    ),
+    Event(
+        "taken-over",
+        (("source", _T), ("sessions", _N)),
+        (Line("UDPS-763-K", "Taken over from {source}: listeners, and {sessions} sessions"),),
+    ),
+    Event(
+        "taken-partly",
+        (("source", _T), ("reason", _T)),
+        (Line("UDPS-764-W", "Taken over from {source}: listeners only: {reason}"),),
+    ),
+    Event(
+        "laid-up",
+        (("sessions", _N),),
+        (Line("UDPS-765-K", "{sessions} sessions laid up with the service manager"),),
+    ),
+    Event(
+        "not-laid-up",
+        (("reason", _T),),
+        (Line("UDPS-766-W", "Sessions are not laid up with the service manager: {reason}"),),
+    ),
+    Event(
+        "upgrade-started",
+        (("process", _N),),
+        (Line("UDPS-767-K", "The program was started anew as process {process}, and is to take over"),),
+    ),
+    Event("upgrade-failed", (("reason", _T),), (Line("UDPS-768-E", "Upgrade failed: {reason}; going on as before"),)),
+    Event(
+        "child-stuck",
+        (("child", _T),),
+        (Line("UDPS-516-C", "Child {child} does nothing, and datagrams wait for it"),),
     ),
     Event("configured", (("file", _T),), (Line("CFGR-100-D", "Configuration {file} read"),)),
     Event("config-warning", (("text", _T),), (Line("CASE-200-W", "{text}"),)),
