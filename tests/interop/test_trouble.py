@@ -17,6 +17,8 @@ HMAC = ("-Y", "aes256-cbc", "-h", "sha256", "-w", "hmac", "-e", "rsa", "-K", "10
 GCM = ("-Y", "aes256-gcm", "-h", "sha256", "-e", "rsa", "-K", "1024")
 KEYEX = ("-Y", "aes128-cbc", "-h", "sha256", "-w", "keyex", "-e", "rsa", "-K", "1024")
 SLOW = ("-R", "400")
+SENDING = "Sending section 0"
+"""The server's data phase: one that is stopped earlier, while it waits for FILEINFO_ACK, ends without an ABORT."""
 LOSS = """
 table ip loss {
   chain arriving {
@@ -98,7 +100,7 @@ def test_a_client_that_dies_is_reported_and_the_other_gets_everything(tmp_path: 
             scene.start_client(client, 3)
         path = scene.make_file()
         server = scene.send(path, 1, *SLOW)
-        scene.running["client2"].wait_for("Bytes: ")
+        server.wait_for(SENDING)
         scene.running["client2"].signal(signal.SIGTERM)
         server.wait(WITHIN_S)
         assert "Transfer aborted by 0x00002222" in server.output or "ABORT" in server.output.upper()
@@ -112,7 +114,7 @@ def test_clients_hear_of_a_server_that_is_stopped(tmp_path: Path, suite: tuple[s
         start_chain(scene, BOTH, cproxy=RSA)
         client = scene.start_client("client1", 3, *RSA)
         server = scene.send(scene.make_file(), 1, *SLOW, *suite)
-        client.wait_for("Bytes: ")
+        server.wait_for(SENDING)
         server.signal(signal.SIGTERM)
         client.wait_for("Transfer aborted by server")
         server.wait()
@@ -127,8 +129,9 @@ def test_a_proxy_that_loses_a_worker_goes_on(tmp_path: Path) -> None:
         assert scene.send(first, 1).wait(WITHIN_S) == 0
         sproxy = scene.running["sproxy"]
         worker = int(sproxy.wait_for("Child worker 0 started").rpartition(" ")[2])
+        known = len(sproxy.lines)
         scene.lans["sproxy"].run(["kill", "-KILL", str(worker)])
-        sproxy.wait_for("Child worker 0 started", start=len(sproxy.lines) - 1)
+        sproxy.wait_for("Child worker 0 started", start=known)
         second = scene.make_file("second")
         assert scene.send(second, 1).wait(WITHIN_S) == 0
         assert (tmp_path / "client1" / "second").read_bytes() == second.read_bytes()
