@@ -77,3 +77,14 @@ class KeyRefused(WorkerError):
 
 class PassphraseWanted(KeyRefused):
     """A key file is encrypted, and no passphrase was given, or a wrong one."""
+
+
+class RevivalError(WorkerError):
+    """A session that a predecessor has left cannot be gone on with; the reason is one of few, for the log."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason

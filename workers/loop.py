@@ -13,9 +13,10 @@ import signal
 import time
 
 from workers import sandbox
+from workers.adoption import take_over
 from workers.contract.context import WorkerContext
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import Names, ToChild
+from workers.contract.messages import Freeze, Names, ToChild
 from workers.contract.slots import CloseReason, Counter
 from workers.deadlines import NEVER
 from workers.lastwords import write_rest
@@ -24,6 +25,7 @@ from workers.orders import Orders
 from workers.parts import assemble
 from workers.session.session import Session
 from workers.stats import Publisher
+from workers.tallies import Tallies
 from workers.titles import WorkerTitle
 
 PUBLISH_NS = 100_000_000
@@ -64,17 +66,21 @@ class Worker:
         for fd in others:
             self._poll.register(fd, select.EPOLLIN)
         self._parts.sockets.cover(max(*others, *self._parts.listeners))
+        take_over(context, self._parts, now_ns)
         self._listening = False
         if context.names is not None:
             self._learn(context.names, now_ns)
         self._orders = Orders(self._parts.engine, self._parts.journal, self._parts.outbound.taps)
         self._publisher = Publisher(context.region.words)
+        listeners = list(self._parts.listeners.values())
+        self._tallies = Tallies(context.region.words, context.settings, self._parts.stats, listeners)
+        self._hear = self._tallies.intake.follow(self._parts.outbound.handle)
         self._title = WorkerTitle(context.index, context.settings.name)
         self._changed = True
         self._publish_ns = now_ns
         self._sweep: list[Session] = []
         self._sweep_ns = now_ns
-        self._stopping = False
+        self._ending: ExitCode | None = None
 
     def serve(self) -> ExitCode:
         """Turn until stopped."""
@@ -84,7 +90,7 @@ class Worker:
         linger, turns = Linger(), 0
         tended_ns = clock()
         wait = self._tend(tended_ns)
-        while not self._stopping:
+        while self._ending is None:
             if permits.holding:
                 wait = HOLD_S if wait < 0 else min(wait, HOLD_S)
             events = poll(wait, MAX_EVENTS)
@@ -105,14 +111,36 @@ class Worker:
             linger.adapt(turns, time.thread_time_ns(), now_ns)
             turns, tended_ns = 0, now_ns
             wait = self._tend(now_ns)
+            self._tallies.lag.note(clock() - now_ns)
         self._parts.journal.lift_budget()
         self._parts.knowledge.give_up()
-        self._parts.engine.end_all(CloseReason.SHUTDOWN, clock())
-        self._parts.sockets.close_ended(clock())
+        if self._ending is ExitCode.FROZEN:
+            self._freeze(clock())
+        else:
+            self._stop(clock())
+        return self._ending
+
+    def _stop(self, now_ns: int) -> None:
+        """End all sessions, and leave every count where the parent finds it."""
+        self._parts.engine.end_all(CloseReason.SHUTDOWN, now_ns)
+        self._parts.sockets.close_ended(now_ns)
         self._parts.permits.settle()
         write_rest(self._parts.journal, self._context.channel.fileno())
-        self._publish(clock())
-        return ExitCode.STOPPED
+        self._publish(now_ns)
+        self._tallies.publish(NEVER)
+
+    def _freeze(self, now_ns: int) -> None:
+        """Leave all sessions to a replacement, those too that have only just begun; end none but whose time is up."""
+        parts = self._parts
+        parts.engine.expire(now_ns)
+        parts.sockets.close_ended(now_ns)
+        parts.permits.settle()
+        parts.keeper.keep(parts.engine.take_lasting())
+        self._publish(now_ns)
+        self._tallies.publish(NEVER)
+        if not parts.keeper.freeze(list(parts.engine.everybody())):
+            parts.journal.note_urgent("sessions-refused", 0, parts.engine.sessions, "the parent did not take them all")
+        write_rest(parts.journal, self._context.channel.fileno())
 
     def _turn(self, events: list[tuple[int, int]], now_ns: int) -> None:
         sessions = self._parts.sockets.sessions
@@ -133,7 +161,7 @@ class Worker:
         # After what the parent says: it counts for every client that comes later.
         for fd in others:
             if fd in listeners:
-                self._parts.outbound.handle(listeners[fd], now_ns)
+                self._hear(listeners[fd], now_ns)
 
     def _handle_other(self, fd: int) -> None:
         if fd == self._context.wakeup:
@@ -162,9 +190,10 @@ class Worker:
             engine.expire(now_ns)
             self._parts.sockets.close_ended(now_ns)
             self._parts.permits.settle()
+            self._parts.keeper.keep(engine.take_lasting())
             self._changed = True
         due_ns = min(self._parts.knowledge.tend(now_ns), engine.next_deadline_ns(), self._parts.journal.tend(now_ns))
-        due_ns = min(due_ns, self._parts.outbound.taps.tend(now_ns))
+        due_ns = min(due_ns, self._parts.outbound.taps.tend(now_ns), self._parts.keeper.tend(now_ns))
         if self._changed:
             if now_ns >= self._publish_ns:
                 self._publish_ns = now_ns + PUBLISH_NS
@@ -183,11 +212,13 @@ class Worker:
         words[Counter.DRAINING] = self._parts.engine.draining
         words[Counter.LOG_LEVEL] = self._parts.journal.level
         words[Counter.TURNS] += 1
+        words[Counter.PUBLISHED] = now_ns
         stats, journal = self._parts.stats, self._parts.journal
         stats.log_records, stats.log_shed = journal.written, journal.shed
         stats.overflow += self._parts.sockets.take_lost() + sum(item.lost() for item in self._parts.listeners.values())
         self._publisher.publish(stats)
-        self._changed = not self._title.update(sessions, now_ns)
+        owed = self._tallies.publish(now_ns)
+        self._changed = not self._title.update(sessions, now_ns) or owed
         if now_ns >= self._sweep_ns:
             self._sweep_ns = now_ns + SWEEP_NS
             self._sweep = [session for table in self._parts.engine.tables for session in table.values()]
@@ -197,17 +228,19 @@ class Worker:
 
     def _sweep_some(self, now_ns: int) -> None:
         sessions = self._sweep[-SWEEP_SESSIONS:]
-        self._parts.keeper.sweep(sessions, now_ns)
+        self._parts.keeper.sweep(sessions)
         busy = [session for session in sessions if now_ns - session.last_in_ns < 2 * SWEEP_NS]
         self._changed |= self._parts.sockets.look_for_losses(busy)
         del self._sweep[-SWEEP_SESSIONS:]
+        if not self._sweep:
+            self._parts.keeper.end_sweep()
 
     # --- parent and signals ------------------------------------------------------------------------------------------
 
     def _handle_signals(self) -> None:
         for number in os.read(self._context.wakeup, 64):
             if number == signal.SIGTERM:
-                self._stopping = True
+                self._ending = ExitCode.STOPPED
             elif number in _STEPS:
                 self._orders.set_level(self._parts.journal.level + _STEPS[number])
                 self._changed = True
@@ -230,6 +263,8 @@ class Worker:
                 return
             now_ns = time.monotonic_ns()
             self._learn(message, now_ns)
+            if isinstance(message, Freeze) and self._ending is None:
+                self._ending = ExitCode.FROZEN
             if self._orders.carry_out(message, now_ns):
                 self._parts.sockets.close_ended(now_ns)
                 self._parts.permits.settle()

@@ -27,6 +27,7 @@ from workers.permits import Permits
 from workers.policy.timecond import CivilTime
 from workers.session.admission import Admission
 from workers.session.engine import Engine
+from workers.session.saved import Place
 from workers.sockets import SessionSockets
 from workers.stats import Stats
 from workers.treatment import Treatment, note_lost_priorities
@@ -48,6 +49,8 @@ class Parts:
     permits: Permits
     engine: Engine
     keeper: Keeper
+    transport: Transport
+    treatment: Treatment
     sockets: SessionSockets
     inbound: Inbound
     outbound: Outbound
@@ -64,9 +67,11 @@ def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
     names: ReverseNames[Pending] = ReverseNames(settings.resolver.initial_timeout_ns)
     admission = Admission.of(settings, civil_time, names.find)
     engine = Engine(admission, len(context.listeners), permits, journal, stats)
+    engine.welcoming -= context.retired
     transport: Transport = (MmsgTransport if settings.fast_path else PlainTransport)(Arena(), region.memory)
     rules = {acl.name: index for index, acl in enumerate(settings.acls)}
-    keeper = Keeper(region, rules, settings.generation)
+    places = tuple(Place.of(listener) for listener in settings.listeners)
+    keeper = Keeper(region, rules, settings.generation, places, context.custody)
     interfaces = Interfaces() if needs_addresses(settings) else None
     sockets = SessionSockets(settings, engine, transport, poll, keeper, interfaces)
     listeners = [Listener.of(index, sock, settings.listeners[index]) for index, sock in enumerate(context.listeners)]
@@ -77,7 +82,8 @@ def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
     priority = not lost or takes_priority()
     if context.index == 0:
         note_lost_priorities(journal, () if priority else lost)
-    treatment = Treatment(settings, Buckets(settings.queues, context.rates), priority=priority)
+    older = [acl for earlier in context.earlier.values() for acl in earlier.acls]
+    treatment = Treatment(settings, Buckets(settings.queues, context.rates), priority=priority, older=older)
     inbound = Inbound(engine, transport, sockets, journal, listeners, treatment, dump_bytes)
     origins = Origins(transport, engine.trails, interfaces, first_worker=context.index == 0)
     outbound = Outbound(engine, transport, sockets, journal, origins, inbound.hearing, treatment)
@@ -87,4 +93,18 @@ def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
     knowledge = Knowledge(admission, outbound.waiting, outbound.resume)
     for part in context.users:
         knowledge.take(part, now_ns)
-    return Parts(journal, stats, permits, engine, keeper, sockets, inbound, outbound, by_fd, knowledge, interfaces)
+    return Parts(
+        journal,
+        stats,
+        permits,
+        engine,
+        keeper,
+        transport,
+        treatment,
+        sockets,
+        inbound,
+        outbound,
+        by_fd,
+        knowledge,
+        interfaces,
+    )

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from workers.contract.settings import SessionKind, Settings
-from workers.errors import WorkerError
+from workers.contract.settings import QueueSettings, SessionKind, Settings
+from workers.errors import RevivalError, WorkerError
 from workers.net import marking
+from workers.net.marking import Marking
 from workers.net.plain import from_python, to_python
-from workers.net.upstream import Setup, Upstreams
+from workers.net.upstream import Setup, Upstreams, cookie_of
 from workers.origin import LAST_TTL, NO_INTERFACE, Known, echo_of
 from workers.session import sources
 from workers.session.reach import LIMITED
@@ -65,8 +67,8 @@ class ServerSides:
         self._upstreams = upstreams
         self._trails = trails
         self._known = known
-        queues = {queue.name: queue for queue in settings.queues}
-        self._markings = {acl.name: marking.to_server(acl, queues) for acl in settings.acls}
+        self._queues = {queue.name: queue for queue in settings.queues}
+        self._resumed: dict[bytes, Shared] = {}
 
     def open(self, session: Session, interface: int, now_ns: int) -> tuple[socket.SocketType, int]:
         """Return a session's socket and its descriptor. interface: the one its client's datagram came in by.
@@ -81,7 +83,7 @@ class ServerSides:
             ends = source.local, target
             if session.transparent or ends == (session.client, session.destination):
                 raise SameInterfaceError(interface)
-        setup = self._setup(rule.name, version, source, way)
+        setup = _setup(marking.to_server(rule, self._queues), version, source, way)
         if source.shared:
             sock, fd = self._join(session, version, setup, now_ns)
         else:
@@ -94,6 +96,29 @@ class ServerSides:
             self._trails.await_echo(session, echo_of(way.interface, local, target))
         return sock, fd
 
+    def resume(
+        self, session: Session, sock: socket.SocketType, queues: Mapping[str, QueueSettings]
+    ) -> socket.SocketType:
+        """Take on a session's socket that another worker has made; return the one that it has from now on.
+
+        queues: by name, those that the session's rule was compiled with. Sessions that share a socket come with a
+        duplicate of it each: the first is theirs, the others are closed. Raises OSError, RevivalError.
+        """
+        rule, target = session.terms.rule, session.target
+        source = sources.choose(rule, session.client, target) or sources.SYSTEMS
+        way = self._way_again(target) if rule.kind is SessionKind.BROADCAST and len(target) == V4_BYTES else None
+        if source.shared:
+            setup = _setup(marking.to_server(rule, queues), 4 if len(target) == V4_BYTES else 6, source, way)
+            sock = self._rejoin(session, sock, setup)
+        else:
+            self._upstreams.resume(sock)
+        if source.forced:
+            self._trails.share(session, source.local)
+        if way is not None:
+            local = from_python(4, sock.getsockname())
+            self._trails.await_echo(session, echo_of(way.interface, local, target))
+        return sock
+
     def close(self, session: Session, sock: socket.SocketType, fd: int) -> None:
         """Close a session's socket, or leave it to those it is shared with."""
         shared = self.shared.get(fd)
@@ -101,18 +126,10 @@ class ServerSides:
             shared.users.discard(session)
             if shared.users:
                 return
-            del self.shared[fd], self._places[shared.place]
+            del self.shared[fd]
+            if self._places.get(shared.place) is shared:
+                del self._places[shared.place]
         self._upstreams.close_for_good(sock)
-
-    def _setup(self, rule: str, version: int, source: Source, way: Way | None) -> Setup:
-        options: list[tuple[int, int, int | bytes]] = list(self._markings[rule].options(version))
-        if source.foreign:
-            options.append(_TRANSPARENT[version])
-        if source.forced:
-            options += _REUSE
-        if way is not None:
-            options += (_BROADCAST, _ONE_HOP) if way.near else (_BROADCAST,)
-        return Setup(tuple(options), source.local or (way.local if way is not None else b""))
 
     def _join(self, session: Session, version: int, setup: Setup, now_ns: int) -> tuple[socket.SocketType, int]:
         shared = self._places.get(setup)
@@ -121,6 +138,32 @@ class ServerSides:
             shared = self._places[setup] = self.shared[fd] = Shared(sock, fd, setup)
         shared.users.add(session)
         return shared.sock, shared.fd
+
+    def _rejoin(self, session: Session, sock: socket.SocketType, setup: Setup) -> socket.SocketType:
+        cookie = cookie_of(sock)
+        shared = self._resumed.get(cookie)
+        if shared is None:
+            self._upstreams.resume(sock)
+            fd = sock.fileno()
+            shared = self._resumed[cookie] = self.shared[fd] = Shared(sock, fd, setup)
+            self._places.setdefault(setup, shared)
+        elif shared.place.local != setup.local:
+            raise RevivalError("its socket is another session's")
+        else:
+            sock.close()
+        shared.users.add(session)
+        return shared.sock
+
+    def forget_resumed(self) -> None:
+        """Take no more sockets on: only while they come need duplicates be told."""
+        self._resumed.clear()
+
+    def _way_again(self, target: bytes) -> Way | None:
+        """Find out how a broadcast leaves that has left before; None if there is no way any more."""
+        try:
+            return self._way(target)
+        except OSError:
+            return None
 
     def _way(self, target: bytes) -> Way:
         """Find out how a broadcast leaves. Raises OSError: step `route`."""
@@ -138,3 +181,14 @@ class ServerSides:
             interface = table.interface_of(local[_HOST4])
         near = found is not None or target[_HOST4] == LIMITED
         return Way(interface or NO_INTERFACE, local[:2] + bytes(2) + local[4:], near)
+
+
+def _setup(marks: Marking, version: int, source: Source, way: Way | None) -> Setup:
+    options: list[tuple[int, int, int | bytes]] = list(marks.options(version))
+    if source.foreign:
+        options.append(_TRANSPARENT[version])
+    if source.forced:
+        options += _REUSE
+    if way is not None:
+        options += (_BROADCAST, _ONE_HOP) if way.near else (_BROADCAST,)
+    return Setup(tuple(options), source.local or (way.local if way is not None else b""))

@@ -8,13 +8,22 @@ from __future__ import annotations
 import os
 import select
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 
-from workers.contract.settings import Settings
+from workers.contract.settings import QueueSettings, Settings
 from workers.deadlines import NEVER
 from workers.keeper import Keeper
 from workers.net.transport import Transport
-from workers.net.upstream import BARE, REST_NS, Upstreams, drops_of, lost_since, target_address
+from workers.net.upstream import (
+    BARE,
+    REST_NS,
+    Upstreams,
+    delivers_trains,
+    drops_of,
+    lost_since,
+    target_address,
+)
 from workers.origin import NO_INTERFACE, Known
 from workers.serverside import SameInterfaceError, ServerSides, Shared
 from workers.session.engine import Engine
@@ -45,7 +54,7 @@ class SessionSockets:
         self._keeper = keeper
         self._lost: dict[int, int] = {}
         self._newly_lost = 0
-        self._upstreams = Upstreams(poll, transport, reuse=settings.fast_path)
+        self._upstreams = Upstreams(poll, transport, reuse=settings.fast_path, doubled=keeper.entrusting)
         self._special = ServerSides(settings, self._upstreams, engine.trails, known)
 
     def open(self, session: Session, sizes: list[int], now_ns: int, interface: int = NO_INTERFACE) -> bool:
@@ -94,6 +103,28 @@ class SessionSockets:
         self._keeper.greet(ready)
         self._engine.begin_each(ready)
         return len(opened)
+
+    def resume(self, session: Session, sock: socket.SocketType, queues: Mapping[str, QueueSettings]) -> None:
+        """Put a session to work that another worker began, with its socket.
+
+        queues: by name, those that its rule was compiled with. Raises OSError, RevivalError, having done nothing.
+        """
+        if session.terms.bare:
+            self._upstreams.resume(sock)
+        else:
+            sock = self._special.resume(session, sock, queues)
+        fd = sock.fileno()
+        session.sock, session.deep = sock, delivers_trains(sock)
+        self._lost[fd] = drops_of(sock)
+        if fd >= len(self.sessions):
+            self.cover(fd)
+        if fd not in self._special.shared:
+            self.sessions[fd] = session
+        self._keeper.resume(session)
+
+    def end_resuming(self) -> None:
+        """Note that all sessions are there that another worker began."""
+        self._special.forget_resumed()
 
     def close_ended(self, now_ns: int) -> None:
         """Close the sockets of the sessions that have ended."""

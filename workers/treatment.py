@@ -5,10 +5,10 @@ Source: udp-proxy.cfg(5), QUEUE, ip-tos-to-client; K-107, K-108.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from workers.buckets import Buckets, Direction
-from workers.contract.settings import Settings
+from workers.contract.settings import AclSettings, Settings
 from workers.journal import Journal
 from workers.net import marking
 from workers.session.session import Session
@@ -22,38 +22,43 @@ def note_lost_priorities(journal: Journal, queues: Sequence[str]) -> None:
 
 
 class Treatment:
-    """One worker's. priority: whether the kernel takes a priority as control data (marking.takes_priority)."""
+    """One worker's. priority: whether the kernel takes a priority as control data (marking.takes_priority).
 
-    def __init__(self, settings: Settings, buckets: Buckets, *, priority: bool) -> None:
+    older: rules that are not the configuration's any more, and whose sessions go on; their queues are those of today.
+    """
+
+    def __init__(
+        self, settings: Settings, buckets: Buckets, *, priority: bool, older: Iterable[AclSettings] = ()
+    ) -> None:
         self._buckets = buckets
-        queues = {queue.name: queue for queue in settings.queues}
-        self._out = {acl.name: buckets.find(acl.queue_to_server, Direction.OUT) for acl in settings.acls}
-        self._in = {acl.name: buckets.find(acl.queue_to_client, Direction.IN) for acl in settings.acls}
-        self._marks = {
-            (acl.name, version): control
-            for acl in settings.acls
-            for version in (4, 6)
-            if (control := marking.control_data(version, marking.to_client(acl, queues, priority=priority)))
-        }
-
-    @property
-    def marks(self) -> bool:
+        self._queues = {queue.name: queue for queue in settings.queues}
+        self._priority = priority
+        self._out: dict[str | None, int | None] = {name: buckets.find(name, Direction.OUT) for name in self._queues}
+        self._in: dict[str | None, int | None] = {name: buckets.find(name, Direction.IN) for name in self._queues}
+        self._marks: dict[tuple[str | None, int | None, int], bytes] = {}
+        self.marks = any(self._mark(acl, version) for acl in (*settings.acls, *older) for version in (4, 6))
         """Whether the answers of any rule carry anything."""
-        return bool(self._marks)
 
     def mark(self, session: Session) -> bytes:
         """Return control data for a session's answers, empty for most."""
-        if not self._marks:
+        if not self.marks:
             return b""
-        version = 4 if len(session.client) == V4_BYTES else 6
-        return self._marks.get((session.terms.rule.name, version), b"")
+        return self._mark(session.terms.rule, 4 if len(session.client) == V4_BYTES else 6)
+
+    def _mark(self, rule: AclSettings, version: int) -> bytes:
+        key = rule.queue_to_client, rule.tos_to_client, version
+        control = self._marks.get(key)
+        if control is None:
+            marks = marking.to_client(rule, self._queues, priority=self._priority)
+            control = self._marks[key] = marking.control_data(version, marks)
+        return control
 
     def allow_out(self, session: Session, sizes: Sequence[int], now_ns: int) -> int:
         """Return how many leading datagrams of a client's run its queue lets through now."""
-        bucket = self._out[session.terms.rule.name]
+        bucket = self._out.get(session.terms.rule.queue_to_server)
         return len(sizes) if bucket is None else self._buckets.take(bucket, sizes, now_ns)
 
     def allow_in(self, session: Session, sizes: Sequence[int], now_ns: int) -> int:
         """Return how many leading datagrams of a server's run its queue lets through now."""
-        bucket = self._in[session.terms.rule.name]
+        bucket = self._in.get(session.terms.rule.queue_to_client)
         return len(sizes) if bucket is None else self._buckets.take(bucket, sizes, now_ns)

@@ -26,7 +26,7 @@ MAX_SHED = 2**53
 _CHILD_COMPONENTS = ("UDPP-", "LIBA-", "UFTP-")
 CHILD_EVENTS = frozenset(
     name for name, event in EVENTS.items() if all(line.id.startswith(_CHILD_COMPONENTS) for line in event.lines)
-) | {"traceback", "state", "level"}
+) | {"traceback", "state", "level", "sessions-taken-over", "sessions-refused"}
 """The events of the proxy's own work, and the few of the frame that tell about one process."""
 
 

@@ -1,4 +1,7 @@
-"""Sessions in shared memory: what the datapath sends to at once, the rest when a session has lived for a moment."""
+"""Sessions in shared memory: what the datapath sends to at once, the rest when a session has lived for a moment.
+
+What goes to the parent with them is in test_custodian, what a replacement makes of it in test_adoption.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import pytest
 from tests.kit.session_parts import PROXY, SECOND, client, rule, server, sock6
 from workers.contract.settings import SessionKind
 from workers.contract.slots import SLOT, SOCKADDR_BYTES, Counter, Region
-from workers.keeper import KEEP_NS, TARGET_OFFSET, Keeper
+from workers.keeper import TARGET_OFFSET, Keeper
 from workers.session.session import Session, Terms, Trail
 
 T0 = 5 * SECOND
@@ -59,7 +62,8 @@ def padded(raw: bytes) -> bytes:
 
 def swept(keeper: Keeper, kept: Session, now_ns: int) -> None:
     keeper.begin_sweep(now_ns)
-    keeper.sweep([kept], now_ns)
+    keeper.sweep([kept])
+    keeper.end_sweep()
 
 
 def test_a_greeted_clients_address_lies_where_it_is_said_to(region: Region, keeper: Keeper) -> None:
@@ -98,7 +102,7 @@ def test_a_session_that_has_lived_for_a_moment_gets_its_whole_slot(
     made.bytes_out_left -= 30
     made.wasted_in, made.wasted_out = 1, 4
     made.last_in_ns, made.last_out_ns = T0 + 1, T0 + 2
-    swept(keeper, made, T0 + KEEP_NS)
+    keeper.keep([made])
     found = slot_of(region, 2)
     assert (found[STATE], found[KIND], found[SIDE], found[LISTENER]) == (1, 1, 4, 3)
     assert found[OPENED : CHECK + 1] == (T0, T0 + 1, T0 + 2, T0 + 9 * SECOND)
@@ -117,7 +121,7 @@ def test_a_slot_says_who_answered_and_that_nobody_else_counts(
     made.terms, made.transparent = Terms.of(rule("S", kind=SessionKind.ANY_PORT)), True
     made.trail, made.connected = Trail(), False
     keeper.greet([made])
-    swept(keeper, made, T0 + KEEP_NS)
+    keeper.keep([made])
     assert (slot_of(region, 2)[FLAGS], slot_of(region, 2)[TARGET]) == (1, padded(server()))
     made.trail.fixed, made.target = True, server(1, 99)
     keeper.retarget(made)
@@ -127,19 +131,20 @@ def test_a_slot_says_who_answered_and_that_nobody_else_counts(
 def test_a_session_younger_than_a_moment_costs_no_slot(region: Region, keeper: Keeper, upstream: socket.socket) -> None:
     made = session(upstream)
     keeper.greet([made])
-    swept(keeper, made, T0 + KEEP_NS - 1)
+    swept(keeper, made, T0 + SECOND)
     assert slot_of(region, 2)[STATE] == 0
     assert region.words[Counter.TOP] == 0
 
 
 def test_a_session_that_has_lost_its_socket_is_left_out(region: Region, keeper: Keeper) -> None:
-    swept(keeper, session(None), T0 + KEEP_NS)
+    keeper.keep([session(None)])
+    swept(keeper, session(None), T0 + SECOND)
     assert slot_of(region, 2)[STATE] == 0
 
 
 def test_what_traffic_changes_is_written_again(region: Region, keeper: Keeper, upstream: socket.socket) -> None:
     made = session(upstream)
-    swept(keeper, made, T0 + SECOND)
+    keeper.keep([made])
     made.dgrams_out_left -= 5
     made.last_out_ns = T0 + SECOND + 1
     swept(keeper, made, T0 + 2 * SECOND)
@@ -154,8 +159,10 @@ def test_traffic_during_a_sweep_is_written_by_the_next_one(
     region: Region, keeper: Keeper, upstream: socket.socket
 ) -> None:
     made = session(upstream)
+    keeper.keep([made])
     keeper.begin_sweep(T0 + SECOND)
-    keeper.sweep([made], T0 + SECOND)
+    keeper.sweep([made])
+    keeper.end_sweep()
     made.dgrams_out_left -= 1
     made.last_out_ns = T0 + SECOND
     swept(keeper, made, T0 + 2 * SECOND)
@@ -164,6 +171,7 @@ def test_traffic_during_a_sweep_is_written_by_the_next_one(
 
 def test_an_idle_session_is_not_written_again(region: Region, keeper: Keeper, upstream: socket.socket) -> None:
     made = session(upstream)
+    keeper.keep([made])
     for second in (1, 2):
         swept(keeper, made, T0 + second * SECOND)
     made.dgrams_out_left -= 1
@@ -173,13 +181,13 @@ def test_an_idle_session_is_not_written_again(region: Region, keeper: Keeper, up
 
 def test_a_cleared_slot_is_free_and_serves_again(region: Region, keeper: Keeper, upstream: socket.socket) -> None:
     made = session(upstream)
-    swept(keeper, made, T0 + SECOND)
+    keeper.keep([made])
     keeper.clear([made])
     assert slot_of(region, 2)[STATE] == 0
     later = session(upstream)
     later.client = client(9)
     keeper.greet([later])
-    swept(keeper, later, T0 + 2 * SECOND)
+    keeper.keep([later])
     assert slot_of(region, 2)[STATE] == 1
     assert slot_of(region, 2)[CLIENT] == padded(client(9))
     assert region.words[Counter.TOP] == 3
@@ -187,4 +195,48 @@ def test_a_cleared_slot_is_free_and_serves_again(region: Region, keeper: Keeper,
 
 def test_a_slot_never_written_may_be_cleared(region: Region, keeper: Keeper) -> None:
     keeper.clear([session(None)])
+    assert slot_of(region, 2)[STATE] == 0
+
+
+def test_whoever_reads_knows_since_when_something_may_be_missing(
+    region: Region, keeper: Keeper, upstream: socket.socket
+) -> None:
+    keeper.keep([session(upstream)])
+    keeper.begin_sweep(T0)
+    assert region.words[Counter.SWEPT] == T0
+    keeper.end_sweep()
+    keeper.begin_sweep(T0 + SECOND)
+    assert region.words[Counter.SWEPT] == T0
+    keeper.end_sweep()
+    assert region.words[Counter.SWEPT] == T0 + SECOND
+
+
+def test_a_frozen_slot_misses_nothing(region: Region, keeper: Keeper, upstream: socket.socket) -> None:
+    made = session(upstream)
+    keeper.keep([made])
+    for second in (1, 2):
+        swept(keeper, made, T0 + second * SECOND)
+    made.dgrams_out_left -= 1
+    assert keeper.freeze([made])
+    assert slot_of(region, 2)[DGRAMS_OUT] == 1
+    assert region.words[Counter.SWEPT] == 0
+
+
+def test_a_resumed_session_has_its_listeners_index_here_and_all_else_as_it_was(
+    region: Region, keeper: Keeper, upstream: socket.socket
+) -> None:
+    made = session(upstream)
+    keeper.keep([made])
+    before = slot_of(region, 2)
+    made.listener = 0
+    keeper.resume(made)
+    assert slot_of(region, 2) == (*before[:LISTENER], 0, *before[LISTENER + 1 :])
+    assert region.memory[made.client_at : made.client_at + 16] == client(1)
+
+
+def test_slots_that_are_not_gone_on_with_are_free_and_those_that_cannot_be_are_passed_over(
+    region: Region, keeper: Keeper, upstream: socket.socket
+) -> None:
+    keeper.keep([session(upstream)])
+    keeper.disown([2, -1, 4, 1 << 40])
     assert slot_of(region, 2)[STATE] == 0

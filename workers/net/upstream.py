@@ -3,7 +3,9 @@
 A closed session's socket loses its port at once (disconnecting unbinds it), so late answers are dropped by the system.
 The descriptor rests before it serves another session, because a datagram may still be on its way into it on another
 processor; then it is drained. That saves making, registering and closing a socket: a third of a session's cost.
-Source: udp(7), connect(2).
+Where the parent holds duplicates, closing a descriptor does not close its socket: it would stay in epoll, and go on
+taking what is sent to its port. So it is taken out of epoll first, and loses its port, or hears nobody any more.
+Source: udp(7), connect(2), epoll(7) (questions and answers, 6).
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ import select
 import socket
 import struct
 from collections import deque
+from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from workers.net import mmsg
+from workers.net import ancillary, mmsg
 from workers.net.arena import SLOTS
 from workers.net.plain import to_python
 from workers.net.transport import Transport
@@ -52,6 +55,10 @@ _MEMINFO = struct.Struct("=9I")
 _DROPS = 8
 _EMPTY = bytes(4)
 """SK_MEMINFO_RMEM_ALLOC of a socket in which nothing waits."""
+_SO_COOKIE = 57
+_COOKIE_BYTES = 8
+_NOBODY: dict[int, tuple[str, int]] = {socket.AF_INET: ("127.0.0.1", 1), socket.AF_INET6: ("::1", 1)}
+"""Where nobody sends from."""
 
 
 def drops_of(sock: socket.SocketType) -> int:
@@ -65,16 +72,33 @@ def drops_of(sock: socket.SocketType) -> int:
         return 0
 
 
+def cookie_of(sock: socket.SocketType) -> bytes:
+    """Return what tells a socket from every other one, whichever descriptor it has. Raises OSError.
+
+    Source: socket option SO_COOKIE, Linux 4.12.
+    """
+    return sock.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, _COOKIE_BYTES)
+
+
+def delivers_trains(sock: socket.SocketType) -> bool:
+    """Tell whether a socket has been told to deliver datagrams of equal size together."""
+    try:
+        return bool(sock.getsockopt(socket.IPPROTO_UDP, ancillary.UDP_GRO))
+    except OSError:  # kernels before 5.0
+        return False
+
+
 class Upstreams:
     """Opens and closes server-side sockets and keeps them registered with the worker's epoll.
 
-    reuse: let sockets rest and serve again; needs the fast path.
+    reuse: let sockets rest and serve again; needs the fast path. doubled: the parent may hold duplicates.
     """
 
-    def __init__(self, poll: select.epoll, transport: Transport, *, reuse: bool) -> None:
+    def __init__(self, poll: select.epoll, transport: Transport, *, reuse: bool, doubled: bool = False) -> None:
         self._poll = poll
         self._transport = transport
         self._reuse = reuse
+        self._doubled = doubled
         self._resting: dict[int, deque[tuple[socket.SocketType, int, int]]] = {4: deque(), 6: deque()}
 
     def rested(self, version: int, now_ns: int) -> int:
@@ -133,6 +157,11 @@ class Upstreams:
             raise OSError(error.errno, error.strerror, step) from error
         return sock, fd
 
+    def resume(self, sock: socket.SocketType) -> None:
+        """Register a socket that another worker has made. Raises OSError."""
+        self._poll.register(sock.fileno(), select.EPOLLIN)
+        self._transport.adopt(sock)
+
     def close(self, sockets: list[tuple[socket.SocketType, int]], version: int, now_ns: int) -> None:
         """Let sessions' sockets of one IP version rest, to serve again; or close them, if there are enough."""
         resting = self._resting[version]
@@ -140,10 +169,12 @@ class Upstreams:
             if self._reuse and len(resting) < RESTING_SOCKETS and mmsg.disconnect(fd):
                 resting.append((sock, fd, now_ns))
             else:
-                self._discard(sock)
+                self.close_for_good(sock)
 
     def close_for_good(self, sock: socket.SocketType) -> None:
         """Close a session's socket that cannot serve another one: it was bound, or delivers trains."""
+        if self._doubled:
+            _silence(sock)
         self._discard(sock)
 
     def drain(self, fd: int) -> None:
@@ -172,4 +203,14 @@ class Upstreams:
 
     def _discard(self, sock: socket.SocketType) -> None:
         self._transport.release(sock.fileno())
+        if self._doubled:
+            self._poll.unregister(sock)
         sock.close()
+
+
+def _silence(sock: socket.SocketType) -> None:
+    """Let a socket take nothing any more, though it stays open elsewhere."""
+    mmsg.disconnect(sock.fileno())
+    if sock.getsockname()[1]:  # Its port was chosen: it keeps it, and from now on would hear everybody.
+        with suppress(OSError):
+            sock.connect(_NOBODY[sock.family])

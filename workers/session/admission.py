@@ -18,6 +18,7 @@ from workers.policy.timecond import CivilTime
 from workers.policy.users import User, match_name
 from workers.session import sources
 from workers.session.session import Grant, Terms
+from workers.stats import RuleTally
 from workers.wire.sockaddr import V4_BYTES, decode, encode
 
 CACHE_ENTRIES = 4096
@@ -28,6 +29,23 @@ class NeedsName(NamedTuple):
     """No decision without the name of this address: ask for it, and then decide again."""
 
     address: Address
+
+
+def rules_of(settings: Settings) -> tuple[AclSettings, ...]:
+    """Return a configuration's rules; one without a source-address has the proxy's (K-55)."""
+    return tuple(replace(acl, source_address=acl.source_address or settings.source_address) for acl in settings.acls)
+
+
+def shaped_queues(settings: Settings) -> frozenset[str]:
+    """Return the names of the queues that have a rate."""
+    return frozenset(queue.name for queue in settings.queues if queue.rate_bps is not None)
+
+
+def compile_terms(acl: AclSettings, shaped: frozenset[str]) -> Terms | None:
+    """Return what a rule's sessions share, None where it denies them. shaped: the queues that have a rate."""
+    if not acl.accept:
+        return None
+    return Terms.of(acl, shaped=not shaped.isdisjoint((acl.queue_to_client, acl.queue_to_server)))
 
 
 class Admission:
@@ -57,12 +75,8 @@ class Admission:
         self._cache: dict[bytes, Grant] = {}
         self.ordinary: dict[bytes, Grant] = {}
         self._cacheable = self._rules.static_by_client and all(_fixed_target(acl) for acl in acls)
-        self._terms = [
-            Terms.of(acl, shaped=not shaped.isdisjoint((acl.queue_to_client, acl.queue_to_server)))
-            if acl.accept
-            else None
-            for acl in acls
-        ]
+        self.terms = tuple(compile_terms(acl, shaped) for acl in acls)
+        """By rule, None where it denies."""
 
     @classmethod
     def of(
@@ -71,12 +85,13 @@ class Admission:
         civil_time: Callable[[], CivilTime],
         reverse: Callable[[Address], str | None] = nameless,
     ) -> Admission:
-        """Compile a configuration; a rule without a source-address has the proxy's (K-55)."""
-        acls = tuple(
-            replace(acl, source_address=acl.source_address or settings.source_address) for acl in settings.acls
-        )
-        shaped = frozenset(queue.name for queue in settings.queues if queue.rate_bps is not None)
-        return cls(acls, civil_time, settings.auth, reverse, shaped)
+        """Compile a configuration."""
+        return cls(rules_of(settings), civil_time, settings.auth, reverse, shaped_queues(settings))
+
+    @property
+    def tallies(self) -> dict[str, RuleTally]:
+        """What rules that accept have decided so far, by name."""
+        return {terms.rule.name: terms.tally for terms in self.terms if terms is not None}
 
     def _forget(self) -> None:
         self._cache.clear()
@@ -164,7 +179,7 @@ class Admission:
         user, client_name = request.user, request.client.name or None
         if index is None:
             return Grant(None, DropReason.REJECTED, user=user, client_name=client_name)
-        rule, terms = self._acls[index], self._terms[index]
+        rule, terms = self._acls[index], self.terms[index]
         refusal: DropReason | None = None
         target, server_name = b"", None
         if terms is None:

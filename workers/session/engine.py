@@ -11,10 +11,13 @@ Source: udp-proxy(8); K-17 to K-55, K-58 to K-87 of its requirements.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import attrgetter
+
 from workers.contract.slots import CloseReason, DropReason
 from workers.session.admission import Admission, NeedsName
 from workers.session.records import Journal, Records
-from workers.session.session import PLAIN, FlowKey, Grant, Session, Traits
+from workers.session.session import PLAIN, FlowKey, Grant, Session, Terms, Traits
 from workers.session.table import Permits
 from workers.session.traffic import Traffic
 from workers.stats import Stats
@@ -32,8 +35,11 @@ class Engine(Traffic):
     def __init__(self, admission: Admission, listeners: int, permits: Permits, journal: Journal, stats: Stats) -> None:
         super().__init__(listeners, permits, Records(journal), stats)
         self.admission = admission
+        stats.rules.update(admission.tallies)
         self.draining = False
         """Whether no session may begin any more."""
+        self.welcoming = listeners
+        """So many of the listeners take new clients; those behind them only serve the sessions that they have."""
         self._track = 0
 
     def admit(
@@ -52,7 +58,7 @@ class Engine(Traffic):
         calls `begin`, or `fail`, or `forbid`. Where a name decides that is not known yet, nothing is counted: the
         caller asks for it, and then comes again, or drops the run (`refuse_out`).
         """
-        if self.draining:
+        if self.draining or listener >= self.welcoming:
             self._drop_out(DropReason.DRAINING, sizes)
             return None
         if traits is PLAIN:
@@ -67,16 +73,20 @@ class Engine(Traffic):
                 self._trace(grant, source, destination)
         else:
             self._journal.skipped += 1
-        if grant.terms is None or grant.refusal is not None:
+        terms = grant.terms
+        if terms is None or grant.refusal is not None:
             self._drop_out(DropReason.REJECTED if grant.refusal is None else grant.refusal, sizes)
+            self.stats.rules["" if grant.rule is None else grant.rule.name].rejected += 1
             self._records.refused(source, destination, grant, sum(sizes), now_ns)
             return None
+        terms.tally.accepted += 1
         if not self._permits.take():
             self._drop_out(DropReason.TABLE_FULL, sizes)
+            terms.tally.unopened += 1
             self._records.table_full(source, destination, grant, sum(sizes), self._permits.total, now_ns)
             return None
         self._track = self._track % LAST_TRACK + 1
-        session = Session(grant.terms, now_ns, self._take_slot(), self._track)
+        session = Session(terms, now_ns, self._take_slot(), self._track)
         session.listener = listener
         session.key = key
         session.client = source
@@ -95,18 +105,24 @@ class Engine(Traffic):
         counted. The sessions still need their sockets: `begin_each` for those that have one, or else `take_back`.
         """
         sessions: list[Session] = []
-        if self._journal.taking or self.draining:
+        if self._journal.taking or self.draining or listener >= self.welcoming:
             return sessions
         recall, known = self.admission.ordinary.get, self.tables[listener]
         address = slice(4, 8) if len(destination) == V4_BYTES else slice(8, 24)
         permits = left = self._permits.take_some(len(arrivals))
         free, total = self._free_slots, 0
+        deciding: Terms | None = None
+        first = 0
         for key, source, size in arrivals:
             grant = recall(source[address])
             if grant is None or (terms := grant.terms) is None:
                 break
             if not left or key in known or size > terms.bytes_out:
                 break
+            if terms is not deciding:
+                if deciding is not None:
+                    deciding.tally.accepted += len(sessions) - first
+                deciding, first = terms, len(sessions)
             left -= 1
             self._track = self._track % LAST_TRACK + 1
             session = Session(terms, now_ns, free.pop() if free else self._take_slot(), self._track)
@@ -122,6 +138,8 @@ class Engine(Traffic):
             known[key] = session
             sessions.append(session)
             total += size
+        if deciding is not None:
+            deciding.tally.accepted += len(sessions) - first
         self._permits.give(left)
         self._journal.skipped += permits - left
         stats = self.stats
@@ -129,6 +147,12 @@ class Engine(Traffic):
         stats.forwarded_out += permits - left
         stats.bytes_out += total
         return sessions
+
+    def go_on(self, sessions: Sequence[Session]) -> None:
+        """Begin with sessions that another worker began, resumed one by one: number slots and tracks behind theirs."""
+        newest = max(sessions, key=attrgetter("opened_ns"), default=None)
+        self._track = 0 if newest is None else newest.track
+        self.occupy({session.slot for session in sessions})
 
     def take_back(self, session: Session, size: int) -> None:
         """Make a session that admit_each opened one that still has to begin, and its datagram one still to come."""
@@ -146,6 +170,7 @@ class Engine(Traffic):
 
     def fail(self, session: Session, step: str, reason: str, sizes: list[int]) -> None:
         """Give up a session whose socket could not be made, and drop the run that wanted it."""
+        session.terms.tally.unopened += 1
         self._drop_out(DropReason.SETUP, sizes)
         session.wasted_out += sum(sizes)
         self._records.failed(session, step, reason)
@@ -154,6 +179,7 @@ class Engine(Traffic):
 
     def forbid(self, session: Session, sizes: list[int], now_ns: int) -> None:
         """Reject a session that would take its own datagrams for its client's (K-59), and drop the run."""
+        session.terms.tally.unopened += 1
         self._drop_out(DropReason.REJECTED, sizes)
         self._records.forbidden(session, sum(sizes), now_ns)
         self._release(session)

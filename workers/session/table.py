@@ -6,6 +6,7 @@ to close what belongs to it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Set
 from typing import Protocol
 
 from workers.contract.slots import CloseReason
@@ -42,12 +43,14 @@ class SessionTable:
     """All sessions of one worker.
 
     tables: for each listener, its sessions by flow key, some by two. ended: sessions that are over, whose sockets the
-    caller closes. trails: what else sessions are found by.
+    caller closes. lasting: sessions that have lived for a moment, TICK_NS at most, for the caller to keep safe; some of
+    them have ended since. trails: what else sessions are found by.
     """
 
     def __init__(self, listeners: int, permits: Permits, records: Records, stats: Stats) -> None:
         self.tables: tuple[dict[FlowKey, Session], ...] = tuple({} for _ in range(listeners))
         self.ended: list[Session] = []
+        self.lasting: list[Session] = []
         self.stats = stats
         self.trails = Trails(self.tables)
         self._permits = permits
@@ -62,6 +65,10 @@ class SessionTable:
     def sessions(self) -> int:
         """Return how many sessions are open."""
         return sum(map(len, self.tables)) - self.trails.aliases
+
+    def everybody(self) -> Iterator[Session]:
+        """Return every open session once."""
+        return (session for table in self.tables for key, session in table.items() if key == session.key)
 
     def begin(self, session: Session) -> None:
         """Put a session with its socket in the table; from now on it has deadlines."""
@@ -137,7 +144,7 @@ class SessionTable:
 
     def expire(self, now_ns: int) -> None:
         """End every session whose time is up."""
-        self._place_fresh(now_ns)
+        self.place_fresh(now_ns)
         for session in self._deadlines.due(now_ns):
             if not self.lapse(session, now_ns):
                 session.tick = self._deadlines.set(session, min(session.check_ns, now_ns + HORIZON_NS))
@@ -147,12 +154,32 @@ class SessionTable:
         next_ns = self._deadlines.next_ns()
         return min(next_ns, self._fresh[0].opened_ns + TICK_NS) if self._fresh else next_ns
 
-    def _place_fresh(self, now_ns: int) -> None:
+    def place_fresh(self, now_ns: int) -> None:
         """Give new sessions their deadlines, unless they have ended already: many never need one."""
         for session in self._fresh:
-            if session.check_ns < NEVER and self.tables[session.listener].get(session.key) is session:
-                session.tick = self._deadlines.set(session, min(session.check_ns, now_ns + HORIZON_NS))
+            if self.tables[session.listener].get(session.key) is session:
+                self._place(session, now_ns)
+                self.lasting.append(session)
         self._fresh.clear()
+
+    def _place(self, session: Session, now_ns: int) -> None:
+        if session.check_ns < NEVER:
+            session.tick = self._deadlines.set(session, min(session.check_ns, now_ns + HORIZON_NS))
+
+    def take_lasting(self) -> list[Session]:
+        """Return the sessions that have come to last since the last call."""
+        found, self.lasting = self.lasting, []
+        return found
+
+    def resume(self, session: Session, now_ns: int) -> None:
+        """Go on with a session that another worker began. `occupy` must follow when all are there."""
+        self.tables[session.listener][session.key] = session
+        self._place(session, now_ns)
+
+    def occupy(self, slots: Set[int]) -> None:
+        """Take these slots, of sessions gone on with, for the only ones in use."""
+        self._top_slot = max(slots, default=-1) + 1
+        self._free_slots = [slot for slot in reversed(range(self._top_slot)) if slot not in slots]
 
     def end_all(self, reason: CloseReason, now_ns: int) -> None:
         """End every session."""

@@ -1,0 +1,193 @@
+"""Goes on with the sessions of a worker that is no more: each made anew from its slot and the socket the parent kept.
+
+Nothing of it is believed: whoever wrote the slots may have been somebody else's by then. A session that cannot be, or
+whose socket is not the one it says, is refused and counted; its permit goes back, its slot is free, its socket closed.
+Clients and servers notice nothing of the others: ports, limits, times and servers found are the same.
+Source: workers.contract.custody; udp-proxy(8).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import Counter as Tally
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
+
+from workers.contract.context import WorkerContext
+from workers.contract.custody import Kept
+from workers.contract.settings import QueueSettings, Settings
+from workers.contract.slots import SLOT, CloseReason, Counter
+from workers.errors import RevivalError
+from workers.listener import Listener
+from workers.net import ancillary
+from workers.net.plain import PythonAddress, from_python
+from workers.net.transport import FlowKey
+from workers.parts import Parts
+from workers.session.admission import compile_terms, rules_of, shaped_queues
+from workers.session.saved import Note, Place, Saved, presume_active, read_note, revive
+from workers.session.session import Session, Terms
+from workers.wire import sockaddr
+from workers.wire.sockaddr import V4_BYTES
+
+PUBLISH_NS = 100_000_000
+"""How much later than it last published its counters a worker may have died."""
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+_PACKED = (0, 4, 16)
+
+
+def take_over(context: WorkerContext, parts: Parts, now_ns: int) -> None:
+    """Rebuild the sessions that the parent has kept, before the first datagram is read."""
+    heirs = Heirs(context, parts, now_ns)
+    refused: Tally[str] = Tally()
+    gone: list[int] = []
+    taken: list[Session] = []
+    for kept in sorted(context.kept, key=attrgetter("opened_ns")):
+        try:
+            taken.append(heirs.take(kept))
+        except RevivalError as error:
+            refused[error.reason] += 1
+            gone.append(kept.slot)
+    heirs.finish(taken)
+    parts.keeper.disown(gone)
+    parts.permits.give(len(gone))
+    parts.permits.settle()
+    parts.stats.closes[CloseReason.FAILURE] += len(gone)
+    if context.kept:
+        parts.journal.note_urgent("sessions-taken-over", 0, len(taken))
+    for reason, count in refused.items():
+        parts.journal.note_urgent("sessions-refused", 0, count, reason)
+
+
+class Heirs:
+    """Makes sessions from what was kept of them, one by one, the oldest first."""
+
+    def __init__(self, context: WorkerContext, parts: Parts, now_ns: int) -> None:
+        self._context = context
+        self._parts = parts
+        self._now_ns = now_ns
+        self._listeners = {
+            Place.of(settings): listener
+            for settings, listener in zip(context.settings.listeners, parts.listeners.values(), strict=True)
+        }
+        self._generations = dict(context.earlier)
+        self._generations[context.settings.generation & 0xFFFF] = context.settings
+        self._terms: dict[tuple[int, int], Terms | None] = {}
+
+    def take(self, kept: Kept) -> Session:
+        """Go on with one session. Raises RevivalError, and then its descriptor is closed."""
+        sock = _as_socket(kept.fd)
+        try:
+            return self._resume(kept, sock)
+        except OSError as error:
+            sock.close()
+            raise RevivalError(os.strerror(error.errno or 0)) from error
+        except RevivalError:
+            sock.close()
+            raise
+
+    def finish(self, sessions: Iterable[Session]) -> None:
+        """Do what needs all sessions to be there, and let new ones begin."""
+        parts, taken = self._parts, list(sessions)
+        for session in taken:
+            if session.fixed:
+                parts.inbound.hearing.recognise(session, session.target)
+                parts.sockets.fix(session, self._now_ns)
+        parts.engine.go_on(taken)
+        parts.sockets.end_resuming()
+
+    def _resume(self, kept: Kept, sock: socket.SocketType) -> Session:
+        region, now_ns, parts = self._context.region, self._now_ns, self._parts
+        if region.opened(kept.slot) != kept.opened_ns:
+            raise RevivalError("its slot is another session's")
+        start = region.offset(kept.slot)
+        saved, note = Saved.read(region.memory[start : start + SLOT.size]), read_note(kept.note)
+        session = revive(saved, note, self._terms_of(saved), kept.slot, now_ns)
+        swept_ns = region.words[Counter.SWEPT]
+        if swept_ns:
+            presume_active(session, swept_ns, min(now_ns, region.words[Counter.PUBLISHED] + PUBLISH_NS))
+        listener = self._listeners.get(note.place)
+        if listener is None:
+            raise RevivalError("its listener is gone")
+        session.listener, session.key = listener.index, self._key(session, listener)
+        session.reply_control = _reply_control(note, session) + parts.treatment.mark(session)
+        _check_socket(sock, session, saved)
+        if session.key in parts.engine.tables[listener.index]:
+            raise RevivalError("its client has another one")
+        parts.sockets.resume(session, sock, self._queues(saved.generation))
+        parts.engine.resume(session, now_ns)
+        return session
+
+    def _terms_of(self, saved: Saved) -> Terms:
+        key = saved.generation, saved.rule
+        if key not in self._terms:
+            self._terms[key] = self._compile(*key)
+        terms = self._terms[key]
+        if terms is None:
+            raise RevivalError("its rule is unknown")
+        return terms
+
+    def _compile(self, generation: int, rule: int) -> Terms | None:
+        """Return the terms of a rule: those of new sessions, where it is one of ours."""
+        settings = self._generations.get(generation)
+        if settings is None or rule >= len(settings.acls):
+            return None
+        if settings is self._context.settings:
+            return self._parts.engine.admission.terms[rule]
+        return compile_terms(rules_of(settings)[rule], shaped_queues(self._context.settings))
+
+    def _queues(self, generation: int) -> Mapping[str, QueueSettings]:
+        settings: Settings = self._generations[generation]
+        return {queue.name: queue for queue in settings.queues}
+
+    def _key(self, session: Session, listener: Listener) -> FlowKey:
+        """Return what finds a session on its listener. Raises RevivalError where it cannot be there."""
+        version = 4 if len(session.client) == V4_BYTES else 6
+        if version != listener.version or not (listener.wildcard or session.destination == listener.raw):
+            raise RevivalError("its addresses are not its listener's")
+        transport = self._parts.transport
+        if not listener.wildcard:
+            return transport.key(session.client)
+        destination = session.destination
+        return transport.flow_key(session.client, destination[4:8] if version == 4 else destination[8:24])
+
+
+def _as_socket(descriptor: int) -> socket.SocketType:
+    try:
+        return socket.SocketType(fileno=descriptor)
+    except OSError as error:
+        os.close(descriptor)
+        raise RevivalError("what was kept for it is no socket") from error
+
+
+def _check_socket(sock: socket.SocketType, session: Session, saved: Saved) -> None:
+    """See that a socket can be the session's, and never blocks. Raises OSError, RevivalError."""
+    if (sock.family, sock.type, sock.proto) != (_FAMILIES[saved.side], socket.SOCK_DGRAM, socket.IPPROTO_UDP):
+        raise RevivalError("its socket is of another kind")
+    sock.setblocking(False)
+    local, peer = from_python(saved.side, sock.getsockname()), _peer_of(sock, saved.side)
+    if local[2:4] != saved.local[2:4] or local[2:4] == bytes(2):
+        raise RevivalError("its socket has another port")
+    if peer is None and session.connected:
+        raise RevivalError("its socket has no server")
+    if peer is not None and not (session.connected or session.fixed):
+        raise RevivalError("its socket has a server already")
+    if peer is not None and sockaddr.decode(peer) != sockaddr.decode(session.target):
+        raise RevivalError("its socket has another server")
+
+
+def _peer_of(sock: socket.SocketType, version: int) -> bytes | None:
+    try:
+        peer: PythonAddress = sock.getpeername()
+    except OSError:
+        return None
+    return from_python(version, peer)
+
+
+def _reply_control(note: Note, session: Session) -> bytes:
+    """Return control data for answers that leave from another address than the listener's. Raises RevivalError."""
+    if len(note.local) not in _PACKED:
+        raise RevivalError("its note cannot be read")
+    if note.local and len(note.local) != (4 if len(session.client) == V4_BYTES else 16):
+        raise RevivalError("its addresses do not fit each other")
+    return ancillary.from_address(note.local, note.interface) if note.local else b""

@@ -1,0 +1,201 @@
+"""A session as its worker left it, for the worker that goes on with it: its slot, and the note beside. Sans-I/O.
+
+Both are untrusted input: whoever wrote them may have been somebody else's by then. What cannot be, or does not fit the
+session's rule, is refused with RevivalError; nothing else is raised.
+Source: workers.contract.slots (SLOT), workers.contract.custody (Entry).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+from workers.contract.custody import MAX_NOTE_BYTES
+from workers.contract.settings import ListenerSettings, SessionKind
+from workers.contract.slots import SLOT
+from workers.errors import DecodeError, RevivalError
+from workers.session.engine import LAST_TRACK
+from workers.session.session import UNLIMITED, Grant, Session, Terms
+from workers.wire import sockaddr
+from workers.wire.sockaddr import V4_BYTES
+
+OPEN = 1
+KINDS = {kind: number for number, kind in enumerate(SessionKind)}
+"""How a slot names the kinds of session."""
+LAG_NS = 1_000_000_000
+"""How long what traffic changes may be missing in a slot, once the last sweep is done."""
+_TRANSPARENT, _FIXED = 1, 2
+_NAMES = ("server_name", "client_name", "user")
+"""What a note can do without, the least important first."""
+
+
+def flags_of(session: Session) -> int:
+    """Return a session's flags as its slot has them."""
+    return _TRANSPARENT * session.transparent | _FIXED * session.fixed
+
+
+class Saved(NamedTuple):
+    """The fields of a slot, in the order of SLOT."""
+
+    state: int
+    kind: int
+    flags: int
+    side: int
+    listener: int
+    opened_ns: int
+    last_in_ns: int
+    last_out_ns: int
+    check_ns: int
+    dgrams_in: int
+    dgrams_out: int
+    bytes_in: int
+    bytes_out: int
+    received_in: int
+    received_out: int
+    rule: int
+    generation: int
+    client: bytes
+    destination: bytes
+    target: bytes
+    local: bytes
+
+    @classmethod
+    def read(cls, slot: bytes) -> Saved:
+        """Take a slot apart; nothing of it is checked yet."""
+        return cls(*SLOT.unpack(slot))
+
+
+class Place(NamedTuple):
+    """What makes a listener the same one in another configuration: its raw address, and how it listens."""
+
+    raw: bytes
+    transparent: bool
+    device: str | None
+
+    @classmethod
+    def of(cls, settings: ListenerSettings) -> Place:
+        """Return a listener's place."""
+        return cls(sockaddr.encode(settings.address, settings.port), settings.transparent, settings.device)
+
+
+_Text = Annotated[str, msgspec.Meta(max_length=MAX_NOTE_BYTES)]
+
+
+class Note(msgspec.Struct, frozen=True, array_like=True):
+    """What a slot has no place for.
+
+    track: the session's number in the log. raw, transparent, device: its listener's place. user and names as in Grant.
+    local: the packed address that answers leave from, empty for the listener's own; interface: a link-local one's.
+    """
+
+    track: Annotated[int, msgspec.Meta(ge=1, le=LAST_TRACK)]
+    raw: bytes
+    transparent: bool
+    device: _Text | None
+    user: _Text | None = None
+    client_name: _Text | None = None
+    server_name: _Text | None = None
+    local: bytes = b""
+    interface: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)] = 0
+
+    @property
+    def place(self) -> Place:
+        """The place of the session's listener."""
+        return Place(self.raw, self.transparent, self.device)
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Note)
+
+
+def write_note(session: Session, place: Place, local: bytes = b"", interface: int = 0) -> bytes:
+    """Return a session's note; names are left out where there is no room for them."""
+    grant = session.grant
+    note = Note(session.track, *place, grant.user, grant.client_name, grant.server_name, local, interface)
+    data = _encoder.encode(note)
+    for name in _NAMES:
+        if len(data) <= MAX_NOTE_BYTES:
+            break
+        note = msgspec.structs.replace(note, **{name: None})
+        data = _encoder.encode(note)
+    return data
+
+
+def read_note(data: bytes) -> Note:
+    """Return what a note says. Raises RevivalError."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RevivalError("its note cannot be read") from error
+
+
+def revive(saved: Saved, note: Note, terms: Terms, slot: int, now_ns: int) -> Session:
+    """Return the session that a slot describes; the caller gives it listener, key and socket. Raises RevivalError."""
+    _check_kind(saved, terms)
+    _require(0 < saved.opened_ns <= min(saved.last_in_ns, saved.last_out_ns), "its times cannot be")
+    _require(max(saved.last_in_ns, saved.last_out_ns) <= now_ns, "its times cannot be")
+    session = Session(terms, saved.opened_ns, slot, note.track)
+    session.last_in_ns, session.last_out_ns = saved.last_in_ns, saved.last_out_ns
+    session.client, session.destination, session.target = map(_address, (saved.client, saved.destination, saved.target))
+    _require(session.client[:2] == session.destination[:2], "its addresses do not fit each other")
+    _require(saved.side == (4 if len(session.target) == V4_BYTES else 6), "its addresses do not fit each other")
+    session.transparent = bool(saved.flags & _TRANSPARENT)
+    if session.trail is not None:
+        session.trail.fixed = bool(saved.flags & _FIXED)
+    _spend(session, saved)
+    names = note.user, note.client_name, note.server_name
+    session.grant = Grant(terms.rule, None, terms, session.target, *names)
+    session.check_ns = session.deadline()[0]
+    return session
+
+
+def presume_active(session: Session, swept_ns: int, until_ns: int) -> None:
+    """Take a session for active up to until_ns where it may have been, and its slot cannot tell (Counter.SWEPT).
+
+    It may have been, if it was in the second before, or if it would be over by now and nobody has ended it. So one
+    that is alive is never ended early, and one that is not lives on for a second as a rule.
+    """
+    recent_ns = swept_ns - LAG_NS
+    brink = session.deadline()[0] < until_ns + LAG_NS
+    if brink or session.last_in_ns >= recent_ns:
+        session.last_in_ns = max(session.last_in_ns, until_ns)
+    if brink or session.last_out_ns >= recent_ns:
+        session.last_out_ns = max(session.last_out_ns, until_ns)
+    session.check_ns = session.deadline()[0]
+
+
+def _check_kind(saved: Saved, terms: Terms) -> None:
+    _require(saved.kind == KINDS[terms.rule.kind], "its rule is of another kind")
+    permitted = _TRANSPARENT | (_FIXED if terms.behaviour.fixes else 0)
+    _require(not saved.flags & ~permitted, "its rule is of another kind")
+
+
+def _spend(session: Session, saved: Saved) -> None:
+    """Take from a new session's budgets what it has used. Raises RevivalError where they do not have that much."""
+    _require(saved.bytes_in <= saved.received_in < UNLIMITED, "its counts cannot be")
+    _require(saved.bytes_out <= saved.received_out < UNLIMITED, "its counts cannot be")
+    session.dgrams_in_left -= saved.dgrams_in
+    session.dgrams_out_left -= saved.dgrams_out
+    session.bytes_in_left -= saved.bytes_in
+    session.bytes_out_left -= saved.bytes_out
+    session.wasted_in = saved.received_in - saved.bytes_in
+    session.wasted_out = saved.received_out - saved.bytes_out
+    left = session.dgrams_in_left, session.dgrams_out_left, session.bytes_in_left, session.bytes_out_left
+    _require(min(left) >= 0 and not session.reached(), "its limits are used up")
+
+
+def _address(raw: bytes) -> bytes:
+    """Return a slot's address without its padding. Raises RevivalError where it is none."""
+    try:
+        address, port = sockaddr.decode(raw)
+    except DecodeError as error:
+        raise RevivalError("an address of it is none") from error
+    plain = sockaddr.encode(address, port, sockaddr.scope_of(raw) if address.version == 6 else 0)
+    _require(plain.ljust(len(raw), b"\0") == raw, "an address of it is none")
+    return plain
+
+
+def _require(holds: bool, reason: str) -> None:
+    if not holds:
+        raise RevivalError(reason)
