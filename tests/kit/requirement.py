@@ -18,6 +18,7 @@ Test = TypeVar("Test", bound=Callable[..., object])
 
 PACKAGES = {
     "dig": "bind9-dnsutils",
+    "dpkg-deb": "dpkg",
     "flock": "util-linux",
     "in.tftpd": "tftpd-hpa",
     "ip": "iproute2",
@@ -40,6 +41,7 @@ PACKAGES = {
     "uftp": "uftp",
     "uftp_keymgt": "uftp",
     "uftpd": "uftp",
+    "unshare": "util-linux",
 }
 """Program to the Debian package that has it. scripts/test installs those the tests need."""
 
