@@ -59,6 +59,10 @@ class Outbox:
         """Wait a moment until the socket takes more."""
         self._writable.poll(FULL_WAIT_MS)
 
+    def close(self) -> None:
+        """Give up the memberships that the listening socket has no room for."""
+        self._multicast.close()
+
     def note_unsent(self, to: bytes, reason: str, datagrams: int) -> None:
         """Log and count datagrams that could not be sent."""
         self.stats.drops_out[DropReason.SEND_FAILED] += datagrams
@@ -85,6 +89,7 @@ class Outbox:
         self.send(action.payload, action.to)
 
     def _join(self, action: Join, machine: Machine, now_ns: int) -> None:
+        machine.note_joined(action.group)
         try:
             self._multicast.join(action.group, action.sources)
         except OSError as error:
@@ -93,8 +98,9 @@ class Outbox:
         else:
             self._journal.note("uftp-joined", 0, "", action.group, len(action.sources))
 
-    def _leave(self, action: Leave, _machine: Machine, _now_ns: int) -> None:
+    def _leave(self, action: Leave, machine: Machine, _now_ns: int) -> None:
         self._multicast.leave(action.group, action.sources)
+        machine.note_left(action.group)
         self._journal.note("uftp-left", 0, "", action.group)
 
     def _tell_moved(self, action: Moved, _machine: Machine, _now_ns: int) -> None:

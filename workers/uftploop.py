@@ -16,7 +16,7 @@ import time
 from workers.contract.context import WorkerContext
 from workers.contract.events import LEVEL_BASE
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import Drain, Level, Moved
+from workers.contract.messages import Drain, Freeze, Level, Moved
 from workers.contract.slots import Counter
 from workers.contract.uftp import UftpSettings
 from workers.deadlines import NEVER
@@ -30,6 +30,7 @@ from workers.net.mmsg import MmsgTransport
 from workers.net.upstream import drops_of
 from workers.outbox import Outbox
 from workers.pace import Pace
+from workers.safekeeping import Safekeeping
 from workers.stats import Publisher
 from workers.titles import WorkerTitle
 from workers.uftp.keyring import KeyRing
@@ -65,8 +66,8 @@ class UftpWorker:
         self._context = context
         self._sock = context.listeners[0]
         self._journal = Journal(context.channel, context.level, now_ns)
-        self._multicast = Multicast(self._sock, settings.version, settings.interfaces)
-        self._outbox = Outbox(self._sock, self._multicast, context.channel, self._journal)
+        multicast = Multicast(self._sock, settings.version, settings.interfaces)
+        self._outbox = Outbox(self._sock, multicast, context.channel, self._journal)
         places = Places()
         transport = MmsgTransport(Arena(), places.memory)
         workers = context.settings.workers
@@ -86,13 +87,17 @@ class UftpWorker:
                 self._poll.register(fd, select.EPOLLIN)
         self._publish_ns = now_ns
         self._lost = drops_of(self._sock)
-        self._stopping = False
+        self._ending: ExitCode | None = None
+        self._safekeeping = Safekeeping(context.store, self._machine, self._journal, now_ns)
+        self._outbox.carry_out(self._machine, now_ns)
+        # Before anything else: from this the parent knows that what was taken over can be lived with.
+        self._publish(now_ns)
 
     def serve(self) -> ExitCode:
         """Turn until stopped."""
         gc.set_threshold(GC_THRESHOLD)
         clock, listening = time.monotonic_ns, self._sock.fileno()
-        while not self._stopping:
+        while self._ending is None:
             for fd, _ in self._poll.poll(self._tend(clock())):
                 if fd == listening:
                     self._take(clock())
@@ -100,10 +105,13 @@ class UftpWorker:
                     self._handle_signals()
                 else:
                     self._handle_messages()
-        self._multicast.close()
+        if self._ending is ExitCode.FROZEN:
+            self._machine.freeze(clock())
+            self._outbox.carry_out(self._machine, clock())
+        self._outbox.close()
         write_rest(self._journal, self._context.channel.fileno())
         self._publish(clock())
-        return ExitCode.STOPPED
+        return self._ending
 
     def _take(self, now_ns: int) -> None:
         """Take what waits in the socket; where more is coming, pause a little and go on, STREAK times at most."""
@@ -134,7 +142,8 @@ class UftpWorker:
             machine.expire(now_ns)
             self._outbox.carry_out(machine, now_ns)
         shown_ns = self._board.tend(machine.groups, machine.downstream, now_ns)
-        due_ns = min(machine.next_deadline_ns(), self._journal.tend(now_ns), shown_ns)
+        kept_ns = self._safekeeping.tend(self._groups, now_ns)
+        due_ns = min(machine.next_deadline_ns(), self._journal.tend(now_ns), shown_ns, kept_ns)
         if now_ns >= self._publish_ns and not self._publish(now_ns):
             due_ns = min(due_ns, now_ns + PUBLISH_NS)
         return -1.0 if due_ns >= NEVER else min(LONGEST_WAIT_S, max(0.0, (due_ns - now_ns) / 1e9))
@@ -164,10 +173,12 @@ class UftpWorker:
     def _handle_signals(self) -> None:
         for number in os.read(self._context.wakeup, 64):
             if number == signal.SIGTERM:
-                self._stopping = True
+                self._ending = self._ending or ExitCode.STOPPED
             elif number in _STEPS:
                 self._set_level(self._journal.level + _STEPS[number])
             elif number == signal.SIGRTMIN + 1:
+                # What came before the signal counts.
+                self._take_waiting(time.monotonic_ns())
                 self._journal.note_urgent("state", 0, self._state())
 
     def _set_level(self, level: int) -> None:
@@ -194,5 +205,7 @@ class UftpWorker:
             elif isinstance(message, Drain):
                 self._machine.drain()
                 self._publish(time.monotonic_ns())
+            elif isinstance(message, Freeze):
+                self._ending = ExitCode.FROZEN
             elif isinstance(message, Level):
                 self._set_level(message.level)

@@ -16,6 +16,12 @@ from proxyd.uftp.options import CommandLine
 from workers import uftploop
 from workers.contract.uftp import UftpSettings
 
+GROUP_BYTES, CLIENT_BYTES = 2048, 512
+"""What a group and a client take when they are written down: of 4,096 bits of RSA more, plain ones a tenth."""
+CLIENTS_FACTOR = 10
+"""All groups together may have ten times the clients that one may have (workers.uftp.station)."""
+MOST_STORE_BYTES = 1 << 32
+
 
 def make_order(line: CommandLine) -> Order:
     """Return what a command line asks for: names are looked up, lists and keys read, new keys written.
@@ -32,7 +38,10 @@ def make_order(line: CommandLine) -> Order:
         worker=lambda context: uftploop.run(context, settings, keys.ring),
         version=__version__,
         openings=Openings(
-            open_log, lambda _frame, workers: sockets.bind(settings, workers), descriptors=sockets.descriptors
+            open_log,
+            lambda _frame, workers: sockets.bind(settings, workers),
+            descriptors=sockets.descriptors,
+            store_bytes=lambda _frame, workers: store_bytes(settings, workers),
         ),
         pidfile="" if line.pidfile is None else str(Path("/") / line.pidfile),
         banner=_banner(settings, keys),
@@ -44,6 +53,16 @@ def check_order(line: CommandLine) -> None:
     compile_settings(line, list_interfaces())
     if not line.new_keys:
         load_keys(line)
+
+
+def store_bytes(settings: UftpSettings, workers: int) -> int:
+    """Return how large a worker's store is to be; memory is taken only for what is there.
+
+    Two halves, each with twice the room of all groups and clients that there may be.
+    """
+    groups = -(-settings.max_groups // workers) * GROUP_BYTES
+    clients = settings.max_clients * CLIENTS_FACTOR * CLIENT_BYTES
+    return min(2 * 2 * (groups + clients), MOST_STORE_BYTES)
 
 
 def _banner(settings: UftpSettings, keys: Keys) -> tuple[tuple[str, tuple[str | int, ...]], ...]:

@@ -14,10 +14,12 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from workers.contract.settings import Address
+from workers.contract.store import Store
 from workers.contract.uftp import Interface, Mode, UftpSettings
 from workers.deadlines import NEVER
 from workers.uftp.actions import Arrival, Join, Leave, Moved, Note, Send
 from workers.uftp.addresses import host_of, is_multicast
+from workers.uftp.archive import Archive
 from workers.uftp.keyring import KeyRing
 from workers.uftp.machine import Machine
 from workers.wire import sockaddr
@@ -129,17 +131,55 @@ class World:
 
 
 class ProxyNode:
-    """A machine in the world. notes, joined: what it has asked for; moved: downstream addresses it has proved."""
+    """A machine in the world. notes, joined: what it has asked for; moved: downstream addresses it has proved.
+
+    keep: what it writes down to outlive its death; die_at: how many actions more it carries out, None: it lives on.
+    """
 
     def __init__(self, world: World, address: bytes, settings: UftpSettings, ring: KeyRing | None = None) -> None:
         self.world = world
         self.address = address
         self.settings = settings
-        entropy = random.Random(world.chance.random()).randbytes
-        self.machine = Machine(settings, settings.uid, ring or KeyRing((), entropy), entropy, world.now_ns)
         self.notes: list[Note] = []
         self.joined: Counter[bytes] = Counter()
         self.moved: list[bytes] = []
+        self.deaths = 0
+        self.die_at: int | None = None
+        self.keep: Store | None = None
+        entropy = random.Random(world.chance.random()).randbytes
+        self._entropy = entropy
+        self._throw_away = ring is None
+        self._ring = ring or KeyRing((), entropy)
+        self._begin()
+
+    def outlive(self) -> None:
+        """Write down from now on what a successor needs. To be called before it is given anything."""
+        self.keep = Store.create("a machine in the world", 4 << 20)
+        self._begin()
+
+    def die(self) -> None:
+        """Be killed, and live on as a replacement, which has the same socket and nothing else but what was kept."""
+        self.deaths += 1
+        self.die_at = None
+        # A replacement is forked from the parent, which has made no key on demand.
+        if self._throw_away:
+            self._ring = KeyRing((), self._entropy)
+        self._begin()
+
+    def freeze(self) -> None:
+        """End in good order for a replacement."""
+        self.machine.freeze(self.world.now_ns)
+        self._settle()
+        self.die()
+
+    def _begin(self) -> None:
+        now_ns = self.world.now_ns
+        self.machine = Machine(self.settings, self.settings.uid, self._ring, self._entropy, now_ns)
+        if self.keep is not None:
+            ledger = self.keep.open()
+            kept = ledger.read()
+            ledger.approve()
+            self.machine.adopt(Archive(ledger), kept, now_ns)
         self._woken_ns = NEVER
         self._settle()
 
@@ -155,6 +195,11 @@ class ProxyNode:
     def _settle(self) -> None:
         actions, self.machine.actions[:] = list(self.machine.actions), []
         for action in actions:
+            if self.die_at is not None:
+                if not self.die_at:
+                    self.die()
+                    return
+                self.die_at -= 1
             self._carry_out(action)
         due_ns = self.machine.next_deadline_ns()
         if due_ns < self._woken_ns:
@@ -174,11 +219,13 @@ class ProxyNode:
         elif isinstance(action, Note):
             self.notes.append(action)
         elif isinstance(action, Join):
-            self.joined[action.group] += 1
+            self.machine.note_joined(action.group)
+            self.joined[action.group] = 1
             self.world.members[host_of(action.group)].add(self.address)
         elif isinstance(action, Leave):
-            self.joined[action.group] -= 1
+            self.joined[action.group] = 0
             self.world.members[host_of(action.group)].discard(self.address)
+            self.machine.note_left(action.group)
         elif isinstance(action, Moved):
             self.moved.append(action.downstream)
 

@@ -72,11 +72,12 @@ class Client(Generic[K]):
 
 
 class Clients(Generic[K]):
-    """A group's clients by UID. limit: how many there may be."""
+    """A group's clients by UID. limit: how many there may be. changed: those of whom more is known than was taken."""
 
-    __slots__ = ("_by_uid", "_confirmed", "_limit", "_unfinished")
+    __slots__ = ("_by_uid", "_confirmed", "_limit", "_unfinished", "changed")
 
     def __init__(self, limit: int) -> None:
+        self.changed: dict[int, Client[K]] = {}
         self._by_uid: dict[int, Client[K]] = {}
         self._confirmed: dict[int, Client[K]] = {}
         self._unfinished: dict[int, Client[K]] = {}
@@ -94,9 +95,24 @@ class Clients(Generic[K]):
         if len(self._by_uid) >= self._limit:
             return None
         client: Client[K] = Client(uid, len(self._by_uid))
-        self._by_uid[uid] = client
-        self._unfinished[uid] = client
+        self.enter(client)
+        self.changed[uid] = client
         return client
+
+    def enter(self, client: Client[K]) -> bool:
+        """Take in a client as it is, the last in order; tell whether there was room, and nobody of its UID."""
+        if len(self._by_uid) >= self._limit or client.uid in self._by_uid:
+            return False
+        client.order = len(self._by_uid)
+        self._by_uid[client.uid] = client
+        self._file(client)
+        return True
+
+    def take_changed(self) -> list[Client[K]]:
+        """Return the clients of whom more is known than when this was called last."""
+        changed = list(self.changed.values())
+        self.changed.clear()
+        return changed
 
     def advance(self, client: Client[K], step: ClientInput) -> bool:
         """Move a client on; say whether the table has a row for this."""
@@ -104,17 +120,22 @@ class Clients(Generic[K]):
         if state is None:
             return False
         client.state = state
+        self.changed[client.uid] = client
+        self._file(client)
+        if step is ClientInput.REGISTERED:
+            client.keyinfos = 0
+        return True
+
+    def _file(self, client: Client[K]) -> None:
+        """Let a client stand where its state belongs."""
         for members, belongs in (
-            (self._confirmed, state is ClientState.CONFIRMED),
-            (self._unfinished, state not in FINISHED),
+            (self._confirmed, client.state is ClientState.CONFIRMED),
+            (self._unfinished, client.state not in FINISHED),
         ):
             if belongs:
                 members[client.uid] = client
             else:
                 members.pop(client.uid, None)
-        if step is ClientInput.REGISTERED:
-            client.keyinfos = 0
-        return True
 
     @property
     def confirmed(self) -> list[Client[K]]:

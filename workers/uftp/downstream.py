@@ -33,6 +33,11 @@ class Downstream:
         self._proved.append(to)
         self.current = to
 
+    @property
+    def proved(self) -> tuple[bytes, ...]:
+        """The addresses that heartbeats have proved, the newest last."""
+        return tuple(self._proved)
+
     def admits(self, source: bytes) -> bool:
         """Tell whether what comes from here may go on to servers.
 

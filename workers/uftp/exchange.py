@@ -26,7 +26,11 @@ from workers.uftp.seal import KeyinfoHead, Sealer
 from workers.uftp.suite import KeyExchange, SignatureType, Suite
 from workers.uftp.timestamp import Timestamp
 
-_COUNTERS = 1 << 64
+COUNTERS_AHEAD = 1024
+"""How many counters are taken in advance: what is written down of a group is written anew once for so many."""
+_COUNTER_BASE_BITS, _COUNTER_BASE_AT = 29, 32
+"""A group's first counter is drawn, so that a proxy that has lost all of a group, and takes it anew with the same keys
+of its server's, does not count in the same place again."""
 
 
 class OwnSide(NamedTuple):
@@ -70,6 +74,7 @@ class ClientLeg:
 class GroupCrypto:
     """An encrypted group. info: of its first ANNOUNCE; own: the key that stands for the server's, ecdh: with ECDH only;
     shaken, session: the leg to the server; master, sealer: of the group, empty until the server's KEYINFO has come.
+    counter: the last that was used; reserved: no other process, going on with this group, may use one up to here.
     """
 
     suite: Suite
@@ -82,6 +87,7 @@ class GroupCrypto:
     master: bytes = b""
     sealer: Sealer | None = None
     counter: int = 0
+    reserved: int = 0
     _signed: bytes = b""
 
     @property
@@ -95,8 +101,13 @@ class GroupCrypto:
         return ", ".join(suite.weaknesses(self.suite, self.server_key))
 
     def next_counter(self) -> int:
-        """Return the counter of the next message or KEYINFO: the first is 1, none comes twice."""
-        self.counter = (self.counter + 1) % _COUNTERS
+        """Return the counter of the next message or KEYINFO; none comes twice.
+
+        Whoever keeps the group for a successor writes `reserved` down before the message leaves.
+        """
+        self.counter += 1
+        if self.counter > self.reserved:
+            self.reserved = self.counter + COUNTERS_AHEAD
         return self.counter
 
     # --- upstream: the proxy as a client
@@ -124,6 +135,10 @@ class GroupCrypto:
         """Learn the group's keys from our entry in the server's KEYINFO. Raises SealError."""
         head = KeyinfoHead(header.version, header.source_id, keyinfo.iv_counter)
         self.master = seal.unwrap_group_master(self.suite, self.session, head, entry.wrapped)
+        self.be_sealed()
+
+    def be_sealed(self) -> None:
+        """Make what seals and opens the group's messages, of its master."""
         group = schedule.derive_group_keys(self.suite, self.master, self.info.random)
         self.sealer = seal.make_sealer(self.suite, group, self.own)
 
@@ -215,8 +230,8 @@ def accept(datagram: bytes, group_id: int, announce: Announce, info: EncInfo, ow
     datagram: the whole ANNOUNCE. Raises SealError or PeerError: the group cannot be taken.
     """
     chosen = suite.choose_suite(info.cipher, info.hash, info.signature_type, info.key_exchange)
-    server_key = _server_key(chosen, info)
-    _refuse_weak(chosen, server_key, own.terms)
+    server_key = server_key_of(chosen, info)
+    refuse_weak(chosen, server_key, own.terms)
     key = own.ring.fitting(server_key)
     if key is None:
         raise PeerError(f"no proxy key compatible with the server's ({server_key.title})")
@@ -227,11 +242,18 @@ def accept(datagram: bytes, group_id: int, announce: Announce, info: EncInfo, ow
         seal.check_signature(datagram, HEADER_BYTES + announce.signature_at, server_key, chosen.digest)
     shaken = Handshake(group_id, announce.private, info.random, own.entropy(RANDOM_BYTES), premaster)
     crypto = GroupCrypto(chosen, info, server_key, key, ecdh, shaken, schedule.derive_session_keys(chosen, shaken))
+    crypto.counter = crypto.reserved = _draw_base(own.entropy)
     crypto.rehearse()
     return crypto
 
 
-def _server_key(chosen: Suite, info: EncInfo) -> PublicKey:
+def _draw_base(entropy: Entropy) -> int:
+    drawn = int.from_bytes(entropy(4)) >> 32 - _COUNTER_BASE_BITS
+    return drawn << _COUNTER_BASE_AT
+
+
+def server_key_of(chosen: Suite, info: EncInfo) -> PublicKey:
+    """Return the server's key, of the type that its suite has. Raises SealError."""
     server_key = keys.decode_public_key(info.key_blob)
     if server_key.kind != chosen.exchange.signing_kind:
         raise SealError("key blob", "of the wrong type for this key exchange")
@@ -262,7 +284,8 @@ def _own_ecdh(peer: EcPublicKey, own: OwnSide) -> EcPrivateKey:
     return own.ring.ecdh
 
 
-def _refuse_weak(chosen: Suite, server_key: PublicKey, terms: CryptoSettings) -> None:
+def refuse_weak(chosen: Suite, server_key: PublicKey, terms: CryptoSettings) -> None:
+    """Return if the settings take a group of this suite. Raises PeerError."""
     if isinstance(server_key, RsaPublicKey) and server_key.bits < terms.min_rsa_bits:
         raise PeerError(f"an RSA key of {server_key.bits} bits, {terms.min_rsa_bits} at least are wanted")
     found = suite.weaknesses(chosen, server_key)

@@ -26,13 +26,16 @@ SIGNED_A_SECOND, SIGNED_AT_ONCE = 10, 20
 
 
 class Heartbeats:
-    """The heartbeats of one proxy; in a proxy of several workers, the first one's alone. now_ns: of the first round."""
+    """The heartbeats of one proxy; in a proxy of several workers, the first one's alone. now_ns: of the first round.
+
+    nonce: what somebody must sign to become the downstream proxy; never 0.
+    """
 
     def __init__(self, station: Station, now_ns: int) -> None:
         self._station: Final = station
         self._targets = station.settings.heartbeats.targets
         self._wanted = station.settings.downstream_fingerprint
-        self._nonce = self._draw()
+        self.nonce = self._draw()
         self._signing = Ration(SIGNED_A_SECOND, SIGNED_AT_ONCE, now_ns)
         self.due_ns = now_ns if self._targets else NEVER
 
@@ -61,9 +64,9 @@ class Heartbeats:
         if self._wanted is None or source == station.downstream.current:
             self._send(HeartbeatResponse(HeartbeatResult.OK), source)
             return
-        if message.nonce != self._nonce:
+        if message.nonce != self.nonce:
             station.note("uftp-heartbeat-challenge", None, source)
-            self._send(HeartbeatResponse(HeartbeatResult.CHALLENGE, self._nonce), source)
+            self._send(HeartbeatResponse(HeartbeatResult.CHALLENGE, self.nonce), source)
             return
         try:
             self._check(message)
@@ -72,7 +75,7 @@ class Heartbeats:
             station.note("uftp-heartbeat-refused", None, source, str(error))
             self._send(HeartbeatResponse(HeartbeatResult.FAILED), source)
             return
-        self._nonce = self._draw()
+        self.nonce = self._draw()
         station.note("uftp-downstream", None, source)
         station.move_downstream(source)
         station.actions.append(Moved(source))

@@ -73,6 +73,23 @@ class KeyRing:
             self._made[kind] = made
         return self._made[kind]
 
+    def find(self, name: bytes) -> PrivateKey | None:
+        """Return the own key with a fingerprint, None if there is none."""
+        known = (*self._configured, *self._made.values())
+        return next((key for key in known if keys.fingerprint_of(key.public) == name), None)
+
+    def readopt(self, key: PrivateKey) -> bool:
+        """Take a throw-away key that a predecessor has made in the place of one to be made; tell whether it is of use.
+
+        Where keys are configured, or one of its kind is there already, it is not.
+        """
+        public = key.public
+        kind = public.curve if isinstance(public, EcPublicKey) else 8 * public.signature_bytes
+        if self._configured or kind in self._made:
+            return False
+        self._made[kind] = key
+        return True
+
     def make_ecdh(self, curve: Curve) -> EcPrivateKey:
         """Return a new key for one group's key exchange. Raises KeyRefused: a curve the library lacks."""
         return keys.make_ec_key(curve, self._entropy)

@@ -12,9 +12,11 @@ from collections.abc import Iterable
 
 from workers.contract.uftp import Mode, UftpSettings
 from workers.errors import DecodeError, PeerError, SealError
-from workers.uftp import announcing, header, lifetime, messages, progress, roles, transit
+from workers.uftp import adoption, announcing, feedback, header, lifetime, messages, progress, roles, transit
 from workers.uftp.actions import Action, Arrival, DropReason, GroupKey, Relay
+from workers.uftp.adoption import Kept
 from workers.uftp.aggregate import US_NS
+from workers.uftp.archive import Archive
 from workers.uftp.groups import Group
 from workers.uftp.header import HEADER_BYTES, VERSION, Function, Header
 from workers.uftp.heartbeat import HeartbeatRequest, HeartbeatResponse
@@ -38,9 +40,51 @@ class Machine:
     def __init__(
         self, settings: UftpSettings, uid: int, ring: KeyRing, entropy: Entropy, now_ns: int, beats: bool = True
     ) -> None:
+        self._archive: Archive | None = None
         self._station = Station(settings, uid, ring, entropy, now_ns)
         self._heartbeats = Heartbeats(self._station, now_ns) if beats else None
         self._proxy_keys = ProxyKeys(self._station, now_ns)
+
+    # --- outliving a process -----------------------------------------------------------------------------------------
+
+    def adopt(self, archive: Archive, kept: Kept, now_ns: int) -> None:
+        """Go on with what a predecessor has written down, and from now on write down what a successor needs.
+
+        All that the datagrams in `actions` rest on is written when they stand there. To be called before anything else.
+        """
+        self._archive = archive
+        adoption.adopt(self._station, archive, kept, now_ns)
+        if self._heartbeats is not None:
+            self._heartbeats.nonce = adoption.nonce_of(kept) or self._heartbeats.nonce
+        self._save_beats()
+
+    def freeze(self, now_ns: int) -> None:
+        """Have all that waits sent, and write everything down as it is: nothing may come to this machine any more."""
+        station = self._station
+        for group in station.groups:
+            feedback.flush(station, group, now_ns)
+            if self._archive is not None:
+                self._archive.save_exactly(group)
+
+    def save_shown(self) -> None:
+        """Write down how far groups are, as far as that is only shown."""
+        if self._archive is not None:
+            self._archive.save_shown(self._station.groups)
+
+    def note_joined(self, private: bytes) -> None:
+        """Hear that an address is about to be joined."""
+        if self._archive is not None:
+            self._archive.note_joined(private)
+
+    def note_left(self, private: bytes) -> None:
+        """Hear that an address was left."""
+        if self._archive is not None:
+            self._archive.note_left(private)
+
+    @property
+    def unsaved(self) -> int:
+        """How often there was no room to write a group or a client down."""
+        return 0 if self._archive is None else self._archive.unsaved
 
     @property
     def actions(self) -> list[Action]:
@@ -85,7 +129,7 @@ class Machine:
             group = station.groups.get(key)
             if group is not None:
                 lifetime.expire(station, group, now_ns)
-                self._reschedule(station.groups.get(key))
+                self._settle(key)
 
     def receive(self, datagram: bytes, arrival: Arrival, now_ns: int) -> None:
         """Take in one datagram."""
@@ -137,7 +181,7 @@ class Machine:
             return
         group.progress.count(datagrams, size)
         if group.hear(relay.grtt, relay.size):
-            self._reschedule(group)
+            self._settle(relay.group)
 
     @property
     def downstream(self) -> bytes | None:
@@ -152,6 +196,7 @@ class Machine:
     def move_downstream(self, to: bytes) -> None:
         """Take over a downstream address that another worker's heartbeats have proved (actions.Moved)."""
         self._station.move_downstream(to)
+        self._save_beats()
 
     def drain(self) -> None:
         """Take no other group any more."""
@@ -167,6 +212,7 @@ class Machine:
         station = self._station
         for concerned in [one for one in station.groups if one.terms.private == group]:
             lifetime.give_up(station, concerned, "cannot join the private multicast group", now_ns)
+            self._settle(concerned.key)
 
     def _route_through(self, group: Group, source: bytes, grtt: int, size: int) -> Relay | None:
         downstream = self._station.downstream
@@ -191,7 +237,10 @@ class Machine:
         if self._heartbeats is None:
             self._station.drop(DropReason.NOT_FOR_US)
         elif isinstance(message, HeartbeatRequest):
+            nonce = self._heartbeats.nonce
             self._heartbeats.request(message, arrival.source)
+            if nonce != self._heartbeats.nonce:
+                self._save_beats()
         elif isinstance(message, HeartbeatResponse):
             self._heartbeats.answer(message, arrival.source, now_ns)
         elif isinstance(message, KeyRequest):
@@ -208,19 +257,21 @@ class Machine:
         key = GroupKey(head.group_id, head.group_instance)
         group = station.groups.get(key)
         from_server = group is None or arrival.source == group.terms.upstream
-        if group is not None and from_server:
-            self._hear(group, head)
-            progress.note(group, datagram, head, now_ns)
-        if head.function == Function.ANNOUNCE and from_server:
-            announcing.announce(station, datagram, head, arrival, now_ns)
-        elif group is None:
+        if group is None and head.function != Function.ANNOUNCE:
             station.drop(DropReason.NO_GROUP)
             return
-        elif from_server:
-            transit.from_server(station, group, datagram, head, now_ns)
-        else:
-            transit.from_below(station, group, datagram, head, arrival, now_ns)
-        self._reschedule(station.groups.get(key))
+        try:
+            if group is not None and from_server:
+                self._hear(group, head)
+                progress.note(group, datagram, head, now_ns)
+            if group is None or (head.function == Function.ANNOUNCE and from_server):
+                announcing.announce(station, datagram, head, arrival, now_ns)
+            elif from_server:
+                transit.from_server(station, group, datagram, head, now_ns)
+            else:
+                transit.from_below(station, group, datagram, head, arrival, now_ns)
+        finally:
+            self._settle(key)
 
     def _hear(self, group: Group, head: Header) -> None:
         station = self._station
@@ -228,10 +279,24 @@ class Machine:
         if trusted and group.hear(head.grtt, head.group_size):
             station.note("uftp-grtt", group, group.grtt_ns // US_NS)
 
-    def _reschedule(self, group: Group | None) -> None:
-        """Have the group woken for its earliest deadline; being woken too early does no harm."""
+    def _settle(self, key: GroupKey) -> None:
+        """Have a group woken for its earliest deadline, no harm if too early, and what has changed written."""
+        group = self._station.groups.get(key)
         if group is not None:
-            self._station.timers.bring_forward(group.key, group.due_ns)
+            self._station.timers.bring_forward(key, group.due_ns)
+        if self._archive is not None:
+            self._archive.save(key, group)
+
+    def _save_beats(self) -> None:
+        """Write down what heartbeats have come to."""
+        station = self._station
+        wanted, proved = station.settings.downstream_fingerprint, station.downstream.proved
+        if self._archive is None or wanted is None:
+            return
+        if proved:
+            self._archive.save_downstream(wanted, proved)
+        if self._heartbeats is not None:
+            self._archive.save_nonce(self._heartbeats.nonce)
 
     def _reject(self, reason: DropReason, datagram: bytes, arrival: Arrival, why: str) -> None:
         self._station.drop(reason)

@@ -17,14 +17,15 @@ from workers.wire import sockaddr
 class Memberships:
     """How many groups need each private address."""
 
-    __slots__ = ("_member", "_public", "_sources", "_users")
+    __slots__ = ("_member", "_public", "_users", "sources")
 
     def __init__(self, settings: UftpSettings) -> None:
         self._member = settings.mode is not Mode.CLIENT
         self._public = frozenset(map(host_of, settings.public_groups))
         servers = settings.servers or ()
         addresses = dict.fromkeys(entry.address for entry in servers) if settings.source_specific else {}
-        self._sources = tuple(sockaddr.encode(address, 0) for address in addresses)
+        self.sources = tuple(sockaddr.encode(address, 0) for address in addresses)
+        """From whom groups are heard; none: from everybody."""
         self._users: Counter[bytes] = Counter()
 
     def need(self, private: bytes) -> Join | None:
@@ -32,7 +33,7 @@ class Memberships:
         if not self._concerns(private):
             return None
         self._users[private] += 1
-        return Join(private, self._sources) if self._users[private] == 1 else None
+        return Join(private, self.sources) if self._users[private] == 1 else None
 
     def release(self, private: bytes) -> Leave | None:
         """Count one group less; return what is to be done about it."""
@@ -42,7 +43,11 @@ class Memberships:
         if self._users[private]:
             return None
         del self._users[private]
-        return Leave(private, self._sources)
+        return Leave(private, self.sources)
+
+    def needs(self, private: bytes) -> bool:
+        """Tell whether a group has this private address that the proxy is a member of."""
+        return self._users[private] > 0
 
     def _concerns(self, private: bytes) -> bool:
         return self._member and bool(private) and host_of(private) not in self._public

@@ -75,9 +75,10 @@ def refuse(station: Station, group: Group, uid: int, why: str, now_ns: int) -> N
 
 
 def _enter(station: Station, group: Group, uid: int, now_ns: int) -> Client[ClientLeg] | None:
-    """Return the client, made known if it is new; None if it is refused."""
+    """Return the client, made known if it is new, with something to be noted of it; None if it is refused."""
     client = group.clients.get(uid)
     if client is not None:
+        group.clients.changed[uid] = client
         return client
     try:
         _check_uid(station, group, uid)

@@ -85,7 +85,12 @@ class Station:
     @property
     def has_room(self) -> bool:
         """Whether another client may become known, in whatever group."""
-        return self.facts[Fact.CLIENTS] < self.settings.max_clients * CLIENTS_FACTOR
+        return self.room > 0
+
+    @property
+    def room(self) -> int:
+        """How many clients more may become known."""
+        return max(self.settings.max_clients * CLIENTS_FACTOR - self.facts[Fact.CLIENTS], 0)
 
     @property
     def own_side(self) -> OwnSide:

@@ -16,7 +16,7 @@ from workers.errors import PeerError, SealError
 from workers.uftp import exchange, header, keys, messages, schedule, seal
 from workers.uftp.announce import Announce
 from workers.uftp.curves import CURVES
-from workers.uftp.exchange import ClientLeg, GroupCrypto, OwnSide
+from workers.uftp.exchange import COUNTERS_AHEAD, ClientLeg, GroupCrypto, OwnSide
 from workers.uftp.header import Function, Header
 from workers.uftp.keying import KeyEntry, KeyInfo, KeyInfoAck
 from workers.uftp.keyring import KeyRing
@@ -176,9 +176,19 @@ def test_an_rsa_key_for_an_ecdsa_group_and_the_other_way_round_are_refused() -> 
         crypto.hear_client_key(ClientLeg(), ClientKey(other, bytes(128)))
 
 
-def test_counters_begin_with_1_and_never_come_twice() -> None:
+def test_counters_begin_somewhere_and_never_come_twice() -> None:
     crypto = accepted(make_cipher(*RSA))
-    assert [crypto.next_counter() for _ in range(3)] == [1, 2, 3]
+    first = crypto.next_counter()
+    assert [crypto.next_counter() for _ in range(3)] == [first + 1, first + 2, first + 3]
+    other = accepted(make_cipher(*RSA))
+    assert abs(other.next_counter() - first) > 1 << 31
+
+
+def test_counters_are_taken_in_advance() -> None:
+    crypto = accepted(make_cipher(*RSA))
+    seen = [(crypto.next_counter(), crypto.reserved) for _ in range(3 * COUNTERS_AHEAD)]
+    assert all(counter <= reserved for counter, reserved in seen)
+    assert len({reserved for _, reserved in seen}) in (3, 4)
 
 
 def test_a_response_proxy_uses_its_one_ecdh_key_for_every_group() -> None:
