@@ -71,6 +71,7 @@ class CommandLine:
     open_upstream: bool = False
     min_rsa_bits: int = 0
     strong_only: bool = False
+    takeover: bool = False
     checks_only: bool = False
     shows_help: bool = False
     shows_version: bool = False
@@ -192,6 +193,7 @@ OPTIONS = (
     Option("open-upstream", "open_upstream", "", _yes, "server proxy: pass on to servers what anybody sends"),
     Option("min-rsa-bits", "min_rsa_bits", "bits", _number(0, 4096), "refuse shorter RSA keys (0)"),
     Option("strong-crypto-only", "strong_only", "", _yes, "refuse DES, 3DES, SHA-1 and RSA under 2048 bits"),
+    Option("takeover", "takeover", "", _yes, "go on with the transfers of the proxy at --control, which ends"),
     Option("check", "checks_only", "", _yes, "check options, lists and keys, and open nothing"),
     Option("version", "shows_version", "", _yes, "print the version"),
     Option("help", "shows_help", "", _yes, "print this text"),
