@@ -13,6 +13,7 @@ from typing import Annotated, TypeAlias, TypeVar
 import msgspec
 
 from proxyd.errors import ProxydError
+from workers.contract.tapping import LONGEST_NS, MOST_BYTES, MOST_DATAGRAMS
 
 MAX_MESSAGE_BYTES = 60_000
 MAX_KILLS = 2_000
@@ -81,7 +82,53 @@ class AskExplain(msgspec.Struct, frozen=True, tag="explain"):
     tos: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
 
 
-Request: TypeAlias = AskStatus | AskSessions | AskKill | AskLevel | AskDrain | AskExplain
+class AskUsers(msgspec.Struct, frozen=True, tag="users"):
+    """Who sits at which address now? Answered with Users."""
+
+
+class AskGroups(msgspec.Struct, frozen=True, tag="groups"):
+    """Which UFTP groups are there? Answered with Groups."""
+
+
+class AskTap(msgspec.Struct, frozen=True, tag="tap"):
+    """Copy a session's datagrams to the socket that comes with the message (workers.contract.tapping).
+
+    The session: worker, slot, and when it began. The copying ends after so many datagrams, so many bytes of payload,
+    or so many nanoseconds. The proxy tells through the socket what becomes of it.
+    """
+
+    worker: Count
+    slot: Count
+    began_ns: int
+    datagrams: Annotated[int, msgspec.Meta(ge=1, le=MOST_DATAGRAMS)]
+    payload_bytes: Annotated[int, msgspec.Meta(ge=1, le=MOST_BYTES)]
+    span_ns: Annotated[int, msgspec.Meta(ge=1, le=LONGEST_NS)]
+
+
+class AskTakeover(msgspec.Struct, frozen=True, tag="takeover"):
+    """Hand over to the program that asks, over the lane (proxyd.daemon.lane) that comes with the question."""
+
+    program: Name
+    name: Name
+
+
+class AskUpgrade(msgspec.Struct, frozen=True, tag="upgrade"):
+    """Start the program anew, and hand over to it. Answered with Step, until it is done."""
+
+
+Request: TypeAlias = (
+    AskStatus
+    | AskSessions
+    | AskKill
+    | AskLevel
+    | AskDrain
+    | AskExplain
+    | AskUsers
+    | AskGroups
+    | AskTap
+    | AskTakeover
+    | AskUpgrade
+)
 
 
 # --- answers ---------------------------------------------------------------------------------------------------------
@@ -188,6 +235,27 @@ class Slots(msgspec.Struct, frozen=True, tag="slots"):
     records: bytes
 
 
+class Users(msgspec.Struct, frozen=True, tag="users"):
+    """Some of the users: (address of 4 or 16 bytes, user, groups) each.
+
+    file: where they stand. read_unix: when the proxy took them from there, in seconds since 1970; None: never.
+    complaint: why it has not taken what stands there now, empty: it has.
+    """
+
+    file: str
+    read_unix: float | None
+    complaint: str
+    entries: list[tuple[bytes, str, list[str]]]
+
+
+class Groups(msgspec.Struct, frozen=True, tag="groups"):
+    """Some of a worker's groups: as Slots, with records of workers.contract.groups.GROUP."""
+
+    worker: int
+    now_ns: int
+    records: bytes
+
+
 class Checked(msgspec.Struct, frozen=True):
     """One condition of a rule as it was evaluated: its keyword, what it was held against, whether it holds."""
 
@@ -215,6 +283,12 @@ class Explanation(msgspec.Struct, frozen=True, tag="explanation"):
     checks: list[Checked]
 
 
+class Step(msgspec.Struct, frozen=True, tag="step"):
+    """What was asked for takes its time, and how far it is."""
+
+    text: str
+
+
 class Done(msgspec.Struct, frozen=True, tag="done"):
     """The answer is complete, or what was asked for is done. note: in words."""
 
@@ -227,7 +301,7 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     why: str
 
 
-Reply: TypeAlias = Status | Workers | Rules | Listeners | Slots | Explanation | Done | Refused
+Reply: TypeAlias = Status | Workers | Rules | Listeners | Slots | Users | Groups | Explanation | Step | Done | Refused
 
 _Message = TypeVar("_Message")
 _encoder = msgspec.msgpack.Encoder()

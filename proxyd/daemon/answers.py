@@ -11,20 +11,29 @@ from typing import Protocol
 
 from proxyd.config.explanation import Explainer, Question
 from proxyd.control import protocol
-from proxyd.control.protocol import AskDrain, AskExplain, AskKill, AskLevel, AskSessions, AskStatus, Reply, Request
+from proxyd.control.protocol import (
+    AskDrain,
+    AskExplain,
+    AskGroups,
+    AskKill,
+    AskLevel,
+    AskSessions,
+    AskStatus,
+    AskTap,
+    AskUsers,
+    Reply,
+    Request,
+)
 from proxyd.daemon import demands
 from proxyd.daemon.asker import NOBODY, Asker
 from proxyd.daemon.roster import Roster, State
+from proxyd.daemon.showing import WITH_RULES, Showing, slot_records
 from proxyd.daemon.spawn import Estate
-from workers.contract.messages import Names
+from workers.contract.messages import Names, Tap
 from workers.contract.settings import AclSettings, Address, ListenerSettings
 from workers.contract.slots import SLOT, CloseReason, Counter, DropReason, Region
 
-RECORDS_A_MESSAGE = 240
-"""Sessions in one message: as many as fit."""
 ROWS_A_MESSAGE = 100
-WITH_RULES = "udp-proxy"
-"""The program whose datagrams are decided by rules."""
 MAX_CHECKS = 200
 """Conditions of an explanation that are shown; the last ones, because the last one decides."""
 TOTALS: tuple[tuple[str, Counter], ...] = (
@@ -68,6 +77,10 @@ class Conductor(Protocol):
         """End a worker's sessions, (slot, beginning) pairs; False when it cannot be told now."""
         ...
 
+    def tap(self, worker: int, order: Tap, lane: int) -> bool:
+        """Have a worker copy a session's datagrams to a lane, which stays the caller's; False when it cannot."""
+        ...
+
     def set_level(self, level: int) -> None:
         """Give the debug log a level, in all processes."""
         ...
@@ -84,6 +97,8 @@ def describe_order(request: Request) -> str | None:
             return f"end {len(sessions)} sessions, the first in slot {sessions[0][1]} of worker {sessions[0][0]}"
         case AskLevel(level):
             return f"log level {level}"
+        case AskTap(worker, slot):
+            return f"copy the datagrams of the session in slot {slot} of worker {worker}"
         case AskDrain(timeout_s):
             return "drain" if timeout_s is None else f"drain within {timeout_s:g} s"
         case _:
@@ -109,13 +124,18 @@ class Answers:
             AskDrain: self._drain,
             AskExplain: self._explain,
         }
-        self._personal: dict[type, Callable[..., Iterator[Reply | None]]] = {}
+        shown = Showing(estate, conductor)
+        self._handlers |= {AskUsers: shown.users, AskGroups: shown.groups}
+        self._personal: dict[type, Callable[..., Iterator[Reply | None]]] = {AskTap: shown.tap}
         """Answers that depend on who asks, or take the descriptor that came with the question."""
 
     def answer(self, request: Request, asker: Asker = NOBODY) -> Iterator[Reply | None]:
         """Yield the answer; each message is made when it is asked for, from what is true then. None: not there yet."""
         personal = self._personal.get(type(request))
-        return self._handlers[type(request)](request) if personal is None else personal(request, asker)
+        if personal is not None:
+            return personal(request, asker)
+        handler = self._handlers.get(type(request))
+        return iter((protocol.Refused("this proxy does not do that"),)) if handler is None else handler(request)
 
     # --- what is ------------------------------------------------------------------------------------------------------
 
@@ -127,9 +147,9 @@ class Answers:
             yield protocol.Workers(workers[start : start + ROWS_A_MESSAGE])
         for start in range(0, len(settings.listeners), ROWS_A_MESSAGE):
             part = settings.listeners[start : start + ROWS_A_MESSAGE]
-            yield protocol.Listeners([_listener(listener) for listener in part])
+            yield protocol.Listeners([listener_state(listener) for listener in part])
         for start in range(0, len(settings.acls), ROWS_A_MESSAGE):
-            yield protocol.Rules([_rule(acl) for acl in settings.acls[start : start + ROWS_A_MESSAGE]])
+            yield protocol.Rules([rule_state(acl) for acl in settings.acls[start : start + ROWS_A_MESSAGE]])
         yield protocol.Done()
 
     def _state(self) -> protocol.Status:
@@ -174,15 +194,8 @@ class Answers:
         return {reason.name.lower().replace("_", "-"): count for reason, count in counts.items() if count}
 
     def _sessions(self, _request: AskSessions) -> Iterator[Reply]:
-        for worker, region in enumerate(self._estate.shared.regions):
-            records: list[bytes] = []
-            for slot in _open_slots(region):
-                start = region.offset(slot)
-                records.append(protocol.NUMBER.pack(slot) + region.memory[start : start + SLOT.size])
-                if len(records) == RECORDS_A_MESSAGE:
-                    yield protocol.Slots(worker, time.monotonic_ns(), b"".join(records))
-                    records.clear()
-            yield protocol.Slots(worker, time.monotonic_ns(), b"".join(records))
+        if self._estate.settings.program == WITH_RULES:
+            yield from slot_records(self._estate, SLOT.size)
         yield protocol.Done()
 
     # --- what would be ------------------------------------------------------------------------------------------------
@@ -275,24 +288,20 @@ class Answers:
         yield protocol.Done(f"draining, {self._estate.shared.sessions} sessions are left")
 
 
-def _open_slots(region: Region) -> Iterator[int]:
-    for slot in range(min(region.words[Counter.TOP], region.slot_count)):
-        if region.memory[region.offset(slot)]:
-            yield slot
-
-
 def _worker(index: int, region: Region) -> protocol.WorkerState:
     words = region.words
     totals = {name: words[counter] for name, counter in TOTALS}
     return protocol.WorkerState(index, region.sessions, bool(words[Counter.DRAINING]), totals)
 
 
-def _listener(listener: ListenerSettings) -> protocol.ListenerState:
+def listener_state(listener: ListenerSettings) -> protocol.ListenerState:
+    """Return how a listener is shown."""
     address = f"[{demands.text(listener.address)}]:{listener.port}"
     return protocol.ListenerState(address, listener.transparent, listener.device)
 
 
-def _rule(acl: AclSettings) -> protocol.RuleState:
+def rule_state(acl: AclSettings) -> protocol.RuleState:
+    """Return how a rule is shown."""
     limits = acl.limits
     return protocol.RuleState(
         acl.name,

@@ -13,7 +13,7 @@ from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.roster import Role, Roster, State
 from proxyd.daemon.shared import Shared
 from proxyd.logs.setup import Logs
-from workers.contract.messages import Kill, Level, Names, ToChild
+from workers.contract.messages import Kill, Level, Names, Tap, ToChild
 from workers.contract.slots import Counter
 
 MAX_KILLS_WAITING = 16
@@ -37,6 +37,10 @@ class Hands(Protocol):
 
     def tell_workers(self, messages: Sequence[ToChild]) -> None:
         """Owe every worker messages of one kind."""
+        ...
+
+    def lend(self, index: int, message: Tap, lane: int) -> bool:
+        """Send a worker a message with a duplicate of a descriptor; False when it cannot be told now."""
         ...
 
     def drain(self) -> None:
@@ -76,6 +80,10 @@ class CrewConductor:
     def kill(self, worker: int, sessions: list[tuple[int, int]]) -> bool:
         """End a worker's sessions, (slot, beginning) pairs; False when it cannot be told now."""
         return self._crew.order(worker, Kill(sessions), MAX_KILLS_WAITING)
+
+    def tap(self, worker: int, order: Tap, lane: int) -> bool:
+        """Have a worker copy a session's datagrams to a lane, which stays the caller's; False when it cannot."""
+        return self._crew.lend(worker, order, lane)
 
     def set_level(self, level: int) -> None:
         """Give the debug log a level, in all processes."""

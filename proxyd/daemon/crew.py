@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from proxyd.daemon.book import Book
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.handout import Handouts
 from proxyd.daemon.lookups import Lookups
@@ -32,6 +33,7 @@ from workers.contract.messages import (
     Moved,
     Names,
     Ready,
+    Tap,
     ToChild,
 )
 from workers.errors import ContractError
@@ -109,8 +111,7 @@ class Crew:
         self._by_descriptor: dict[int, Child] = {}
         self._failed: dict[Child, Failed] = {}
         # Without a resolver there are no names to wait for.
-        resolved = any(child.role is Role.RESOLVER for child in roster.children)
-        self._names: Names | None = None if resolved else Names({})
+        self.book = Book(resolved=any(child.role is Role.RESOLVER for child in roster.children))
         self._handouts = Handouts()
         self._standing: dict[type, ToChild] = {}
         self._lookups = Lookups(self._handouts)
@@ -145,11 +146,11 @@ class Crew:
 
     def _fork(self, child: Child) -> tuple[int, ParentEnd]:
         if child.role is not Role.WORKER:
-            return self._spawner.fork(child, self._journal.level, self._names)
+            return self._spawner.fork(child, self._journal.level, self.book.told)
         with self.vault.open(child.index) as custody:
             handover = Handover(custody, self.vault.kept(child.index))
             try:
-                return self._spawner.fork(child, self._journal.level, self._names, handover)
+                return self._spawner.fork(child, self._journal.level, self.book.names, handover)
             except OSError:
                 self.vault.close(child.index)
                 raise
@@ -204,12 +205,20 @@ class Crew:
     @property
     def names(self) -> Names | None:
         """The addresses of the configuration's names, None: not resolved yet."""
-        return self._names
+        return self.book.names
 
     def order(self, index: int, message: ToChild, most: int) -> bool:
         """Owe a worker one message more; False when there is none, or most of this kind wait for it already."""
         child = next((child for child in self._channels if (child.role, child.index) == (Role.WORKER, index)), None)
         return child is not None and self._handouts.add(child, message, most)
+
+    def lend(self, index: int, message: Tap, lane: int) -> bool:
+        """Send a worker a message with a duplicate of a descriptor, at once or not at all; False: not at all."""
+        channel = next((self._channels[one] for one in self._channels if one.name == f"worker {index}"), None)
+        try:
+            return channel is not None and channel.lend(message, lane)
+        except ContractError:
+            return False  # it is dead, and will be buried
 
     def drain(self) -> None:
         """Have every worker, and those to come, begin no session any more."""
@@ -280,8 +289,7 @@ class Crew:
         self._journal.note("child-failed", child.name, message.step, message.reason)
 
     def _handle_names(self, _child: Child, names: Names) -> None:
-        self._names = names
-        self.tell_workers((names,))
+        self.tell_workers((self.book.take(names),))
 
     def _handle_lookup(self, child: Child, message: Lookup) -> None:
         resolver = next((other for other in self._channels if other.role is Role.RESOLVER), None)

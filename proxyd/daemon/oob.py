@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol, TypeAlias
 
@@ -37,16 +38,25 @@ class Journal(Protocol):
 
 
 class UsersFile:
-    """One out-of-band file. parts: the users that are believed now, as messages; at first there are none."""
+    """One out-of-band file. parts: the users that are believed now, as messages; at first there are none.
+
+    read_unix: when they were taken, None: never. complaint: why what stands there now is not, empty: it is.
+    """
 
     def __init__(self, settings: AuthSettings, journal: Journal) -> None:
         self.parts: tuple[Users, ...] = (Users(True, True, []),)
         self._settings = settings
         self._journal = journal
         self._identity: Identity | None = None
-        self._complaint = ""
+        self.complaint = ""
+        self.read_unix: float | None = None
         self._entries = 0
         self._due_ns = 0
+
+    @property
+    def file(self) -> str:
+        """The file's path."""
+        return self._settings.file
 
     def look(self, now_ns: int) -> bool:
         """Read the file if it has changed; tell whether the users are others now.
@@ -89,15 +99,16 @@ class UsersFile:
     def _take(self, users: Mapping[Address, User]) -> bool:
         self._entries = len(users)
         parts, before = pack_users(users), self.parts
-        mended, self._complaint = bool(self._complaint), ""
+        mended, self.complaint = bool(self.complaint), ""
+        self.read_unix = time.time()
         self.parts = parts
         if parts != before or mended:
             self._journal.note("users-read", self._settings.file, len(users))
         return parts != before
 
     def _refuse(self, reason: str) -> bool:
-        if reason != self._complaint:
-            self._complaint = reason
+        if reason != self.complaint:
+            self.complaint = reason
             self._journal.note("users-refused", self._settings.file, reason, self._entries)
         return False
 

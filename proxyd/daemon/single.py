@@ -15,6 +15,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from proxyd.daemon.conductor import CrewConductor
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.roster import Child, Role, Roster, State
@@ -34,7 +36,7 @@ from proxyd.logs.relay import Relay
 from proxyd.logs.setup import Logs
 from workers.contract.channel import LocalChannel
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import NO_NAMES, Drain, FromChild, LogBatch, Lookup, Names, ToChild
+from workers.contract.messages import NO_NAMES, Drain, FromChild, LogBatch, Lookup, Names, Tap, ToChild
 from workers.errors import WorkerError
 
 LOOK_S = 1.0
@@ -55,6 +57,10 @@ class SoleHand:
         if index == 0:
             self._give(message)
         return index == 0
+
+    def lend(self, index: int, message: Tap, lane: int) -> bool:
+        """Let a message with a duplicate of a descriptor wait for the worker; False for any worker but the one."""
+        return index == 0 and self.order(0, msgspec.structs.replace(message, lane=os.dup(lane)), 1)
 
     def tell_workers(self, messages: Sequence[ToChild]) -> None:
         """Let messages wait for the worker."""

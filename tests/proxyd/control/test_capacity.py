@@ -20,7 +20,7 @@ def test_each_limit_counts_what_it_holds() -> None:
     assert found == {
         "connection tracking": 200,
         "memory": 300,
-        "descriptors": 500,
+        "descriptors": 240,
         "max-sessions": 1000,
         "source ports": 28_232,
     }

@@ -35,15 +35,15 @@ def test_a_fit_machine_is_told_to_be_fit_in_every_respect() -> None:
             facts(files=500, files_raised=900, capabilities=frozenset()),
             None,
             "descriptors",
-            "sysctl -w fs.nr_open=1065",
+            "sysctl -w fs.nr_open=1458",
         ),
         (
             facts(files=500, capabilities=frozenset({12})),
             None,
             "descriptors",
-            "ulimit -n 1065 before it starts, or LimitNOFILE=1065",
+            "ulimit -n 1458 before it starts, or LimitNOFILE=1458",
         ),
-        (facts(files_machine=1000), None, "descriptors", "sysctl -w fs.file-max=2130"),
+        (facts(files_machine=1000), None, "descriptors", "sysctl -w fs.file-max=2916"),
         (facts(ports=999), None, "source ports", 'sysctl -w net.ipv4.ip_local_port_range="1024 65535"'),
         (
             facts(receive_bytes=212_992, capabilities=frozenset()),

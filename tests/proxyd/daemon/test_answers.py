@@ -12,10 +12,14 @@ from proxyd.control.protocol import (
     NUMBER,
     AskDrain,
     AskExplain,
+    AskGroups,
     AskKill,
     AskLevel,
     AskSessions,
     AskStatus,
+    AskTap,
+    AskUpgrade,
+    AskUsers,
     Done,
     Explanation,
     Listeners,
@@ -26,12 +30,13 @@ from proxyd.control.protocol import (
     Status,
     Workers,
 )
-from proxyd.daemon.answers import RECORDS_A_MESSAGE, Answers, describe_order
+from proxyd.daemon.answers import Answers, describe_order
 from proxyd.daemon.roster import Child, Role, Roster, State
+from proxyd.daemon.showing import RECORDS_A_MESSAGE
 from proxyd.daemon.spawn import Estate
 from tests.proxyd.config.samples import ACTIONS, config, load
 from tests.proxyd.daemon.estates import an_estate
-from workers.contract.messages import Names
+from workers.contract.messages import Names, Tap
 from workers.contract.slots import SLOT, Counter, DropReason
 
 ACLS = f"session-acl INSIDE {{ from {{ [10.0.0.0/8] }}; {ACTIONS} }} session-acl REST {{ deny; }}"
@@ -52,6 +57,10 @@ class Chief:
     def kill(self, worker: int, sessions: list[tuple[int, int]]) -> bool:
         self.orders.append((worker, sessions))
         return worker < 2
+
+    def tap(self, worker: int, order: Tap, lane: int) -> bool:
+        self.orders.append((worker, order, lane))
+        return True
 
     def set_level(self, level: int) -> None:
         self.level = level
@@ -200,6 +209,22 @@ def test_a_kill_goes_to_each_worker_and_says_when_one_cannot_be_told(scene: Scen
     assert isinstance(scene.ask(AskKill([(2, 1, 2)]))[0], Refused)
 
 
+def test_a_uftp_proxys_records_are_no_sessions(scene: Scene) -> None:
+    settings = dataclasses.replace(scene.estate.settings, program="uftpproxyd")
+    other = Answers(dataclasses.replace(scene.estate, settings=settings), scene.chief, "1", "")
+    assert list(other.answer(AskSessions())) == [Done()]
+    assert [type(reply) for reply in other.answer(AskGroups())] == [protocol.Groups] * 2 + [Done]
+
+
+def test_users_are_asked_for_by_name(scene: Scene) -> None:
+    assert isinstance(scene.ask(AskUsers())[0], Refused)
+
+
+def test_what_nobody_here_answers_is_refused(scene: Scene) -> None:
+    (refusal,) = scene.ask(AskUpgrade())
+    assert isinstance(refusal, Refused)
+
+
 def test_level_and_drain_are_ordered(scene: Scene) -> None:
     assert scene.ask(AskLevel(9)) == [Done("the level is 9")]
     assert scene.ask(AskDrain(2.5)) == [Done("draining, 0 sessions are left")]
@@ -217,6 +242,9 @@ def test_level_and_drain_are_ordered(scene: Scene) -> None:
         (AskLevel(3), "log level 3"),
         (AskDrain(), "drain"),
         (AskDrain(2.5), "drain within 2.5 s"),
+        (AskTap(1, 17, 5, 1, 1, 1), "copy the datagrams of the session in slot 17 of worker 1"),
+        (AskUsers(), None),
+        (AskGroups(), None),
     ],
 )
 def test_orders_are_described_and_questions_are_none(request_: protocol.Request, words: str | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from proxyd.logs.setup import open_logs
 from tests.proxyd.daemon.estates import an_estate
 from workers.contract.context import WorkerContext
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import Drain, Kill, Level, LogBatch, LogRecord
+from workers.contract.messages import Drain, Kill, Level, LogBatch, LogRecord, Tap
 from workers.contract.slots import Counter
 
 TIMEOUT_S = 10
@@ -106,6 +107,15 @@ def test_a_kill_reaches_its_worker_and_none_that_is_not_there(yard: Yard) -> Non
     assert yard.conductor.kill(0, [(1, 2)])
     assert not yard.conductor.kill(1, [(1, 2)])
     yard.turn_until(lambda: f"worker 0: {Kill([(1, 2)])}" in yard.text())
+
+
+def test_a_lane_is_lent_to_its_worker_and_to_none_that_is_not_there(yard: Yard) -> None:
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with near, far:
+        assert yard.conductor.tap(0, Tap(1, 2, 3, 4, 5), far.fileno())
+        assert not yard.conductor.tap(1, Tap(1, 2, 3, 4, 5), far.fileno())
+        yard.turn_until(lambda: "worker 0: Tap(slot=1, opened_ns=2," in yard.text())
+        assert "lane=-1" not in yard.text()
 
 
 def test_a_level_reaches_the_log_and_the_workers(yard: Yard) -> None:

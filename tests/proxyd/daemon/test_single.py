@@ -22,7 +22,7 @@ from tests.proxyd.daemon.estates import an_estate
 from tests.workers.forked import in_child
 from workers.contract.context import WorkerContext
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import Drain, Level, LogBatch, LogRecord, Lookup, Users
+from workers.contract.messages import Drain, Level, LogBatch, LogRecord, Lookup, Tap, Users
 from workers.contract.settings import AuthSettings, LogSettings, SyslogFailure
 from workers.contract.slots import Counter
 from workers.errors import ContractError
@@ -93,6 +93,13 @@ def test_the_one_worker_takes_orders_for_itself_alone() -> None:
     assert not hand.order(1, Level(6), 1)
     hand.tell_workers((Level(7), Level(8)))
     assert given == [Level(5), Level(7), Level(8)]
+    with socket.socket() as sock:
+        assert not hand.lend(1, Tap(1, 2, 3, 4, 5), sock.fileno())
+        assert hand.lend(0, Tap(1, 2, 3, 4, 5), sock.fileno())
+        order = given.pop()
+        assert isinstance(order, Tap)
+        assert os.path.sameopenfile(order.lane, sock.fileno())
+        os.close(order.lane)
     assert [(child.name, child.pid) for child in hand.roster.children] == [("worker 0", os.getpid())]
 
 

@@ -1,0 +1,115 @@
+"""What a running proxy shows beside its state: records out of shared memory, users, and a session's datagrams.
+
+Of the datagrams it sees nothing: the asker's own socket is lent to the worker, which writes there.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+from proxyd.control import protocol
+from proxyd.control.protocol import AskGroups, AskTap, AskUsers, Reply
+from proxyd.daemon.asker import Asker
+from proxyd.daemon.spawn import Estate
+from workers.contract.groups import GROUP
+from workers.contract.messages import Tap
+from workers.contract.slots import Counter, Region
+
+RECORDS_A_MESSAGE = 240
+"""Records in one message: as many as fit."""
+WITH_RULES = "udp-proxy"
+"""The program that has sessions and rules."""
+
+
+class Tapping(Protocol):
+    """Who carries orders to workers."""
+
+    def tap(self, worker: int, order: Tap, lane: int) -> bool:
+        """Have a worker copy a session's datagrams to a lane, which stays the caller's; False when it cannot."""
+        ...
+
+
+class Showing:
+    """One proxy's."""
+
+    def __init__(self, estate: Estate, conductor: Tapping) -> None:
+        self._estate = estate
+        self._conductor = conductor
+
+    def users(self, _request: AskUsers) -> Iterator[Reply]:
+        """Yield who sits at which address now."""
+        users = self._estate.users
+        if users is None:
+            yield protocol.Refused("the configuration asks for no users (oob-auth)")
+            return
+        for part in users.parts:
+            entries = [(value, user, groups) for _, value, user, groups in part.entries]
+            yield protocol.Users(users.file, users.read_unix, users.complaint, entries)
+        yield protocol.Done()
+
+    def groups(self, _request: AskGroups) -> Iterator[Reply]:
+        """Yield the groups of a UFTP proxy."""
+        program = self._estate.settings.program
+        if program == WITH_RULES:
+            yield protocol.Refused(f"{program} has sessions, and no UFTP groups")
+            return
+        for part in slot_records(self._estate, GROUP.size):
+            yield protocol.Groups(part.worker, part.now_ns, part.records)
+        yield protocol.Done()
+
+    def tap(self, request: AskTap, asker: Asker) -> Iterator[Reply]:
+        """Lend the asker's socket to the worker that has the session; everything else comes through that."""
+        program, regions = self._estate.settings.program, self._estate.shared.regions
+        lane = asker.take()
+        try:
+            if program != WITH_RULES:
+                yield protocol.Refused(f"{program} has no sessions; tcpdump shows a group's datagrams")
+            elif lane is None or not _is_lane(lane):
+                yield protocol.Refused("no Unix socket of type SOCK_SEQPACKET came with the question")
+            elif request.worker >= len(regions) or regions[request.worker].opened(request.slot) != request.began_ns:
+                yield protocol.Refused("there is no such session")
+            elif self._conductor.tap(request.worker, _order(request), lane):
+                yield protocol.Done()
+            else:
+                yield protocol.Refused("the worker cannot be told now")
+        finally:
+            if lane is not None:
+                os.close(lane)
+
+
+def slot_records(estate: Estate, size: int) -> Iterator[protocol.Slots]:
+    """Yield what lies in the workers' open slots, the first size bytes of each, as messages; one a worker at least."""
+    for worker, region in enumerate(estate.shared.regions):
+        records: list[bytes] = []
+        for slot in _open_slots(region):
+            start = region.offset(slot)
+            records.append(protocol.NUMBER.pack(slot) + region.memory[start : start + size])
+            if len(records) == RECORDS_A_MESSAGE:
+                yield protocol.Slots(worker, time.monotonic_ns(), b"".join(records))
+                records.clear()
+        yield protocol.Slots(worker, time.monotonic_ns(), b"".join(records))
+
+
+def _open_slots(region: Region) -> Iterator[int]:
+    for slot in range(min(region.words[Counter.TOP], region.slot_count)):
+        if region.memory[region.offset(slot)]:
+            yield slot
+
+
+def _order(request: AskTap) -> Tap:
+    return Tap(request.slot, request.began_ns, request.datagrams, request.payload_bytes, request.span_ns)
+
+
+def _is_lane(descriptor: int) -> bool:
+    """Tell whether a stranger's descriptor is a socket that a worker can write to without ever waiting."""
+    try:
+        sock = socket.socket(fileno=descriptor)
+    except OSError:
+        return False
+    found = sock.family, sock.type
+    sock.detach()
+    return found == (socket.AF_UNIX, socket.SOCK_SEQPACKET)
