@@ -1,0 +1,67 @@
+"""Transfers between the original programs through proxies whose workers are killed, or renewed, under them."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.interop.scene import CHAIN, OURS, WITHIN_S, Scene, start_chain
+from tests.kit.process import Process
+from tests.kit.requirement import requires_namespaces, requires_program
+
+pytestmark = requires_program("uftp", "uftpd")
+BOTH = (OURS, OURS)
+RSA = ("-K", "rsa:1024")
+SUITES = {
+    "plain": ("", ()),
+    "hmac-authenticated": ("-c -Y aes256-cbc -h sha256 -w hmac -e rsa -K 1024", RSA),
+    "gcm-ecdsa": ("-Y aes256-gcm -h sha256 -e ecdh_ecdsa:prime256v1 -K prime256v1", ("-K", "ec:prime256v1")),
+    "unconfigured": ("-Y aes128-cbc -h sha256 -w hmac -e rsa", ()),
+}
+"""What the server is told, and what proxy and clients are."""
+FAST = ("-R", "80000")
+"""10 MB a second: 50 MB take five."""
+FIFTY_MB = 50_000_000
+_STARTED = re.compile(r"Child worker (\d+) started, process (\d+)")
+
+
+def workers_of(proxy: Process) -> dict[str, int]:
+    """Return the newest process of each worker, by its number."""
+    return {match[1]: int(match[2]) for line in proxy.lines if (match := _STARTED.search(line))}
+
+
+def kill_workers(scene: Scene, *stations: str) -> None:
+    """Kill all workers of these proxies, and wait until each proxy has new ones."""
+    known = {station: len(scene.running[station].lines) for station in stations}
+    for station in stations:
+        for process in workers_of(scene.running[station]).values():
+            os.kill(process, signal.SIGKILL)
+    for station in stations:
+        for worker in workers_of(scene.running[station]):
+            scene.running[station].wait_for(f"Child worker {worker} started", start=known[station])
+
+
+@pytest.mark.parametrize("suite", SUITES)
+@requires_namespaces
+def test_a_file_arrives_though_all_workers_are_killed_twice(tmp_path: Path, suite: str) -> None:
+    options, keys = SUITES[suite]
+    with Scene(CHAIN, tmp_path) as scene:
+        start_chain(scene, BOTH, ("--workers", "2"), ("--workers", "2", *keys))
+        for client in ("client1", "client2"):
+            scene.start_client(client, 3, *keys)
+        path = scene.make_file(size=FIFTY_MB)
+        server = scene.send(path, 1, *FAST, *options.split())
+        for section in (1, 2):
+            server.wait_for(f"Sending section {section}", within_s=WITHIN_S)
+            kill_workers(scene, "sproxy", "cproxy")
+        assert server.wait(WITHIN_S) == 0
+        for client in ("client1", "client2"):
+            assert scene.arrived(path, client)
+        for station in ("sproxy", "cproxy"):
+            took_over = [line for line in scene.running[station].lines if "Took over 1 groups" in line]
+            assert len(took_over) == 2
+        assert "aborted" not in server.output.lower()
