@@ -16,7 +16,9 @@ import struct
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from workers.contract.settings import Address
 from workers.contract.uftp import Interface
+from workers.wire import sockaddr
 
 _JOIN, _LEAVE, _JOIN_SOURCE, _LEAVE_SOURCE = 42, 45, 46, 47
 _GROUP = struct.Struct("=I4x128s")
@@ -25,6 +27,9 @@ _FULL = frozenset((errno.ENOBUFS, errno.ENOMEM))
 _LEVELS = {4: socket.IPPROTO_IP, 6: socket.IPPROTO_IPV6}
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _MULTICAST_ALL = {4: 49, 6: 29}
+
+MAPPED = 0xFFFF
+"""What stands before an IPv4 address in an IPv6 one. Source: RFC 4291 section 2.5.5.2."""
 
 _Membership: TypeAlias = tuple[int, bytes, bytes]
 """Interface number, group and source, both raw; b"" for all sources."""
@@ -74,6 +79,7 @@ class Multicast:
             carrier.close()
 
     def _memberships(self, group: bytes, sources: Sequence[bytes]) -> list[_Membership]:
+        group, sources = _plain(group), [_plain(source) for source in sources]
         # Sources of the other IP version can never send to this group.
         fitting = [source for source in sources if len(source) == len(group)] if sources else [b""]
         return [(interface, group, source) for interface in self._interfaces for source in fitting]
@@ -92,7 +98,8 @@ class Multicast:
 
     def _carry(self, membership: _Membership) -> None:
         if not self._carriers:
-            self._sock.setsockopt(_LEVELS[self._version], _MULTICAST_ALL[self._version], 1)
+            for version in {self._version, 4}:
+                self._sock.setsockopt(_LEVELS[version], _MULTICAST_ALL[version], 1)
             self._add_carrier()
         try:
             self._join(self._carriers[-1], membership)
@@ -109,4 +116,11 @@ class Multicast:
     def _set(self, sock: socket.socket, option: int, membership: _Membership) -> None:
         interface, group, source = membership
         raw = _GROUP_SOURCE.pack(interface, group, source) if source else _GROUP.pack(interface, group)
-        sock.setsockopt(_LEVELS[self._version], option, raw)
+        sock.setsockopt(_LEVELS[4 if len(group) == sockaddr.V4_BYTES else 6], option, raw)
+
+
+def _plain(raw: bytes) -> bytes:
+    """Return a raw address as the kernel wants it here: an IPv4 one that is mapped into IPv6 as itself."""
+    address, port = sockaddr.decode(raw)
+    mapped = address.version == 6 and address.value >> 32 == MAPPED
+    return sockaddr.encode(Address(4, address.value & 0xFFFF_FFFF), port) if mapped else raw

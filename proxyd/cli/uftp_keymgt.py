@@ -15,12 +15,14 @@ from proxyd.cli.arguments import UsageError
 from proxyd.cli.guard import guarded
 from proxyd.errors import ProxydError
 from proxyd.keys.files import KeyFileError, describe, is_exposed, read_key, write_key
-from proxyd.keys.spec import KeySpec, KeySpecError, parse_key_spec
+from proxyd.keys.spec import WORD_BITS, KeySpec, KeySpecError, parse_key_spec
 from workers.uftp.curves import AVAILABLE
 from workers.uftp.fingerprint import format_fingerprint
 from workers.uftp.keys import PrivateKey, fingerprint_of
 
 PROGRAM = "uftp-keymgt"
+LARGEST_RSA_BITS = 2048
+"""That the original programs take. Source: UFTP 4.10.2, observed."""
 USAGE = """\
 usage: uftp-keymgt [-fm] key_file ...
        uftp-keymgt [-fm] -g {rsa:key_length | ec:curve} key_file
@@ -101,8 +103,20 @@ def _make(arguments: Arguments, spec: KeySpec) -> Status:
     except ProxydError as error:
         sys.stderr.write(f"{PROGRAM}: {error}\n")
         return Status.KEY
+    for warning in _warnings(spec):
+        sys.stderr.write(f"{PROGRAM}: warning: {warning}\n")
     _print(file, key, arguments)
     return Status.DONE
+
+
+def _warnings(spec: KeySpec) -> list[str]:
+    """Return what speaks against a kind of key."""
+    warnings = []
+    if spec.bits > LARGEST_RSA_BITS:
+        warnings.append(f"programs of UFTP 4.10.2 crash on RSA keys of more than {LARGEST_RSA_BITS} bits")
+    if spec.bits % WORD_BITS:
+        warnings.append(f"no message has room for a key of {spec.bits} bits: that needs a multiple of {WORD_BITS}")
+    return warnings
 
 
 def _show(file: str, arguments: Arguments) -> Status:

@@ -9,6 +9,9 @@ from workers.uftp.curves import AVAILABLE, Curve, find_curve, unavailable
 from workers.uftp.keys import MAX_RSA_BITS, MIN_RSA_BITS, PrivateKey, make_ec_key, make_rsa_key
 from workers.uftp.primes import Entropy
 
+WORD_BITS = 32
+"""A message gives the length of an RSA key in words of so many bits."""
+
 
 class KeySpecError(ProxydError):
     """The text names no kind of key that can be made."""
@@ -50,11 +53,14 @@ def _bits(text: str, value: str) -> int:
     return int(value)
 
 
-def parse_curve(name: str) -> Curve:
-    """Return the curve of this name, as -e of uftpproxyd wants it. Raises KeySpecError: unknown, or not usable here."""
+def parse_curve(name: str, *, usable: bool = True) -> Curve:
+    """Return the curve of this name, as -e of uftpproxyd wants it.
+
+    Raises KeySpecError: unknown or, if it is to be usable, not in the crypto library.
+    """
     curve = find_curve(name)
     if curve is None:
         raise KeySpecError(name, f"wanted one of the curves {', '.join(AVAILABLE)}")
-    if curve.make is None:
+    if usable and curve.make is None:
         raise KeySpecError(name, unavailable(curve))
     return curve

@@ -56,7 +56,7 @@ def compile_settings(line: CommandLine, entries: Sequence[Entry]) -> UftpSetting
         _check_source_specific(line, peers)
     uid = line.uid or default_uid(here)
     if not uid:
-        raise OptionError("found no address to make a UID of; wanted -U")
+        raise SetupError("choose a UID", "no interface with an address is up; start later, or with -U")
     return UftpSettings(
         mode=mode,
         uid=uid,

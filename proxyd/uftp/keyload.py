@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from proxyd.errors import ProxydError
 from proxyd.keys.files import KeyFileError, read_key, write_key
-from proxyd.keys.spec import KeySpecError, parse_curve, parse_key_spec
+from proxyd.keys.spec import WORD_BITS, KeySpec, KeySpecError, parse_curve, parse_key_spec
 from proxyd.uftp.options import CommandLine, OptionError
 from workers.contract.uftp import CryptoSettings
 from workers.errors import KeyRefused
@@ -39,8 +39,8 @@ def load_keys(line: CommandLine) -> Keys:
     Raises OptionError for a kind of key or a curve that there is not, KeyLoadError for everything else.
     """
     try:
-        specs = [parse_key_spec(text) for text in line.new_keys]
-        curve = parse_curve(line.curve).number if line.curve is not None and line.response else None
+        specs = [_usable(parse_key_spec(text)) for text in line.new_keys]
+        curve = None if line.curve is None else parse_curve(line.curve, usable=line.response).number
     except KeySpecError as error:
         raise OptionError(f"-K, -e: {error}") from error
     try:
@@ -50,7 +50,9 @@ def load_keys(line: CommandLine) -> Keys:
                 write_key(path, key)
         else:
             keys = tuple(read_key(path) for path in line.key_files)
-        crypto = CryptoSettings(tuple(map(encode_pem, keys)), curve, line.min_rsa_bits, line.strong_only)
+        crypto = CryptoSettings(
+            tuple(map(encode_pem, keys)), curve if line.response else None, line.min_rsa_bits, line.strong_only
+        )
         ring = load(crypto, os.urandom)
     except (KeyFileError, KeyRefused) as error:
         raise KeyLoadError(str(error)) from error
@@ -58,6 +60,12 @@ def load_keys(line: CommandLine) -> Keys:
         # Which key this proxy shows must be one and the same in all workers.
         ring.first()
     return Keys(crypto, ring, tuple(map(_title, keys)))
+
+
+def _usable(spec: KeySpec) -> KeySpec:
+    if spec.bits % WORD_BITS:
+        raise KeySpecError(f"rsa:{spec.bits}", f"wanted a multiple of {WORD_BITS} bits: no other fits a message")
+    return spec
 
 
 def _title(key: PrivateKey) -> tuple[str, str]:

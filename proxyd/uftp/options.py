@@ -19,6 +19,7 @@ USAGE = "usage: uftpproxyd { -s { dest | fp=fingerprint } | -c | -r } [options];
 DEFAULT_LOG = "/tmp/uftpproxyd.log"
 FORMATS = ("text", "json")
 HIGHEST_LEVEL = 5
+ANY_BASE = 0
 
 
 class OptionError(ProxydError):
@@ -96,7 +97,7 @@ class Option:
 def _number(low: int, high: int, base: int = 10) -> Callable[[str], int]:
     def parse(text: str) -> int:
         try:
-            number = int(text, base)
+            number = int(text, _base(text) if base == ANY_BASE else base)
         except ValueError:
             number = low - 1
         if not low <= number <= high or "_" in text:
@@ -106,15 +107,19 @@ def _number(low: int, high: int, base: int = 10) -> Callable[[str], int]:
     return parse
 
 
+def _base(text: str) -> int:
+    """Return the base of a number as C writes it: 0x before hexadecimal, 0 before octal digits."""
+    digits = text.strip().lstrip("+-")
+    return 8 if digits.startswith("0") and digits.isdigit() else 0
+
+
 def _level(text: str) -> int:
     return min(_number(0, 2**31 - 1)(text), HIGHEST_LEVEL)
 
 
 def _words(text: str) -> tuple[str, ...]:
-    words = tuple(text.split(","))
-    if not all(words):
-        raise OptionError(f"found '{text}'; wanted items with commas between")
-    return words
+    """Return the items of a list; empty ones say nothing, as with 4.10.2."""
+    return tuple(filter(None, text.split(",")))
 
 
 def parse_uid(text: str) -> int:
@@ -161,7 +166,7 @@ OPTIONS = (
     Option("p", "port", "port", _PORT, "listen on this port (1044)"),
     Option("q", "target_port", "port", _PORT, "port of the downstream proxy, or of the clients (1044)"),
     Option("t", "ttl", "ttl", _number(1, 255), "time to live of multicast datagrams (1)"),
-    Option("Q", "dscp", "dscp", _number(0, 63, 0), "DSCP of all datagrams (0)"),
+    Option("Q", "dscp", "dscp", _number(0, 63, ANY_BASE), "DSCP of all datagrams (0)"),
     Option("N", "nice", "priority", _number(-20, 19), "nice increment (0)"),
     Option("O", "out_interface", "interface", _text, "interface to multicast from"),
     Option("I", "interfaces", "interface[,...]", _words, "interfaces to listen on (all that are up)"),
@@ -200,6 +205,7 @@ OPTIONS = (
 )
 _LETTERS = "".join(option.name + ":" * bool(option.value) for option in OPTIONS if len(option.name) == 1)
 _LONG = [option.name + "=" * bool(option.value) for option in OPTIONS if len(option.name) > 1]
+_MODES = ("-s", "-c", "-r")
 _BY_FLAG = {option.flag: option for option in OPTIONS}
 
 
@@ -218,12 +224,11 @@ def parse_options(argv: Sequence[str]) -> CommandLine:
             raise OptionError(f"{flag}: {error}") from error
     line = CommandLine(**values)
     if not (line.shows_help or line.shows_version):
-        _check_modes(line)
+        _check([flag for flag, _ in found if flag in _MODES], line)
     return line
 
 
-def _check_modes(line: CommandLine) -> None:
-    modes = [flag for flag, given in (("-s", line.server), ("-c", line.client), ("-r", line.response)) if given]
+def _check(modes: Sequence[str], line: CommandLine) -> None:
     if len(modes) != 1:
         raise OptionError(f"found {' and '.join(modes) or 'none'} of -s, -c and -r; wanted one of them")
     if line.new_keys and line.key_files and len(line.new_keys) != len(line.key_files):

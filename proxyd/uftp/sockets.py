@@ -110,6 +110,7 @@ def _options6(settings: UftpSettings) -> tuple[tuple[int, int, int | bytes], ...
         (socket.IPPROTO_IP, socket.IP_TOS, settings.dscp << 2),
         (level, _IPV6_MTU_DISCOVER, _PMTUDISC_DONT),
         (level, _IPV6_MULTICAST_ALL, 0),
+        (socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0),
         (level, socket.IPV6_RECVPKTINFO, 1),
     )
 

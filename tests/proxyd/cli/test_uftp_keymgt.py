@@ -39,6 +39,16 @@ def test_a_key_is_made_shown_and_shown_again(spec: str, file: Path, capsys: pyte
     assert capsys.readouterr() == (made, "")
 
 
+@pytest.mark.parametrize(
+    ("spec", "warning"), [("rsa:1000", "a multiple of 32"), ("rsa:2080", "crash on RSA keys of more than 2048 bits")]
+)
+def test_a_key_of_little_use_is_warned_of(
+    spec: str, warning: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["-g", spec, str(file)]) == 0
+    assert warning in capsys.readouterr().err
+
+
 @requires_program("uftp_keymgt")
 @pytest.mark.parametrize("spec", SPECS)
 def test_the_original_shows_our_keys_alike(spec: str, file: Path, capsys: pytest.CaptureFixture[str]) -> None:

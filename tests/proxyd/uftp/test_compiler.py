@@ -123,7 +123,7 @@ def test_source_specific_groups_follow_from_a_server_list(tmp_path: Path) -> Non
 
 
 def test_a_uid_is_wanted_where_no_address_makes_one() -> None:
-    with pytest.raises(OptionError, match="wanted -U"):
+    with pytest.raises(SetupError, match="with -U"):
         settings("-c", entries=HERE[:1])
     assert settings("-c", "-U", "7", entries=HERE[:1]).uid == 7
 

@@ -22,7 +22,9 @@ def test_defaults_are_those_of_the_manual_page() -> None:
     assert (line.max_groups, line.max_clients, line.workers) == (10_000, 10_000, None)
 
 
-@pytest.mark.parametrize("modes", [[], ["-c", "-r"], ["-s", "host", "-c"], ["-s", "a", "-r"]])
+@pytest.mark.parametrize(
+    "modes", [[], ["-c", "-r"], ["-s", "host", "-c"], ["-s", "a", "-r"], ["-c", "-c"], ["-s", "a", "-s", "b"]]
+)
 def test_anything_but_one_mode_is_refused(modes: list[str]) -> None:
     with pytest.raises(OptionError, match="-s, -c and -r"):
         parse_options(modes)
@@ -85,9 +87,13 @@ def test_lists_are_of_any_length() -> None:
     assert parse_options(["-c", "-H", ",".join(names)]).heartbeat_hosts == tuple(names)
 
 
-def test_an_empty_item_of_a_list_is_refused() -> None:
-    with pytest.raises(OptionError, match="-I"):
-        parse_options(["-c", "-I", "eth0,,eth1"])
+def test_an_empty_item_of_a_list_says_nothing() -> None:
+    assert parse_options(["-c", "-I", "eth0,,eth1", "-H", ""]).interfaces == ("eth0", "eth1")
+
+
+@pytest.mark.parametrize(("text", "dscp"), [("46", 46), ("0x2e", 46), ("056", 46), ("00", 0)])
+def test_a_dscp_may_be_written_as_in_c(text: str, dscp: int) -> None:
+    assert parse_options(["-c", "-Q", text]).dscp == dscp
 
 
 def test_keys_and_files_must_be_as_many() -> None:

@@ -6,6 +6,7 @@ import select
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv4Address
 
 import pytest
 
@@ -92,6 +93,15 @@ def test_an_ipv6_socket_takes_ipv4_peers_too() -> None:
         send(("127.0.0.1", socks[0].getsockname()[1]), datagram(9, 2))
         assert len(waiting(socks[0])) == 1
         assert socks[0].getsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS) == 9
+
+
+def test_an_ipv6_socket_hears_ipv4_groups_too() -> None:
+    here, group = Interface("lo", LOOPBACK.number, Address(6, 1)), own_group()
+    mapped = raw(Address(6, 0xFFFF << 32 | group.value), 1044)
+    settings = make_settings(Mode.SERVER, version=6, out_interface=here, interfaces=(here,), public_groups=(mapped,))
+    with bound(settings, 1) as (sock,):
+        send((str(IPv4Address(group.value)), sock.getsockname()[1]), datagram(9, 2))
+        assert len(waiting(sock)) == 1
 
 
 def test_a_group_that_cannot_be_joined_ends_the_start_and_frees_the_port() -> None:
