@@ -20,6 +20,8 @@ from workers.contract.settings import Address, ListenerSettings
 
 VERSION = 1
 """Of the first part; fields may be added with defaults, and nothing else changes without a new number."""
+LOW = 0xFFFF
+"""What of a generation stands in slots."""
 MAX_BYTES = 256 * 1024 * 1024
 """Far beyond any: 8,000 sessions take 1 MiB, a configuration 16 MiB at most."""
 
@@ -65,13 +67,15 @@ class SessionLeft(msgspec.Struct, frozen=True, array_like=True):
 class EstateLeft(msgspec.Struct, frozen=True):
     """The second part. All lists of descriptors are by worker.
 
-    texts: the configurations by generation, the present one's and those that sessions still have. retired: how many of
-    the last listeners only serve existing sessions. rates: for the queues, named in their order. names: the addresses
-    of host names as Names has them, None: not resolved yet. private: the program's own.
+    generation: of the present configuration. texts: the configurations by the low 16 bits of their generations, the
+    present one's and those that sessions still have. extra: how many of the last listeners are of older generations;
+    retired: how many of these only serve existing sessions. names: the addresses of host names as Names has them, None:
+    not resolved yet. private: the program's own.
     """
 
     generation: int
     texts: dict[int, str]
+    extra: int
     retired: int
     max_sessions: int
     permits: int
@@ -79,7 +83,6 @@ class EstateLeft(msgspec.Struct, frozen=True):
     stores: list[int]
     sessions: list[SessionLeft]
     rates: int | None = None
-    queues: list[str] = []
     names: dict[str, list[tuple[int, bytes]]] | None = None
     private: bytes = b""
 
@@ -87,7 +90,8 @@ class EstateLeft(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True):
     """The list. sockets: the listeners' descriptors as [worker][listener]. identities: of all descriptors, in order.
 
-    layout: what the second part depends on, as its writer had it.
+    layout: what the second part depends on, as its writer had it. leash: what every process of the successor is to hold
+    (proxyd.daemon.succession).
     """
 
     version: int
@@ -102,7 +106,7 @@ class Manifest(msgspec.Struct, frozen=True):
     estate: msgspec.Raw
     pidfile: PlaceLeft | None = None
     control: PlaceLeft | None = None
-    monitor: PlaceLeft | None = None
+    leash: int | None = None
 
 
 class Bundle(NamedTuple):
@@ -157,6 +161,11 @@ def seal(estate: EstateLeft) -> msgspec.Raw:
     return msgspec.Raw(_encoder.encode(estate))
 
 
+def identified(manifest: Manifest, identities: Sequence[Identity]) -> Manifest:
+    """Return a list with the identities of its descriptors, once all of them are numbered."""
+    return msgspec.structs.replace(manifest, identities=list(identities))
+
+
 def write(manifest: Manifest) -> bytes:
     """Encode a list."""
     return _encoder.encode(manifest)
@@ -190,15 +199,17 @@ def _open(manifest: Manifest, layout: list[int]) -> tuple[EstateLeft | None, str
 def _check(manifest: Manifest, estate: EstateLeft | None) -> None:
     """Raise InventoryError where the parts of a list do not fit each other."""
     workers, count = len(manifest.sockets), len(manifest.identities)
-    places = [place for place in (manifest.pidfile, manifest.control, manifest.monitor) if place is not None]
+    places = [place for place in (manifest.pidfile, manifest.control) if place is not None]
     named = [number for group in manifest.sockets for number in group] + [place.descriptor for place in places]
+    named += [] if manifest.leash is None else [manifest.leash]
     fits = bool(workers) and all(len(group) == len(manifest.listeners) for group in manifest.sockets)
     if estate is not None:
         named += [estate.permits, *estate.regions, *estate.stores, *(item.descriptor for item in estate.sessions)]
         named += [] if estate.rates is None else [estate.rates]
         fits = fits and len(estate.regions) == workers and len(estate.stores) in (0, workers)
         fits = fits and all(0 <= item.worker < workers and item.slot >= 0 for item in estate.sessions)
-        fits = fits and estate.generation in estate.texts and 0 <= estate.retired <= len(manifest.listeners)
+        fits = fits and estate.generation & LOW in estate.texts
+        fits = fits and 0 <= estate.retired <= estate.extra <= len(manifest.listeners)
     if not fits or not all(0 <= number < count for number in named):
         raise InventoryError("the parts of the list do not fit each other")
 

@@ -31,6 +31,7 @@ def estate(**changes: object) -> EstateLeft:
     left = EstateLeft(
         generation=3,
         texts={2: "old", 3: "new"},
+        extra=0,
         retired=0,
         max_sessions=10,
         permits=2,
@@ -143,7 +144,9 @@ def test_descriptors_too_few_are_refused() -> None:
         {"estate": inventory.seal(estate(stores=[1]))},
         {"estate": inventory.seal(estate(rates=9))},
         {"estate": inventory.seal(estate(generation=4))},
-        {"estate": inventory.seal(estate(retired=2))},
+        {"estate": inventory.seal(estate(retired=1))},
+        {"estate": inventory.seal(estate(extra=2))},
+        {"leash": 6},
         {"estate": inventory.seal(estate(sessions=[SessionLeft(2, 0, 1, b"", 5)]))},
         {"estate": inventory.seal(estate(sessions=[SessionLeft(0, -1, 1, b"", 5)]))},
         {"estate": inventory.seal(estate(sessions=[SessionLeft(0, 0, 1, b"", 6)]))},
