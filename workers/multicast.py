@@ -36,12 +36,17 @@ _Membership: TypeAlias = tuple[int, bytes, bytes]
 
 
 class Multicast:
-    """The memberships of one listening socket. version: its IP version."""
+    """The memberships of one listening socket. version: its IP version.
+
+    A group is joined on the interfaces that have an address of its own version: an IPv6 socket hears IPv4 groups too.
+    """
 
     def __init__(self, sock: socket.socket, version: int, interfaces: Sequence[Interface]) -> None:
         self._sock = sock
         self._version = version
-        self._interfaces = tuple(interface.number for interface in interfaces)
+        self._interfaces: dict[int, list[int]] = {4: [], 6: []}
+        for interface in interfaces:
+            self._interfaces[interface.address.version].append(interface.number)
         self._carriers: list[socket.socket] = []
         self._carried: dict[_Membership, socket.socket] = {}
 
@@ -82,7 +87,8 @@ class Multicast:
         group, sources = _plain(group), [_plain(source) for source in sources]
         # Sources of the other IP version can never send to this group.
         fitting = [source for source in sources if len(source) == len(group)] if sources else [b""]
-        return [(interface, group, source) for interface in self._interfaces for source in fitting]
+        interfaces = self._interfaces[4 if len(group) == sockaddr.V4_BYTES else 6]
+        return [(interface, group, source) for interface in interfaces for source in fitting]
 
     def _join_all(self, wanted: list[_Membership]) -> None:
         for membership in wanted:

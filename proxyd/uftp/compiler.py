@@ -16,7 +16,7 @@ from proxyd.uftp.hosts import Host
 from proxyd.uftp.interfaces import Entry, default_out, default_uid, find_interface, one_each, usable
 from proxyd.uftp.options import CommandLine, OptionError
 from workers.contract.settings import Address, ControlSettings, ListenerSettings, LogSettings, Settings
-from workers.contract.uftp import HeartbeatSettings, Mode, UftpSettings
+from workers.contract.uftp import HeartbeatSettings, Interface, Mode, UftpSettings
 
 PROGRAM = "uftpproxyd"
 DEFAULT_GROUP = "230.4.4.1"
@@ -54,6 +54,8 @@ def compile_settings(line: CommandLine, entries: Sequence[Entry]) -> UftpSetting
     source_specific = line.server_list is not None and mode is not Mode.CLIENT
     if source_specific:
         _check_source_specific(line, peers)
+    interfaces = () if mode is Mode.CLIENT else one_each(here, version)
+    _check_heard(peers.groups, interfaces)
     uid = line.uid or default_uid(here)
     if not uid:
         raise SetupError("choose a UID", "no interface with an address is up; start later, or with -U")
@@ -65,7 +67,7 @@ def compile_settings(line: CommandLine, entries: Sequence[Entry]) -> UftpSetting
         target_port=target_port,
         own=hosts.raw(Host(out.interface.address, _scope(out)), port, version),
         out_interface=out.interface,
-        interfaces=() if mode is Mode.CLIENT else one_each(here, version),
+        interfaces=interfaces,
         public_groups=tuple(hosts.raw(group, target_port, version) for group in peers.groups),
         downstream=None if peers.downstream is None else hosts.raw(peers.downstream, target_port, version),
         downstream_fingerprint=peers.fingerprint,
@@ -159,6 +161,16 @@ def _check_source_specific(line: CommandLine, peers: _Peers) -> None:
         if not (line.groups and hosts.is_source_specific(group.address)):
             text = hosts.describe(group.address)
             raise OptionError(f"-S: found the public group {text}; wanted -M with addresses of 232/8 or ff30::/96")
+
+
+def _check_heard(groups: Sequence[Host], interfaces: Sequence[Interface]) -> None:
+    versions = {interface.address.version for interface in interfaces}
+    for group in groups:
+        if group.address.version not in versions:
+            version = group.address.version
+            raise SetupError(
+                f"join {hosts.describe(group.address)}", f"no interface listened to has an IPv{version} address"
+            )
 
 
 def _same_interface(entry: Entry, other: Entry) -> bool:

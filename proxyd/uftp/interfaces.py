@@ -94,12 +94,15 @@ def default_out(entries: Sequence[Entry], version: int) -> Entry | None:
 
 
 def one_each(entries: Sequence[Entry], version: int) -> tuple[Interface, ...]:
-    """Return the interfaces of that version, each once: a group can be joined once on each, whatever its addresses."""
-    by_number: dict[int, Interface] = {}
+    """Return the interfaces that a socket of that version can use, once for each version of their addresses.
+
+    A group can be joined once on each, however many addresses it has.
+    """
+    found: dict[tuple[int, int], Interface] = {}
     for entry in entries:
-        if entry.version == version:
-            by_number.setdefault(entry.interface.number, entry.interface)
-    return tuple(by_number.values())
+        if entry.version <= version:
+            found.setdefault((entry.interface.number, entry.version), entry.interface)
+    return tuple(found.values())
 
 
 def default_uid(entries: Sequence[Entry]) -> int:

@@ -102,6 +102,15 @@ def test_without_an_interface_it_cannot_start() -> None:
         settings("-c", entries=())
 
 
+def test_a_group_is_heard_on_interfaces_of_its_own_version() -> None:
+    made = settings("-s", "fd77::9", "-I", "a", "-M", "230.4.4.1")
+    assert [(here.name, here.address.version) for here in made.interfaces] == [("a", 4)]
+    made = settings("-s", "fd77::9", "-I", "b/6,b", "-M", "ff15::1,230.4.4.1")
+    assert [(here.name, here.address.version) for here in made.interfaces] == [("b", 6), ("b", 4)]
+    with pytest.raises(SetupError, match=r"join 230\.4\.4\.1: no interface listened to has an IPv4 address"):
+        settings("-s", "fd77::9", "-I", "b/6", "-M", "230.4.4.1")
+
+
 def test_an_unknown_interface_is_named_with_its_option() -> None:
     with pytest.raises(OptionError, match="-I: found 'c'"):
         settings("-s", "10.9.9.9", "-I", "a,c")

@@ -98,7 +98,8 @@ def test_an_ipv6_socket_takes_ipv4_peers_too() -> None:
 def test_an_ipv6_socket_hears_ipv4_groups_too() -> None:
     here, group = Interface("lo", LOOPBACK.number, Address(6, 1)), own_group()
     mapped = raw(Address(6, 0xFFFF << 32 | group.value), 1044)
-    settings = make_settings(Mode.SERVER, version=6, out_interface=here, interfaces=(here,), public_groups=(mapped,))
+    both = (here, LOOPBACK)
+    settings = make_settings(Mode.SERVER, version=6, out_interface=here, interfaces=both, public_groups=(mapped,))
     with bound(settings, 1) as (sock,):
         send((str(IPv4Address(group.value)), sock.getsockname()[1]), datagram(9, 2))
         assert len(waiting(sock)) == 1
