@@ -60,8 +60,9 @@ class Datapath:
         self.to: list[Peer] = [sock.getsockname()[:2] for sock in listeners]
         self.records: list[LogRecord] = []
         self.asked: list[Lookup] = []
-        self.kept: dict[int, Kept] = {}
         self.estate = estate or Estate.of_nobody(settings.max_sessions)
+        # The parent keeps its own duplicates of what the worker is given.
+        self.kept = {entry.slot: entry._replace(fd=os.dup(entry.fd)) for entry in self.estate.kept}
         self.region = self.estate.region
         self._poll = select.epoll()
         self._custody = open_custody()

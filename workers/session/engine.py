@@ -150,7 +150,7 @@ class Engine(Traffic):
 
     def go_on(self, sessions: Sequence[Session]) -> None:
         """Begin with sessions that another worker began, resumed one by one: number slots and tracks behind theirs."""
-        newest = max(sessions, key=attrgetter("opened_ns"), default=None)
+        newest = max(sessions, key=attrgetter("opened_ns", "track"), default=None)
         self._track = 0 if newest is None else newest.track
         self.occupy({session.slot for session in sessions})
 
