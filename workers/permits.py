@@ -22,6 +22,7 @@ class Permits:
         self._pool = pool
         self._words = words
         self._spare = self._aging = 0
+        self._owed: int = words[Counter.OWED]
 
     @property
     def holding(self) -> bool:
@@ -50,6 +51,8 @@ class Permits:
 
     def give(self, count: int = 1) -> None:
         """Give some back; the others see it after settle."""
+        if self._owed:
+            count = self._pay(count)
         self._spare += count
 
     def age(self) -> None:
@@ -61,6 +64,15 @@ class Permits:
         """Put everything that was given back into the common pool."""
         self._put(self._spare)
         self._aging = 0
+
+    def _pay(self, count: int) -> int:
+        """Give to nobody, of so many, what there is too many of since a reload; return what is left."""
+        paid = min(self._owed, count)
+        # In this order: a worker killed in between leaves permits too few in the world, never too many.
+        self._words[Counter.PERMITS] -= paid
+        self._owed -= paid
+        self._words[Counter.OWED] = self._owed
+        return count - paid
 
     def _put(self, spare: int) -> None:
         if spare:

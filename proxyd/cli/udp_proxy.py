@@ -9,15 +9,17 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from proxyd import __version__
 from proxyd.cli.arguments import Arguments, read_arguments
 from proxyd.cli.guard import guarded
 from proxyd.config.compiler import Compiled
-from proxyd.config.load import load
+from proxyd.config.load import load, load_text, read_text
 from proxyd.daemon.detach import in_background
 from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.reading import Reading
 from proxyd.daemon.session import PROXY_WORKER, SESSION_PROXY
 from proxyd.daemon.startup import Order, run_proxy
 from proxyd.errors import ConfigError, ConfigErrors
@@ -59,11 +61,31 @@ def _run(compiled: Compiled, arguments: Arguments) -> Ending:
         warnings=tuple(str(warning) for warning in compiled.warnings),
         names=compiled.names,
         openings=SESSION_PROXY,
+        read=partial(read_again, str(Path(arguments.file).absolute())),
         pidfile=None if arguments.pidfile is None else str(Path(arguments.pidfile).absolute()),
     )
     if foreground:
         return run_proxy(order, lambda: None)
     return in_background(lambda on_ready: run_proxy(order, on_ready))
+
+
+def read_again(file: str) -> Reading:
+    """Read the configuration as a reload needs it. Raises ConfigErrors."""
+    text = read_text(file)
+    compiled = load_text(text, file)
+    proxy, server = compiled.proxy, compiled.proxy.section("udpserver")
+    items = [*proxy.items, *(() if server is None else server.items)]
+    places = {
+        "udp-proxy": str(proxy.position),
+        **{section.row.name: str(section.position) for section in proxy.sections},
+    }
+    return Reading(
+        settings=compiled.settings,
+        names=compiled.names,
+        warnings=tuple(str(warning) for warning in compiled.warnings),
+        text=text,
+        places={**places, **{item.row.name: str(item.position) for item in items}},
+    )
 
 
 def _refuse(log: EarlyLog, errors: Sequence[ConfigError]) -> int:

@@ -18,6 +18,11 @@ MAX_FILE_BYTES = 16 * 1024 * 1024
 
 def load(path: Path | str) -> Compiled:
     """Read, check and compile a file. Raises ConfigErrors, also when it cannot be read."""
+    return load_text(read_text(path), str(path))
+
+
+def read_text(path: Path | str) -> str:
+    """Return a file's text. Raises ConfigErrors when it cannot be read, or is none."""
     name = str(path)
     start = Position(name, 1, 1)
     try:
@@ -28,7 +33,7 @@ def load(path: Path | str) -> Compiled:
         raise ConfigErrors([ConfigError(start, "", f"the file cannot be read: {reason}", "")]) from error
     if len(content) > MAX_FILE_BYTES:
         raise ConfigErrors([ConfigError(start, "", f"the file has more than {MAX_FILE_BYTES} bytes", "")])
-    return load_text(_decode(content, name), name)
+    return _decode(content, name)
 
 
 def load_text(text: str, name: str) -> Compiled:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.reload import Outcome, Reloader
 from proxyd.daemon.roster import Role, Roster, State
 from proxyd.daemon.shared import Shared
 from proxyd.logs.setup import Logs
@@ -49,10 +50,11 @@ class Hands(Protocol):
 
 
 class CrewConductor:
-    """Carries orders to the crew."""
+    """Carries orders to the crew. reloader None: one process does everything, and cannot be reloaded."""
 
-    def __init__(self, crew: Hands, shared: Shared, logs: Logs) -> None:
+    def __init__(self, crew: Hands, shared: Shared, logs: Logs, reloader: Reloader | None = None) -> None:
         self._crew = crew
+        self._reloader = reloader
         self._shared = shared
         self._logs = logs
         self._end_ns: int | None = None
@@ -90,6 +92,19 @@ class CrewConductor:
         self._logs.level = level
         self._logs.note("level", self._logs.level)
         self._crew.tell_workers((Level(self._logs.level),))
+
+    def reload(self) -> int | None:
+        """Read the configuration again; return the number by which `reloaded` knows it, None where that cannot be."""
+        return None if self._reloader is None else self._reloader.ask()
+
+    def reloaded(self, number: int) -> Outcome | None:
+        """Return what came of a reload, None while it is under way."""
+        return None if self._reloader is None else self._reloader.result(number)
+
+    @property
+    def last_reload(self) -> Outcome | None:
+        """What came of the last reload, None before the first."""
+        return None if self._reloader is None else self._reloader.outcome
 
     def drain(self, timeout_s: float | None) -> None:
         """Begin no session any more; end with the last one, or when the time is up. The last order counts."""

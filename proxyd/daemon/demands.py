@@ -29,6 +29,8 @@ FREE_PRIORITY = 6
 class Capability(IntEnum):
     """The capabilities that matter here, by their number in linux/capability.h."""
 
+    CAP_CHOWN = 0
+    CAP_DAC_READ_SEARCH = 2
     CAP_KILL = 5
     CAP_SETGID = 6
     CAP_SETUID = 7
@@ -37,6 +39,7 @@ class Capability(IntEnum):
     CAP_NET_ADMIN = 12
     CAP_NET_RAW = 13
     CAP_SYS_CHROOT = 18
+    CAP_SYS_RESOURCE = 24
 
 
 class Need(NamedTuple):

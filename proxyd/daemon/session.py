@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from proxyd.daemon import demands, identity, sockets
+from proxyd.daemon.landing import Landing, land
 from proxyd.daemon.monitoring import open_monitor
 from proxyd.daemon.naming import DnsNaming
-from proxyd.daemon.spawn import WorkerMain
+from proxyd.daemon.spawn import Estate, WorkerMain
 from proxyd.daemon.startup import Openings
+from proxyd.errors import SetupError
 from proxyd.logs.setup import open_logs
 from workers import loop
+from workers.contract.settings import Settings
 
 PROXY_WORKER: WorkerMain = loop.run
 """The session proxy's loop."""
+
+
+def land_on(estate: Estate, settings: Settings) -> Landing:
+    """Return where to listen with new settings, beside where the proxy does now. Raises SetupError."""
+    owner, wishes = identity.look_up(settings).uid, demands.wishes(settings)
+    landing = land(
+        estate.standing,
+        estate.listeners,
+        settings.listeners,
+        lambda fresh: sockets.bind_listeners(fresh, len(estate.listeners), wishes, owner, estate.standing),
+    )
+    kept = (*settings.listeners, *landing.extra)
+    try:
+        sockets.adapt(landing.sockets, kept, demands.wishes(estate.settings), wishes, owner)
+    except SetupError:
+        landing.undo()
+        raise
+    return landing
+
 
 SESSION_PROXY = Openings(
     logs=lambda settings: open_logs(settings, settings.foreground, settings.name),
@@ -20,4 +42,5 @@ SESSION_PROXY = Openings(
     ),
     naming=DnsNaming(),
     monitoring=open_monitor,
+    land=land_on,
 )

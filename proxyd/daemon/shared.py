@@ -14,7 +14,7 @@ from workers.contract.slots import Counter, Region
 from workers.contract.store import Store
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Shared:
     """regions: one a worker. permits: an eventfd (semaphore) that holds how many sessions may still be opened.
 
@@ -27,6 +27,8 @@ class Shared:
     max_sessions: int
     rates: RateRegion | None = None
     stores: tuple[Store, ...] = ()
+    owing: set[int] | None = None
+    """While there are to be less sessions than are open: the workers that know what they owe."""
 
     @classmethod
     def create(cls, settings: Settings, workers: int, store_bytes: int = 0) -> Shared:
@@ -37,7 +39,7 @@ class Shared:
                 for index in range(workers)
             )
             permits = _make_pool(settings.max_sessions)
-            rates = _make_buckets(settings)
+            rates = make_buckets(settings)
             stores = tuple(
                 Store.create(f"{settings.program} {settings.name} store {index}", store_bytes)
                 for index in range(workers if store_bytes else 0)
@@ -55,6 +57,35 @@ class Shared:
         """Return a counter's sum over all workers."""
         return sum(region.words[counter] for region in self.regions)
 
+    def fit(self, index: int, name: str) -> None:
+        """Give a worker that is not there now a region for as many sessions as there may be by now. Raises OSError.
+
+        Its sessions and counters are carried over. name: as in `create`.
+        """
+        old = self.regions[index]
+        if old.slot_count >= self.max_sessions:
+            return
+        region = Region.create(name, self.max_sessions)
+        end = old.offset(min(old.words[Counter.TOP], old.slot_count))
+        region.memory[:end] = old.memory[:end]
+        region.words[Counter.SLOTS] = region.slot_count
+        self.regions = (*self.regions[:index], region, *self.regions[index + 1 :])
+        old.unmap()
+
+    def narrow(self, sessions: int) -> None:
+        """Let there be so many sessions less. Who is open goes on: workers to come owe the permits of what is too many.
+
+        To be followed by the renewal of all workers, and `settle`.
+        """
+        self.max_sessions -= sessions
+        taken = _drain(self.permits, sessions - 1)
+        self.owing = None if taken is None else set()
+
+    def settle(self, wider: int) -> None:
+        """Note that all workers are renewed; let there be so many sessions more, for which they all have slots now."""
+        self.owing = None
+        _put(self.permits, wider)
+
     def reclaim(self, index: int, kept: Set[int] = frozenset()) -> int:
         """Give back the permits of a worker that is dead, and forget its sessions; return how many they were.
 
@@ -62,8 +93,13 @@ class Shared:
         What the worker wrote is not believed: what is free and what the living hold never exceed max_sessions after it.
         """
         region = self.regions[index]
-        claimed = max(region.words[Counter.PERMITS] - len(kept), 0)
+        ended = max(region.words[Counter.PERMITS] - len(kept), 0)
+        paid = min(region.words[Counter.OWED], ended)
+        owed = min(region.words[Counter.OWED] - paid, len(kept))
+        claimed = ended - paid
         region.reset(kept)
+        region.words[Counter.OWED] = owed
+        self._owe(index)
         before = self._holdings()
         free = _count(self.permits)
         # Of two looks the larger: what moves meanwhile is counted twice at worst, and repaired without need.
@@ -72,8 +108,26 @@ class Shared:
             return self._repair(min(claimed, self.max_sessions))
         return claimed
 
+    def _owe(self, index: int) -> None:
+        """Let a worker that is not there now pay its share of what is too many, as its sessions end."""
+        if self.owing is None:
+            return
+        self.owing.add(index)
+        held = self._holdings()
+        too_many = sum(held) + (_count(self.permits) or 0) - self.max_sessions
+        unpaid = held[index] + sum(held[other] for other in range(len(held)) if other not in self.owing)
+        if too_many > 0:
+            share = -(-too_many * held[index] // max(unpaid, 1))
+            self.regions[index].words[Counter.OWED] += min(held[index], share)
+
     def _holdings(self) -> list[int]:
-        return [min(region.words[Counter.PERMITS], self.max_sessions) for region in self.regions]
+        """Return how many permits each worker holds that it will give back; as it says, within what there can be."""
+        words = [region.words for region in self.regions]
+        return [min(max(word[Counter.PERMITS] - word[Counter.OWED], 0), self._most) for word in words]
+
+    @property
+    def _most(self) -> int:
+        return max(self.max_sessions, *(region.slot_count for region in self.regions))
 
     def _repair(self, claimed: int) -> int:
         """Bring the pool down to what there can be; return how many permits of those claimed are in it."""
@@ -81,7 +135,7 @@ class Shared:
         # shrinks while it is looked at. Of two looks at each the larger counts: what is put back in between is in the
         # pool already, or lost. And never more is put back than was there and was claimed.
         before = self._holdings()
-        free = _drain(self.permits, 2 * self.max_sessions)
+        free = _drain(self.permits, 2 * self._most)
         held = sum(map(max, before, self._holdings()))
         if free is None:
             return self._replace(max(self.max_sessions - held, 0))
@@ -102,7 +156,7 @@ class Shared:
         return permits
 
 
-def _make_buckets(settings: Settings) -> RateRegion | None:
+def make_buckets(settings: Settings) -> RateRegion | None:
     """Make a bucket for each queue and direction, where one has a rate at all."""
     if all(queue.rate_bps is None for queue in settings.queues):
         return None

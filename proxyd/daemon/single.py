@@ -25,10 +25,8 @@ from proxyd.daemon.spawn import Estate, WorkerMain, confine_this_process
 from proxyd.daemon.supervisor import (
     LEVEL_STEPS,
     STOPPING,
-    UNSUPPORTED,
     log_failure,
     open_control,
-    refuse_signal,
     reopen,
     step_level,
 )
@@ -167,8 +165,9 @@ class SingleProcess:
             os.write(self._our_end, bytes((signal.SIGTERM,)))
 
     def _answer(self, number: int) -> None:
-        if number in UNSUPPORTED:
-            refuse_signal(self._logs, number)
+        if number == signal.SIGHUP:
+            reason = "one process does everything: that takes a restart"
+            self._logs.note("reload-failed", reason, self._estate.settings.generation)
         elif number == signal.SIGWINCH:
             reopen(self._logs)
         elif number in LEVEL_STEPS:

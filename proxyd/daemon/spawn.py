@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias
@@ -151,6 +151,18 @@ class Monitoring(Protocol):
         """Return how the monitor's child begins, and its work."""
         ...
 
+    def look(self, children: Sequence[Child], now_ns: int) -> None:
+        """Let the monitor know who is there."""
+        ...
+
+    def note_reload(self, *, failed: bool) -> None:
+        """Let the monitor know that the configuration was read again."""
+        ...
+
+    def conceal(self) -> None:
+        """Take out of a child's memory what the parent writes for the monitor."""
+        ...
+
     def close(self) -> None:
         """Close what the child serves on."""
         ...
@@ -204,19 +216,21 @@ class Spawner:
     def _plan_worker(
         self, child: Child, channel: ChildEnd, level: int, known: Names | None, handover: Handover
     ) -> tuple[BootPlan, Serve]:
-        estate, index = self._estate, child.index
+        estate, index, settings = self._estate, child.index, self._estate.settings
+        estate.shared.fit(index, f"{settings.program} {settings.name} {index}")
         regions = estate.shared.regions
         plan = BootPlan(
             child=child.name,
-            proxy=estate.settings.name,
+            proxy=settings.name,
             channel=channel,
             keep=frozenset((channel.fileno(), *estate.descriptors(index), *handover.descriptors)),
             confinement=estate.confinement,
             foreign=regions[:index] + regions[index + 1 :],
-            program=estate.settings.program,
+            program=settings.program,
         )
 
         def serve(wakeup: int) -> ExitCode:
+            self._conceal()
             context = estate.context(index, channel, wakeup, level, known)
             return self.worker(replace(context, custody=handover.custody, kept=handover.kept))
 
@@ -232,7 +246,17 @@ class Spawner:
         naming = self._estate.naming
         if naming is None:
             raise SpawnError(child.name)
-        return naming.plan(self._estate, child, channel, known)
+        plan, serve = naming.plan(self._estate, child, channel, known)
+
+        def resolve(wakeup: int) -> ExitCode:
+            self._conceal()
+            return serve(wakeup)
+
+        return plan, resolve
+
+    def _conceal(self) -> None:
+        if self._estate.monitoring is not None:
+            self._estate.monitoring.conceal()
 
 
 def confine_this_process(confinement: Confinement) -> None:

@@ -22,8 +22,11 @@ from typing import TypeAlias
 from proxyd.daemon import capabilities, descriptors, identity, places, routing, sockets
 from proxyd.daemon.control import Post, open_post
 from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.landing import Landing
 from proxyd.daemon.oob import UsersFile
 from proxyd.daemon.pidfile import RUN_DIRECTORY, Pidfile, default_path, refuse_second
+from proxyd.daemon.reading import Reading
+from proxyd.daemon.renewal import Means
 from proxyd.daemon.shared import Shared
 from proxyd.daemon.single import SingleProcess
 from proxyd.daemon.spawn import Estate, Monitoring, Naming, WorkerMain
@@ -42,7 +45,7 @@ class Openings:
 
     listeners: takes the settings and how many workers there are. naming None: it has no names. monitoring: opens what
     the proxy is shown on, if it is to be. descriptors: how many the hungriest process may open. store_bytes: of what
-    a worker writes down for its replacement, 0: nothing.
+    a worker writes down for its replacement, 0: nothing. land: where to listen after a reload, None: where it did.
     """
 
     logs: Callable[[Settings], Logs]
@@ -51,6 +54,7 @@ class Openings:
     monitoring: Callable[[Settings], Monitoring | None] = lambda _: None
     descriptors: Callable[[Settings, int], int] = descriptors.needed
     store_bytes: Callable[[Settings, int], int] = lambda _settings, _workers: 0
+    land: Callable[[Estate, Settings], Landing] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Order:
     worker: the workers' loop. version: the program's, for the log. file: the configuration. warnings: of the
     configuration, for the log. names: its host names, to be resolved. run_directory: where the pidfile goes.
     openings: the program's own. pidfile: another place for it, "" for no pidfile. banner: events for the log's begin.
+    read: reads the configuration again, None: there is no way.
     """
 
     settings: Settings
@@ -72,6 +77,15 @@ class Order:
     openings: Openings = field(kw_only=True)
     pidfile: str | None = None
     banner: tuple[tuple[str, tuple[str | int, ...]], ...] = ()
+    read: Callable[[], Reading] | None = None
+
+    @property
+    def means(self) -> Means | None:
+        """How the proxy reloads."""
+        if self.read is None:
+            return None
+        opens, sessions = self.openings, self.openings.land is not None
+        return Means(self.read, opens.logs, opens.land, opens.monitoring, opens.descriptors, sessions)
 
 
 def run_proxy(order: Order, on_ready: Callable[[], None]) -> Ending:
@@ -168,7 +182,7 @@ def _serve(estate: Estate, order: Order, logs: Logs, on_ready: Callable[[], None
     gc.freeze()
     if estate.settings.single_process:
         return SingleProcess(estate, logs).run(order.worker, announce)
-    return Supervisor(estate, logs, order.worker, announce).run()
+    return Supervisor(estate, logs, order.worker, announce, order.means).run()
 
 
 def _read_users(settings: Settings, logs: Logs) -> UsersFile | None:

@@ -12,6 +12,8 @@ from proxyd.daemon.conductor import CrewConductor
 from proxyd.daemon.control import Control
 from proxyd.daemon.crew import Crew
 from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.reload import Reloader
+from proxyd.daemon.renewal import Means
 from proxyd.daemon.roster import Child, Role, Roster
 from proxyd.daemon.signals import SignalPipe
 from proxyd.daemon.spawn import Estate, Spawner, WorkerMain
@@ -26,10 +28,6 @@ STOP_NS = 5_000_000_000
 _TICK_NS = 1_000_000_000
 _RETRY_NS = 50_000_000
 
-UNSUPPORTED: dict[int, tuple[str, str]] = {
-    signal.SIGHUP: ("SIGHUP", "reload"),
-}
-"""Signals that have a meaning, and no answer yet."""
 LEVEL_STEPS: dict[int, int] = {signal.SIGUSR1: 1, signal.SIGUSR2: -1}
 STOPPING: dict[int, str] = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "SIGINT"}
 STATE_SIGNAL = signal.SIGRTMIN + 1
@@ -49,29 +47,32 @@ def make_roster(estate: Estate) -> Roster:
 class Supervisor:
     """Keeps the children of an estate running until it is told to end, or has to.
 
-    main: the workers' loop. on_ready: called once, when every child serves for the first time.
+    main: the workers' loop. on_ready: called once, when every child serves for the first time. means: how to reload,
+    None: that is refused.
     """
 
-    def __init__(self, estate: Estate, logs: Logs, main: WorkerMain, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, estate: Estate, logs: Logs, main: WorkerMain, on_ready: Callable[[], None], means: Means | None = None
+    ) -> None:
         self._estate = estate
         self._logs = logs
-        self._on_ready = on_ready
+        self._on_ready: Callable[[], None] | None = on_ready
         self._relay = Relay(logs)
         self._epoll = select.epoll()
         self._signals = SignalPipe()
-        self._roster = make_roster(estate)
-        self._crew = Crew(self._roster, Spawner(estate, main), estate.shared, logs, self._deliver, self._epoll)
-        self._conductor = CrewConductor(self._crew, estate.shared, logs)
+        spawner = Spawner(estate, main)
+        self._crew = Crew(make_roster(estate), spawner, estate.shared, logs, self._deliver, self._epoll)
+        self._reloader = Reloader(estate, self._crew, spawner, logs, means)
+        self._conductor = CrewConductor(self._crew, estate.shared, logs, self._reloader)
         self._control = open_control(estate, self._conductor, logs)
         self._title = ParentTitle(estate.settings.name, estate.settings.program)
         self._ending: Ending | None = None
         self._kill_ns = 0
-        self._announced = False
         self._answers: dict[int, Callable[[int], None]] = {
             **dict.fromkeys(STOPPING, self._stop),
             **dict.fromkeys(LEVEL_STEPS, self._step_level),
-            **dict.fromkeys(UNSUPPORTED, lambda number: refuse_signal(logs, number)),
             signal.SIGCHLD: self._reap,
+            signal.SIGHUP: lambda _: self._reload(),
             signal.SIGQUIT: lambda _: self._conductor.drain(None),
             signal.SIGWINCH: lambda _: reopen(logs),
             STATE_SIGNAL: self._log_state,
@@ -83,7 +84,7 @@ class Supervisor:
         if self._control is not None:
             self._epoll.register(self._control.fileno(), select.EPOLLIN)
         try:
-            while self._ending is None or self._roster.alive:
+            while self._ending is None or self._crew.roster.alive:
                 self._turn()
             self._relay.tell_rest(time.monotonic_ns())
         finally:
@@ -96,6 +97,8 @@ class Supervisor:
     def _turn(self) -> None:
         now_ns = time.monotonic_ns()
         self._keep_time(now_ns)
+        if self._ending is None:
+            self._reloader.step(now_ns)
         self._crew.end_overdue(now_ns)
         self._crew.start_due(now_ns)
         self._crew.hand_out()
@@ -112,19 +115,21 @@ class Supervisor:
     def _wait_ns(self, now_ns: int) -> int:
         if self._logs.waiting or self._crew.owing:
             return _RETRY_NS
-        due_ns = self._roster.next_due_ns()
+        due_ns = self._crew.roster.next_due_ns()
         return _TICK_NS if due_ns is None else min(max(due_ns - now_ns, 0), _TICK_NS)
 
     def _announce(self) -> None:
-        if self._roster.started and not self._announced:
-            self._announced = True
+        if self._crew.roster.started and self._on_ready is not None:
             self._on_ready()
+            self._on_ready = None
 
     def _keep_time(self, now_ns: int) -> None:
         self._title.update(self._estate.shared.sessions)
         users = self._estate.users
         if users is not None and users.look(now_ns):
             self._crew.tell_workers(users.parts)
+        if self._estate.monitoring is not None:
+            self._estate.monitoring.look(self._crew.roster.children, now_ns)
         self._relay.tell_shed(now_ns)
         if self._control is not None:
             self._control.tend(now_ns)
@@ -147,6 +152,10 @@ class Supervisor:
         for number in sorted(self._signals.read(), key=lambda number: number not in STOPPING):
             self._answers[number](number)
 
+    def _reload(self) -> None:
+        if self._ending is None:
+            self._reloader.ask()
+
     def _stop(self, number: int) -> None:
         self._end(Ending(ExitStatus.OK, STOPPING[number]))
 
@@ -159,7 +168,7 @@ class Supervisor:
 
     def _log_state(self, _number: int) -> None:
         estate = self._estate
-        self._logs.note("state", describe_state(estate.settings, self._roster, estate.shared, self._logs.level))
+        self._logs.note("state", describe_state(estate.settings, self._crew.roster, estate.shared, self._logs.level))
 
     def _deliver(self, batch: LogBatch, process: int) -> None:
         self._relay.deliver(batch, process, time.monotonic_ns())
@@ -182,11 +191,6 @@ def step_level(logs: Logs, number: int) -> None:
     """Raise or lower the level of the debug log by one, as the signal says."""
     logs.level += LEVEL_STEPS[number]
     logs.note("level", logs.level)
-
-
-def refuse_signal(logs: Logs, number: int) -> None:
-    """Log that a signal has no answer yet."""
-    logs.note("unsupported-signal", *UNSUPPORTED[number])
 
 
 def reopen(logs: Logs) -> None:

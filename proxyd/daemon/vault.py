@@ -146,7 +146,8 @@ class Vault:
 
     def _most(self) -> int:
         """Return how many sessions may be kept: all there can be, and a batch a worker that is not released yet."""
-        most = self._shared.max_sessions + BATCH * len(self._shared.regions)
+        regions = self._shared.regions
+        most = max(region.slot_count for region in regions) + BATCH * len(regions)
         return min(most, max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHERS, 0))
 
     def _drop(self, worker: int, slots: Sequence[int]) -> None:

@@ -208,11 +208,6 @@ FRAME_EXPLANATIONS = {
     ),
     "UDPS-740-K": Explanation("The log level was changed.", "SIGUSR1, SIGUSR2 or `proxyctl loglevel`.", NOTHING),
     "UDPS-741-K": Explanation("The log files were opened again.", "SIGWINCH, as logrotate sends it.", NOTHING),
-    "UDPS-742-W": Explanation(
-        "A signal was ignored.",
-        "Somebody sent a signal that this proxy has no use for in the way it runs.",
-        "Look at SIGNALS in the manual page.",
-    ),
     "UDPS-743-K": Explanation(
         "The state: processes, sessions or groups, datagrams, drops by reason.",
         "SIGRTMIN+1.",
@@ -222,6 +217,31 @@ FRAME_EXPLANATIONS = {
         "The proxy drains: no session begins any more; it ends with the last one.",
         "SIGQUIT or `proxyctl drain`.",
         "To end it at once send SIGTERM.",
+    ),
+    "UDPS-770-K": Explanation(
+        "The configuration was read again and is valid; the children are replaced one after the other.",
+        "SIGHUP, or `proxyctl reload`.",
+        "None: UDPS-771-K follows.",
+    ),
+    "UDPS-771-K": Explanation(
+        "Every child works by the new configuration; sessions go on under the rules that they began with.",
+        "The reload that UDPS-770-K announced is complete.",
+        "None.",
+    ),
+    "UDPS-772-E": Explanation(
+        "The configuration was read again and not taken; everything goes on as it was.",
+        "A mistake, which CFGP-300-E tells with its place, or something that the machine refuses.",
+        "Mend what is named, see that test-udp accepts the file, and reload again.",
+    ),
+    "UDPS-773-K": Explanation(
+        "A listener has gone from the configuration; whoever has a session there keeps it, nobody new is let in.",
+        "A reload.",
+        "None; `proxyctl kill` ends the sessions that are left.",
+    ),
+    "UDPS-774-K": Explanation(
+        "A listener that had gone from the configuration is closed.",
+        "Its last session has ended.",
+        "None.",
     ),
     "UDPS-745-K": Explanation(
         "An order came over the control socket.",

@@ -135,6 +135,11 @@ class Logs:
         for sink in self._sinks:
             sink.reopen()
 
+    def take(self, others: Logs) -> None:
+        """Write to where others do from now on, and close what was written to before. The others are not used again."""
+        self.close()
+        self._debug, self._stats, self._sinks = others._debug, others._stats, others._sinks
+
     def close(self) -> None:
         """Pass on what waits, within half a second a log, and close."""
         for sink in self._sinks:

@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from proxyd.daemon import capabilities
 from proxyd.daemon.detach import in_background
 from proxyd.daemon.session import SESSION_PROXY
 from proxyd.daemon.startup import Order, run_proxy
@@ -20,17 +21,20 @@ from workers.contract.settings import Settings
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to run, and as whom: uid None is root."""
+    """What to run, and as whom: uid None is root. without: capabilities that the machine is not to give it."""
 
     settings: Settings
     run_directory: Path
     background: bool = False
     uid: int | None = None
     names: tuple[str, ...] = ()
+    without: frozenset[int] = frozenset()
 
 
 def main() -> int:
     recipe: Recipe = pickle.loads(Path(sys.argv[1]).read_bytes())
+    if recipe.without:
+        capabilities.drop_all_but(capabilities.held() - recipe.without)
     if recipe.uid is not None:
         os.setgroups([])
         os.setresgid(recipe.uid, recipe.uid, recipe.uid)

@@ -58,11 +58,11 @@ def test_the_parents_state_is_logged_and_no_childs(tmp_path: Path) -> None:
         assert frame.log().count("UDPS-743-K") == 2
 
 
-def test_signals_without_an_answer_yet_are_said_to_be_so_and_change_nothing(tmp_path: Path) -> None:
+def test_where_there_is_no_way_to_reload_that_is_said_and_nothing_changes(tmp_path: Path) -> None:
     with Frame(tmp_path).start() as frame:
         children = frame.children()
         os.kill(frame.pid, signal.SIGHUP)
-        frame.wait_for_log(r"UDPS-742-W Signal SIGHUP \(reload\) is not supported yet")
+        frame.wait_for_log(r"UDPS-772-E Not reloaded: reload: there is no way .*; generation 1 goes on")
         assert frame.children() == children
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from proxyd.daemon.demands import Capability
 from tests.daemon.frame import TIMEOUT_S, Frame, status_of, wait_for_end
 from tests.kit.requirement import requires_root
 
@@ -107,11 +108,13 @@ def test_what_cannot_be_set_up_is_told_with_the_step(tmp_path: Path, changes: di
 
 @requires_root
 def test_a_child_that_cannot_start_ends_the_proxy_at_once(tmp_path: Path) -> None:
-    # A directory that only its owner may enter: root without CAP_DAC_OVERRIDE is not let in.
+    # A directory that only its owner may enter: root without these capabilities is not let in.
     jail = tmp_path / "jail"
     jail.mkdir(mode=0o700)
     os.chown(jail, NOBODY, NOBODY)
-    with Frame(tmp_path, chroot_dir=str(jail)).start(background=True, ready=False) as frame:
+    frame = Frame(tmp_path, chroot_dir=str(jail))
+    frame.without = frozenset((Capability.CAP_DAC_READ_SEARCH,))
+    with frame.start(background=True, ready=False):
         status, said = frame.wait()
         assert status == 69
         assert f"cannot start: chroot {jail}: Permission denied" in said
@@ -162,7 +165,7 @@ def test_the_frame_can_run_in_one_process(tmp_path: Path) -> None:
         assert status["NoNewPrivs"] == "1"
         os.kill(frame.process.pid, signal.SIGHUP)
         os.kill(frame.process.pid, signal.SIGUSR1)
-        frame.wait_for_log("SIGHUP")
+        frame.wait_for_log("UDPS-772-E Not reloaded: one process does everything")
         frame.wait_for_log("Log level is 8")
         frame.wait_for_log("worker 0 has level 8")
         frame.process.terminate()

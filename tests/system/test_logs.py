@@ -8,8 +8,6 @@ import re
 import signal
 from pathlib import Path
 
-import pytest
-
 from tests.kit import peers
 from tests.kit.installed import Proxy, children_of, requires_installed, start_daemon, wait_for_end
 from tests.kit.lab import Lab
@@ -112,21 +110,6 @@ def test_the_level_goes_up_and_down_by_signals_in_every_process(tmp_path: Path, 
     begun = len(proxy.log.lines)
     proxy.wait_for(rf"SESSION-END CLIENT=\S+:{ask(lab)} ", begun)
     assert "UDPP-990-F" not in str(proxy.log.lines[begun:])
-    end(proxy)
-
-
-@requires_namespaces
-@pytest.mark.parametrize(("number", "words"), [(signal.SIGHUP, "SIGHUP (reload)")])
-def test_signals_without_an_answer_yet_are_said_to_be_so_and_change_nothing(
-    tmp_path: Path, lab: Lab, name: str, number: signal.Signals, words: str
-) -> None:
-    peers.udp_peer(lab.server, "echo", WAY4.server, PORT)
-    proxy = start(lab, tmp_path, name)
-    children = children_of(proxy.pid)
-    proxy.signal(number)
-    assert proxy.wait_for("UDPS-742-W").endswith(f"Signal {words} is not supported yet, ignored")
-    ask(lab)
-    assert children_of(proxy.pid) == children
     end(proxy)
 
 

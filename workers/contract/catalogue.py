@@ -249,16 +249,36 @@ _EVENTS = (
     ),
     Event("level", (("level", _N),), (Line("UDPS-740-K", "Log level is {level}"),)),
     Event("reopened", (), (Line("UDPS-741-K", "Log files reopened"),)),
-    Event(
-        "unsupported-signal",
-        (("signal", _T), ("meaning", _T)),
-        (Line("UDPS-742-W", "Signal {signal} ({meaning}) is not supported yet, ignored"),),
-    ),
     Event("state", (("text", _T),), (Line("UDPS-743-K", "State: {text}"),)),
     Event(
         "draining",
         (("sessions", _N),),
         (Line("UDPS-744-K", "Draining: no session begins any more, {sessions} are left"),),
+    ),
+    Event(
+        "reloading",
+        (("generation", _N), ("children", _N)),
+        (Line("UDPS-770-K", "Configuration read again: generation {generation}, {children} children are renewed"),),
+    ),
+    Event(
+        "reloaded",
+        (("generation", _N), ("sessions", _N)),
+        (Line("UDPS-771-K", "Generation {generation} serves, {sessions} sessions go on"),),
+    ),
+    Event(
+        "reload-failed",
+        (("reason", _T), ("generation", _N)),
+        (Line("UDPS-772-E", "Not reloaded: {reason}; generation {generation} goes on"),),
+    ),
+    Event(
+        "listener-retired",
+        (("listener", _S),),
+        (Line("UDPS-773-K", "Listening on {listener} for existing sessions only: it has gone from the configuration"),),
+    ),
+    Event(
+        "listener-closed",
+        (("listener", _S),),
+        (Line("UDPS-774-K", "No longer listening on {listener}: its last session has ended"),),
     ),
     Event("control-order", (("who", _T), ("order", _T)), (Line("UDPS-745-K", "Order by {who}: {order}"),)),
     Event(

@@ -2,8 +2,8 @@
 
 The parent makes one region a worker before it forks; the worker writes, everybody else reads. What a session needs
 in order to be taken over by another worker stands in its slot (SLOT): peers, rule, limits' consumption, times. Counters
-in slots are written at most a second late (workers.loop), peers and rule when a session has lived for a moment. Times are CLOCK_MONOTONIC
-nanoseconds, the same clock in every process of the machine.
+in slots are written at most a second late (workers.loop), peers and rule when a session has lived for a moment. Times
+are CLOCK_MONOTONIC nanoseconds, the same clock in every process of the machine.
 A region is a memfd: it can be handed to another program, and costs memory only where it was touched. Its size is
 sealed: whoever touches memory that a hostile worker has cut off is killed by SIGBUS. Source: fcntl(2), File Sealing.
 """
@@ -14,7 +14,7 @@ import fcntl
 import mmap
 import os
 import struct
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from enum import IntEnum
 
 from workers.contract import tallies
@@ -64,6 +64,8 @@ class Counter(IntEnum):
     """Since when what traffic changes may be missing in slots (CLOCK_MONOTONIC, ns); 0: nothing is missing."""
     PUBLISHED = 9
     """When these words were last written (CLOCK_MONOTONIC, ns): about ten times a second while there are sessions."""
+    OWED = 10
+    """Permits among PERMITS that go back to nobody when their sessions end: there may be fewer sessions by now."""
     RECEIVED_OUT = 16
     FORWARDED_OUT = 17
     BYTES_OUT = 18
@@ -213,13 +215,21 @@ class Region:
         opened_ns: int = _OPENED.unpack_from(self.memory, self.offset(slot) + OPENED_OFFSET)[0]
         return opened_ns
 
+    def references(self) -> Iterator[tuple[int, int]]:
+        """Yield the listener and the generation of every open session, as numbers in its slot."""
+        for slot in range(min(self.words[Counter.TOP], self.slot_count)):
+            start = self.offset(slot)
+            if self.memory[start]:
+                fields = SLOT.unpack_from(self.memory, start)
+                yield fields[4], fields[16]
+
     def reset(self, kept: Set[int] = frozenset()) -> None:
         """Forget the sessions of a dead worker but those in the slots kept; its counters stay, so that sums only grow.
 
         The permits it held for the others are the caller's to give back: see Counter.PERMITS.
         """
         self.words[Counter.SESSIONS] = self.words[Counter.PERMITS] = len(kept)
-        self.words[Counter.DRAINING] = 0
+        self.words[Counter.DRAINING] = self.words[Counter.OWED] = 0
         for slot in range(min(self.words[Counter.TOP], self.slot_count)):
             start = self.offset(slot)
             if self.memory[start] and slot not in kept:

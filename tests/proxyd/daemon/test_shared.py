@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxyd.daemon.shared import Shared
+from tests.proxyd.daemon.estates import free
 from workers.contract.settings import Settings
-from workers.contract.slots import Counter
+from workers.contract.slots import Counter, Region
+from workers.permits import Permits
 
 
 def make(max_sessions: int = 3, workers: int = 2) -> Shared:
@@ -104,3 +108,78 @@ def test_a_living_worker_that_claims_everything_leaves_nothing_to_give_back() ->
     shared.regions[0].words[Counter.PERMITS] = 2**64 - 1
     assert shared.reclaim(1) == 0
     assert free_permits(shared) == 0
+
+
+def hold(shared: Shared, worker: int, sessions: int) -> None:
+    """Let a worker have so many sessions more, each in a slot."""
+    region = shared.regions[worker]
+    for slot in range(region.sessions, region.sessions + sessions):
+        os.eventfd_read(shared.permits)
+        region.words[Counter.PERMITS] += 1
+        region.words[Counter.SESSIONS] += 1
+        region.words[Counter.TOP] = slot + 1
+        region.memory[region.offset(slot)] = 1
+
+
+def kept(shared: Shared, worker: int) -> frozenset[int]:
+    return frozenset(range(shared.regions[worker].sessions))
+
+
+def end_all(shared: Shared) -> None:
+    """Let all sessions of all workers end, as workers do."""
+    for region in shared.regions:
+        permits = Permits(shared.permits, region.words, 0)
+        permits.give(region.words[Counter.PERMITS])
+        permits.settle()
+
+
+@given(
+    before=st.integers(1, 40),
+    after=st.integers(1, 40),
+    held=st.lists(st.integers(0, 20), min_size=1, max_size=4),
+    deaths=st.lists(st.integers(0, 3), max_size=4),
+)
+def test_after_fewer_sessions_are_permitted_there_are_so_many_permits_once_the_many_have_ended(
+    before: int, after: int, held: list[int], deaths: list[int]
+) -> None:
+    shared = make(before, len(held))
+    for worker, sessions in enumerate(held):
+        hold(shared, worker, min(sessions, before - shared.sessions))
+    if after < before:
+        shared.narrow(before - after)
+    shared.max_sessions = after
+    for worker in range(len(held)):
+        shared.reclaim(worker, kept(shared, worker))
+        shared.fit(worker, "TEST")
+    shared.settle(max(after - before, 0))
+    for death in deaths:
+        worker = death % len(held)
+        shared.reclaim(worker, kept(shared, worker))
+    over = max(shared.sessions - after, 0)
+    assert sum(region.words[Counter.OWED] for region in shared.regions) == over
+    end_all(shared)
+    assert free_permits(shared) == after
+    free(shared)
+
+
+def test_every_worker_bears_its_part_of_what_is_too_many() -> None:
+    shared = make(100, 2)
+    hold(shared, 0, 60)
+    hold(shared, 1, 30)
+    shared.narrow(70)
+    for worker in range(2):
+        shared.reclaim(worker, kept(shared, worker))
+    assert [region.words[Counter.OWED] for region in shared.regions] == [40, 20]
+
+
+def test_a_region_that_has_become_too_small_is_replaced_with_all_that_is_in_it() -> None:
+    shared = make(3)
+    hold(shared, 1, 2)
+    shared.regions[1].words[Counter.BYTES_IN] = 77
+    shared.max_sessions = 9
+    shared.fit(1, "TEST")
+    first, second = shared.regions
+    assert (first.slot_count, second.slot_count) == (3, 9)
+    assert (second.sessions, second.words[Counter.BYTES_IN]) == (2, 77)
+    assert [second.memory[second.offset(slot)] for slot in range(9)] == [1, 1] + 7 * [0]
+    assert Region.attach(os.dup(second.fd)).slot_count == 9

@@ -148,15 +148,13 @@ def test_a_breach_among_the_last_words_takes_nothing_of_what_was_said_before(sce
 
 
 def test_there_are_never_more_than_there_can_be(scene: Scene) -> None:
-    most = SESSIONS + 2 * BATCH
-    shared = Shared.create(Settings("TEST", (), 2000, 1, ()), 1)
-    vault = Vault(shared, scene.epoll)
-    entries, pairs = [Entry(slot, 1, b"") for slot in range(2000)], [os.pipe() for _ in range(200)]
-    object.__setattr__(shared, "max_sessions", 20)
-    vault.adopt(0, entries[:200], [end for end, _ in pairs])
-    assert len(vault) == 20 + BATCH < most
-    for _, end in pairs:
-        os.close(end)
+    most, read_ends = SESSIONS + 2 * BATCH, []
+    for number in range(most + 10):
+        readable, writable = os.pipe()
+        os.close(writable)
+        read_ends.append(readable)
+        scene.vault.adopt(number % 2, [Entry(number % SESSIONS, number, b"")], [readable])
+    assert len(scene.vault) == SESSIONS
 
 
 def test_sessions_of_which_replacements_die_are_given_up(scene: Scene) -> None:

@@ -1,0 +1,258 @@
+"""The configuration read again while the proxy runs: everything that can fail first, and only then a new generation.
+
+What is wrong is told, all of it, and nothing has changed then. Otherwise listeners, logs, users, names and rules are
+the new ones from one moment on for every child that is forked, and the children are renewed one after the other
+(proxyd.daemon.rollout): workers leave their sessions to their replacements, which go on with them under the rules that
+they began with. Listeners that have vanished serve their sessions, and are closed after the last of them.
+A reload that is asked for while another is under way comes after it, one for all who ask meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import NamedTuple
+
+from proxyd.daemon import sockets
+from proxyd.daemon.crew import Crew
+from proxyd.daemon.landing import Landing
+from proxyd.daemon.reading import Reading, mistakes
+from proxyd.daemon.renewal import GENERATIONS, Means, Prepared, prepare
+from proxyd.daemon.rollout import Rollout
+from proxyd.daemon.roster import Child, Role
+from proxyd.daemon.spawn import Estate, Spawner
+from proxyd.errors import ProxydError, SetupError
+from proxyd.logs.setup import Logs
+from workers.contract.settings import Settings
+
+CLEAR_NS = 5_000_000_000
+"""How often is looked whether a listener that has vanished has sessions still."""
+MAX_OUTCOMES = 64
+"""Outcomes that are remembered for who asked; a reload takes a second, and who asks waits for it."""
+
+
+class Outcome(NamedTuple):
+    """What came of a reload: the generation that serves now, and every mistake, none where it is the new one.
+
+    when_unix: seconds since 1970. notes: what may not be what was meant.
+    """
+
+    generation: int
+    when_unix: float
+    mistakes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Reloader:
+    """Reloads, one after the other. outcome: of the last one, None before the first.
+
+    estate: changed in place. spawner: its workers' loop may change.
+    """
+
+    def __init__(self, estate: Estate, crew: Crew, spawner: Spawner, logs: Logs, means: Means | None) -> None:
+        self.outcome: Outcome | None = None
+        self._estate = estate
+        self._crew = crew
+        self._spawner = spawner
+        self._logs = logs
+        self._means = means
+        self._rollout: Rollout | None = None
+        self._clearing = False
+        self._names: tuple[str, ...] = estate.names
+        self._notes: tuple[str, ...] = ()
+        self._wider = 0
+        self._asked = self._covered = 0
+        self._done: deque[tuple[int, Outcome]] = deque(maxlen=MAX_OUTCOMES)
+        self._clear_ns = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether children are being renewed."""
+        return self._rollout is not None
+
+    def ask(self) -> int:
+        """Reload, at once or after what is under way; return the number by which `result` knows it."""
+        self._asked += 1
+        if self._rollout is None:
+            self._begin()
+        return self._asked
+
+    def result(self, number: int) -> Outcome | None:
+        """Return what came of a reload that was asked for, None while it is under way."""
+        return next((outcome for covered, outcome in self._done if covered >= number), None)
+
+    def step(self, now_ns: int) -> None:
+        """Do what is next, if anything is. To be called once a turn."""
+        if self._rollout is None:
+            if self._estate.retired and now_ns >= self._clear_ns:
+                self._clear_ns = now_ns + CLEAR_NS
+                self._clear()
+            return
+        child = self._rollout.next()
+        if child is not None:
+            self._crew.freeze(child, now_ns)
+        elif self._rollout.finished:
+            self._finish()
+
+    # --- a new generation ------------------------------------------------------------------------------------------
+
+    def begin_with(self, reading: Reading) -> None:
+        """Put what was read in force, and begin to renew the children. Raises ProxydError; nothing has changed then."""
+        if self._means is None:
+            raise SetupError("reload", "there is no way to read the configuration again: that takes a restart")
+        self._put_in_force(prepare(self._estate, reading, self._means, self._logs), reading)
+
+    def _begin(self) -> None:
+        self._covered = self._asked
+        try:
+            reading = Reading(self._estate.settings) if self._means is None else self._means.read()
+            self.begin_with(reading)
+        except ProxydError as error:
+            self._fail(mistakes(error))
+
+    def _fail(self, lines: tuple[str, ...]) -> None:
+        for line in lines:
+            self._logs.note("config-error", line)
+        generation = self._estate.settings.generation
+        reason = lines[0] if len(lines) == 1 else f"{len(lines)} mistakes"
+        self._logs.note("reload-failed", reason, generation)
+        self._conclude(Outcome(generation, time.time(), lines))
+
+    def _put_in_force(self, prepared: Prepared, reading: Reading) -> None:
+        """Change the estate: from here on nothing fails, and whoever is forked has the new generation."""
+        estate, before, settings = self._estate, self._estate.settings, prepared.settings
+        if self._means is not None and self._means.sessions:
+            estate.earlier[before.generation % GENERATIONS] = before
+        estate.texts[settings.generation % GENERATIONS] = reading.text
+        estate.settings, estate.confinement, estate.users = settings, prepared.confinement, prepared.users
+        if reading.worker is not None:
+            self._spawner.worker = reading.worker
+        self._change_logs(before, settings, prepared.logs)
+        if prepared.landing is not None:
+            self._move_in(prepared.landing)
+        if estate.monitoring is not None and estate.monitoring is not prepared.monitoring:
+            estate.monitoring.close()
+        estate.monitoring = prepared.monitoring
+        self._share(before, prepared)
+        anew = self._name(before, settings, reading.names)
+        for note in prepared.notes:
+            self._logs.note("config-warning", note)
+        self._notes = prepared.notes
+        self._crew.roster.limit(settings.respawn_count, settings.respawn_ns)
+        self._renew(anew)
+
+    def _change_logs(self, before: Settings, settings: Settings, fresh: Logs | None) -> None:
+        if fresh is None:
+            self._logs.reopen()
+        else:
+            self._logs.take(fresh)
+        if settings.debug_log.level != before.debug_log.level:
+            self._logs.level = settings.debug_log.level
+
+    def _move_in(self, landing: Landing) -> None:
+        estate, known = self._estate, self._estate.extra
+        estate.listeners, estate.extra, estate.retired = landing.sockets, landing.extra, landing.retired
+        for listener in landing.fresh:
+            self._logs.note("bound", sockets.raw_sockaddr(listener), len(estate.listeners))
+        for listener in estate.extra[len(estate.extra) - estate.retired :]:
+            if listener not in known:
+                self._logs.note("listener-retired", sockets.raw_sockaddr(listener))
+
+    def _share(self, before: Settings, prepared: Prepared) -> None:
+        shared, sessions = self._estate.shared, prepared.settings.max_sessions
+        if shared.rates is not None and shared.rates is not prepared.rates:
+            shared.rates.unmap()
+        shared.rates = prepared.rates
+        self._wider = max(sessions - before.max_sessions, 0)
+        if sessions < before.max_sessions:
+            shared.narrow(before.max_sessions - sessions)
+        # Before there are permits for more, every worker has slots for them.
+        shared.max_sessions = sessions
+
+    def _name(self, before: Settings, settings: Settings, names: tuple[str, ...]) -> bool:
+        """Settle which names are resolved; tell whether a new resolver has to be asked for them."""
+        estate, roster = self._estate, self._crew.roster
+        names = names if settings.resolve_names else ()
+        # Workers of the generation before need theirs still, until they are renewed.
+        wanted = tuple(dict.fromkeys((*names, *self._names)))
+        more = not set(names) <= set(estate.names) or settings.resolver != before.resolver
+        estate.names, self._names = wanted if more else estate.names, names
+        resolvers = [child for child in roster.children if child.role is Role.RESOLVER and not child.dismissed]
+        if not estate.resolving:
+            for child in resolvers:
+                child.dismissed = True
+        elif not resolvers:
+            roster.children.append(Child(Role.RESOLVER, 0))
+        anew = estate.resolving and (more or not resolvers)
+        if anew or not estate.resolving:
+            self._crew.book.expect(resolved=anew)
+        return anew
+
+    def _renew(self, anew: bool) -> None:
+        """Begin to renew the children: first who knows the names, then the workers, then who shows them."""
+        estate, roster = self._estate, self._crew.roster
+        monitors = [child for child in roster.children if child.role is Role.MONITOR and not child.dismissed]
+        if estate.monitoring is None:
+            for child in monitors:
+                child.dismissed = True
+        elif not monitors:
+            roster.children.append(Child(Role.MONITOR, 0))
+        order = [child for child in roster.children if child.role is Role.RESOLVER and (anew or child.dismissed)]
+        order += [child for child in roster.children if child.role is Role.WORKER]
+        order += [child for child in roster.children if child.role is Role.MONITOR]
+        self._logs.note("reloading", estate.settings.generation, len(order))
+        self._rollout = Rollout(order, self._at_work)
+
+    def _at_work(self, child: Child) -> bool:
+        return child.role is not Role.RESOLVER or not self._crew.book.anew
+
+    # --- its end ---------------------------------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        estate = self._estate
+        self._rollout = None
+        self._crew.roster.forget_dismissed()
+        if self._clearing:
+            self._clearing = False
+        else:
+            estate.shared.settle(self._wider)
+            self._forget_generations()
+            self._logs.note("reloaded", estate.settings.generation, estate.shared.sessions)
+            self._conclude(Outcome(estate.settings.generation, time.time(), (), self._notes))
+        if self._asked > self._covered:
+            self._begin()
+
+    def _conclude(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        if self._estate.monitoring is not None:
+            self._estate.monitoring.note_reload(failed=bool(outcome.mistakes))
+        self._done.append((self._covered, outcome))
+
+    def _forget_generations(self) -> None:
+        """Drop the settings of generations whose last session has ended."""
+        estate = self._estate
+        used = {generation for region in estate.shared.regions for _, generation in region.references()}
+        estate.earlier = {number: settings for number, settings in estate.earlier.items() if number in used}
+        used.add(estate.settings.generation % GENERATIONS)
+        estate.texts = {number: text for number, text in estate.texts.items() if number in used}
+
+    def _clear(self) -> None:
+        """Close the listeners that have vanished and have no session any more; workers do so as they are renewed."""
+        estate = self._estate
+        used = {index for region in estate.shared.regions for index, _ in region.references()}
+        first = len(estate.standing) - estate.retired
+        gone = {index for index in range(first, len(estate.standing)) if index not in used}
+        if not gone:
+            return
+        for index in sorted(gone):
+            self._logs.note("listener-closed", sockets.raw_sockaddr(estate.standing[index]))
+        for group in estate.listeners:
+            sockets.close_all([group[index] for index in gone])
+        estate.listeners = tuple(
+            tuple(sock for index, sock in enumerate(group) if index not in gone) for group in estate.listeners
+        )
+        before = len(estate.settings.listeners)
+        estate.extra = tuple(item for index, item in enumerate(estate.extra, before) if index not in gone)
+        estate.retired -= len(gone)
+        self._clearing = True
+        self._rollout = Rollout(child for child in self._crew.roster.children if child.role is Role.WORKER)

@@ -1,0 +1,134 @@
+"""What a new generation needs beside the present one, opened before anything changes: everything that can fail.
+
+Source: udp-proxy(8), RELOADING.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from proxyd.daemon import capabilities, descriptors, fixed, identity, places, routing
+from proxyd.daemon.landing import Landing
+from proxyd.daemon.oob import UsersFile
+from proxyd.daemon.reading import Reading
+from proxyd.daemon.shared import make_buckets
+from proxyd.daemon.spawn import Estate, Monitoring
+from proxyd.errors import ProxydError, SetupError
+from proxyd.logs.setup import Logs
+from workers.contract.context import Confinement
+from workers.contract.rates import RateRegion
+from workers.contract.settings import Settings
+
+GENERATIONS = 1 << 16
+"""A slot has room for so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """How a program reads its configuration again, and opens what that asks for. All of these raise ProxydError.
+
+    land: where to listen from now on, None: where the proxy does now. sessions: whether workers' slots are sessions,
+    which have rules by generation. descriptors: how many the hungriest process may open.
+    """
+
+    read: Callable[[], Reading]
+    logs: Callable[[Settings], Logs]
+    land: Callable[[Estate, Settings], Landing] | None = None
+    monitoring: Callable[[Settings], Monitoring | None] = lambda _: None
+    descriptors: Callable[[Settings, int], int] = descriptors.needed
+    sessions: bool = True
+
+
+class Prepared(NamedTuple):
+    """What a new generation needs that may fail, all of it done. landing, logs None: as they were.
+
+    monitoring, users, rates: those of the generation before where nothing of them has changed. notes: what may not be
+    what was meant.
+    """
+
+    settings: Settings
+    confinement: Confinement
+    landing: Landing | None
+    logs: Logs | None
+    monitoring: Monitoring | None
+    users: UsersFile | None
+    rates: RateRegion | None
+    notes: tuple[str, ...]
+
+
+class RefusedError(ProxydError):
+    """The configuration is valid, and asks for what cannot change while the proxy runs."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+def prepare(estate: Estate, reading: Reading, means: Means, logs: Logs) -> Prepared:
+    """Open what a new generation needs beside the present one. Raises ProxydError; nothing stays open then."""
+    before = estate.settings
+    refused = fixed.refusals(before, reading.settings, reading.places)
+    if refused:
+        raise RefusedError(refused)
+    settings = replace(
+        fixed.keep_fixed(before, reading.settings),
+        generation=next_generation(estate),
+        listeners=places.settle(reading.settings.listeners),
+    )
+    confinement = identity.look_up(settings)
+    capabilities.require(capabilities.needs(settings, changes_user=confinement.uid is not None))
+    notes = [*reading.warnings, *fixed.deferred(before, reading.settings, reading.places)]
+    too_few = descriptors.raise_limit(means.descriptors(settings, len(estate.listeners)))
+    notes += [*([] if too_few is None else [too_few]), *routing.diagnose(settings)]
+    with ExitStack() as stack:
+        landing = None if means.land is None else means.land(estate, settings)
+        if landing is not None:
+            stack.callback(landing.undo)
+        fresh = means.logs(settings) if _log_settings(settings) != _log_settings(before) else None
+        if fresh is not None:
+            stack.callback(fresh.close)
+        rates = _make_rates(estate, settings)
+        same = _shown_at(settings) == _shown_at(before)
+        monitoring = estate.monitoring if same else means.monitoring(settings)
+        stack.pop_all()
+    if landing is None:
+        settings = replace(settings, listeners=before.listeners)
+    users = _read_users(estate, settings, logs)
+    return Prepared(settings, confinement, landing, fresh, monitoring, users, rates, tuple(notes))
+
+
+def _make_rates(estate: Estate, settings: Settings) -> RateRegion | None:
+    if settings.queues == estate.settings.queues:
+        return estate.shared.rates
+    try:
+        return make_buckets(settings)
+    except OSError as error:
+        raise SetupError("create shared memory", error.strerror or str(error)) from error
+
+
+def _read_users(estate: Estate, settings: Settings, logs: Logs) -> UsersFile | None:
+    if settings.auth is None or settings.auth == estate.settings.auth:
+        return None if settings.auth is None else estate.users
+    users = UsersFile(settings.auth, logs)
+    users.look(time.monotonic_ns())
+    return users
+
+
+def next_generation(estate: Estate) -> int:
+    """Return a number for the next generation that no session has in its slot."""
+    number = estate.settings.generation + 1
+    while number % GENERATIONS in estate.earlier:
+        number += 1
+    return number
+
+
+def _shown_at(settings: Settings) -> tuple[object, ...]:
+    return () if settings.monitor is None else (settings.monitor.listen, settings.monitor.path)
+
+
+def _log_settings(settings: Settings) -> tuple[object, ...]:
+    return replace(settings.debug_log, level=0), replace(settings.stats_log, level=0)

@@ -1,0 +1,52 @@
+"""What cannot change while the proxy runs, and what is told of it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from proxyd.daemon.fixed import deferred, keep_fixed, refusals
+from workers.contract.settings import Settings
+
+BEFORE = Settings("TEST", (), 10, 2, ())
+PLACES = {"udp-proxy": "f:2:1", "workers": "f:3:4", "app-user": "f:5:6"}
+
+
+def changed(**fields: object) -> Settings:
+    return dataclasses.replace(BEFORE, **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fields", "lines"),
+    [
+        ({"max_sessions": 20, "respawn_count": 1, "generation": 7}, []),
+        ({"workers": 3}, ["f:3:4: 'workers' cannot change while the proxy runs; that takes a restart"]),
+        ({"app_group": "x"}, ["f:5:6: 'app-user' cannot change while the proxy runs; that takes a restart"]),
+        ({"chroot_dir": "/x"}, ["f:2:1: 'chroot-dir' cannot change while the proxy runs; that takes a restart"]),
+        ({"control": None, "foreground": True}, []),
+    ],
+)
+def test_what_cannot_change_is_refused_with_its_place(fields: dict[str, object], lines: list[str]) -> None:
+    assert refusals(BEFORE, changed(**fields), PLACES) == lines
+
+
+def test_everything_that_cannot_change_is_told_at_once() -> None:
+    assert len(refusals(BEFORE, changed(name="OTHER", single_process=True, workers=5), {})) == 3
+
+
+def test_what_counts_later_is_told_and_stays_as_it_was() -> None:
+    after = changed(control=None, foreground=True, max_sessions=20)
+    assert deferred(BEFORE, after, PLACES) == [
+        "f:2:1: 'nodaemon' counts from the next start on",
+        "f:2:1: 'control' counts from the next start on",
+    ]
+    assert keep_fixed(BEFORE, after) == changed(max_sessions=20)
+
+
+def test_workers_that_nobody_has_asked_for_stay_as_many_as_they_are() -> None:
+    places = {"udp-proxy": "f:2:1"}
+    after = changed(workers=7)
+    assert refusals(BEFORE, after, places) == []
+    assert deferred(BEFORE, after, places) == ["f:2:1: 'workers' counts from the next start on"]
+    assert keep_fixed(BEFORE, after) == BEFORE
