@@ -62,6 +62,26 @@ UFTP_EXPLANATIONS = {
         "The list has no fingerprints, or the server does not have clients show their keys.",
         "Have the server ask for client keys (`uftp -c`), and put fingerprints on the list.",
     ),
+    "UFTP-209-2": Explanation(
+        "A worker goes on with the transfers of the one before it.",
+        "That one was killed, has crashed, or was renewed by a reload or an upgrade.",
+        "Nothing; if it was not asked for, look for what ended the worker before.",
+    ),
+    "UFTP-210-1": Explanation(
+        "One transfer of the worker before is not gone on with; the text says why.",
+        "Its server is not on the list any more (-S), its key has gone, or what was kept of it was damaged.",
+        "If the list was changed on purpose, nothing: the server is heard no more. Else have the server send again.",
+    ),
+    "UFTP-211-1": Explanation(
+        "Nothing that the worker before has left is used; its transfers begin anew.",
+        "Three workers in a row have ended as soon as they had taken it over, or it was of another version.",
+        "Report it, with the traceback that the log has before it.",
+    ),
+    "UFTP-212-1": Explanation(
+        "So many groups or clients cannot be saved: they would not outlive this worker.",
+        "More clients in all groups together than ten times --max-clients, or very long keys.",
+        "Raise --max-clients; nothing else is affected.",
+    ),
     "UFTP-220-4": Explanation(
         "A datagram that is not UFTP, or not for us, was dropped.",
         "Other programs on the same port or group; scanners.",
