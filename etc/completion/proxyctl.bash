@@ -44,6 +44,8 @@ _proxyctl_words() {
         kill) echo "--json --all $_proxyctl_filters" ;;
         explain) echo '--json --group --tos --transparent --direct' ;;
         drain) echo '--json --timeout --wait' ;;
+        users) echo '--json --user --group --address --by-group' ;;
+        tap) echo '--json -w --write -c --count -b --bytes -t --time -s --snap --side' ;;
         doctor | capacity) echo '--json -f --file' ;;
         *) echo '--json' ;;
     esac
@@ -52,6 +54,13 @@ _proxyctl_words() {
 _proxyctl() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command words=
     command=$(_proxyctl_command)
+    case $command:$previous in
+        tap:-s) return ;;
+        tap:-w | tap:--write)
+            mapfile -t COMPREPLY < <(compgen -f -- "$current")
+            return
+            ;;
+    esac
     case $previous in
         -n | --name) words=$(_proxyctl_names) ;;
         -s | --socket | -f | --file)
@@ -59,16 +68,18 @@ _proxyctl() {
             return
             ;;
         --type) words='one-way normal any-port any-sock broadcast' ;;
+        --side) words='client server' ;;
         --sort) words='acl age bytes client datagrams ends idle server' ;;
         --acl) words=$(_proxyctl_ask sessions | awk 'NR > 1 { print $4 }' | sort -u) ;;
-        --client | --server | --worker | --idle | --older | --limit | --timeout | --group | --tos) return ;;
+        --client | --server | --worker | --idle | --older | --limit | --timeout | --group | --tos | --user | --address) return ;;
+        -c | --count | -b | --bytes | -t | --time | --snap) return ;;
         *)
             if [[ $current == -* ]]; then
                 words=$(_proxyctl_words "$command")
             else
                 case $command in
-                    '') words='status sessions session kill loglevel explain drain doctor capacity' ;;
-                    session | kill) words=$(_proxyctl_ask sessions | awk 'NR > 1 { print $1 }') ;;
+                    '') words='status sessions session kill loglevel explain drain doctor capacity users groups tap' ;;
+                    session | kill | tap) words=$(_proxyctl_ask sessions | awk 'NR > 1 { print $1 }') ;;
                     loglevel) words='3 4 5 6 7 8 9 + -' ;;
                 esac
             fi

@@ -9,11 +9,13 @@ from typing import NoReturn
 from proxyd import VERSION_TAG, __version__
 from proxyd.control.sessions import SORT_KEYS
 from workers.contract.settings import SessionKind
+from workers.contract.tapping import LONGEST_NS, MOST_BYTES
 
 EXIT_USAGE = 64
 """Source: sysexits.h, EX_USAGE."""
 LONGEST_S = 31_536_000
 """A year: as much as the proxy takes."""
+MAX_PAYLOAD = 65_535
 DESCRIPTION = "Ask a running proxy, and give it orders."
 
 
@@ -54,6 +56,13 @@ def make_parser() -> argparse.ArgumentParser:
     drain = commands.add_parser("drain", parents=[output], help="begin no session any more, end with the last one")
     drain.add_argument("--timeout", type=_seconds, metavar="S", help="end after S seconds at the latest")
     drain.add_argument("--wait", action="store_true", help="return when the proxy has ended")
+    users = commands.add_parser("users", parents=[output], help="who sits at which address")
+    users.add_argument("--user", metavar="NAME", help="only this one")
+    users.add_argument("--group", metavar="NAME", help="only those in this group")
+    users.add_argument("--address", metavar="HOST", help="only at these addresses: ADDRESS[/PREFIX]")
+    users.add_argument("--by-group", action="store_true", help="how many there are in each group")
+    commands.add_parser("groups", parents=[output], help="the transfers of a UFTP proxy")
+    _add_tap(commands.add_parser("tap", parents=[output], help="write a session's datagrams to a file"))
     for name, text in (
         ("doctor", "check this machine for a configuration"),
         ("capacity", "how many sessions can be held, and what limits them"),
@@ -84,6 +93,34 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--transparent", action="store_true", default=None, help="it is sent to somebody else")
     way.add_argument("--direct", action="store_false", dest="transparent", help="it is sent to the proxy")
+
+
+def _add_tap(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", help="the session's id, or WORKER.SLOT")
+    parser.add_argument("-w", "--write", metavar="FILE", required=True, help="where to: a pcapng file, - for output")
+    parser.add_argument("-c", "--count", type=_amount, default=100_000, metavar="N", help="datagrams at most (100000)")
+    parser.add_argument(
+        "-b", "--bytes", type=_amount, default=100 << 20, metavar="N", help="bytes of payload at most (104857600)"
+    )
+    parser.add_argument("-t", "--time", type=_tap_time, default=600.0, metavar="S", help="seconds at most (600)")
+    parser.add_argument(
+        "-s", "--snap", type=_count, default=MAX_PAYLOAD, metavar="N", help="bytes to keep of each datagram (all)"
+    )
+    parser.add_argument("--side", choices=("client", "server"), default="client", help="whose view it is (client)")
+
+
+def _amount(text: str) -> int:
+    number = _count(text)
+    if not 0 < number <= MOST_BYTES:
+        raise argparse.ArgumentTypeError(f"found '{text}'; wanted a number from 1 to {MOST_BYTES}")
+    return number
+
+
+def _tap_time(text: str) -> float:
+    number = _seconds(text)
+    if not 0 < number <= LONGEST_NS / 1e9:
+        raise argparse.ArgumentTypeError(f"found '{text}'; wanted seconds, at most {LONGEST_NS // 10**9}")
+    return number
 
 
 def _count(text: str) -> int:

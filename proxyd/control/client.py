@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import array
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from proxyd.control import protocol
@@ -46,10 +47,14 @@ class Connection:
         finally:
             os.close(directory)
 
-    def ask(self, request: Request) -> Iterator[Reply]:
-        """Yield the answer without its end. Raises RefusedError, or UnreachableError when the proxy has gone."""
+    def ask(self, request: Request, descriptors: Sequence[int] = ()) -> Iterator[Reply]:
+        """Yield the answer without its end. Raises RefusedError, or UnreachableError when the proxy has gone.
+
+        descriptors: go with the question, and stay the caller's too.
+        """
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
         try:
-            self._socket.send(protocol.encode(request))
+            self._socket.sendmsg([protocol.encode(request)], rights)
             while True:
                 data = self._socket.recv(MAX_MESSAGE_BYTES + 1)
                 if not data:
@@ -67,9 +72,9 @@ class Connection:
         except ProtocolError as error:
             raise UnreachableError(f"{self._path}: another version of the proxy? {error}") from error
 
-    def order(self, request: Request) -> None:
+    def order(self, request: Request, descriptors: Sequence[int] = ()) -> None:
         """Ask, and want nothing but that it is done. Raises as ask does."""
-        for _ in self.ask(request):
+        for _ in self.ask(request, descriptors):
             pass
 
     def __enter__(self) -> Connection:

@@ -1,4 +1,4 @@
-"""Complete answers from a proxy: its state with all that belongs to it, and its sessions, put together of messages."""
+"""Complete answers from a proxy, put together of messages: its state, its sessions, its groups, its users."""
 
 from __future__ import annotations
 
@@ -6,24 +6,31 @@ from collections.abc import Iterator
 
 import msgspec
 
+from proxyd.control import groups, users
 from proxyd.control.client import Connection, UnreachableError
+from proxyd.control.groups import Group
 from proxyd.control.protocol import (
     MAX_KILLS,
     AskExplain,
+    AskGroups,
     AskKill,
     AskSessions,
     AskStatus,
+    AskUsers,
     Explanation,
+    Groups,
     Listeners,
     ListenerState,
     Rules,
     RuleState,
     Slots,
     Status,
+    Users,
     Workers,
     WorkerState,
 )
 from proxyd.control.sessions import Reader, Session
+from proxyd.control.users import Register
 
 
 class State(msgspec.Struct, frozen=True):
@@ -63,6 +70,26 @@ def ask_sessions(connection: Connection) -> Iterator[Session]:
     for reply in connection.ask(AskSessions()):
         if isinstance(reply, Slots):
             yield from reader.read(reply)
+
+
+def ask_groups(connection: Connection) -> list[Group]:
+    """Return the groups of a UFTP proxy, the newest last. Raises as Connection.ask."""
+    found: list[Group] = []
+    for reply in connection.ask(AskGroups()):
+        if isinstance(reply, Groups):
+            found += groups.read(reply)
+    return sorted(found, key=lambda group: -group.age_s)
+
+
+def ask_users(connection: Connection) -> Register:
+    """Return who sits at which address now. Raises as Connection.ask."""
+    register: Register | None = None
+    for reply in connection.ask(AskUsers()):
+        if isinstance(reply, Users):
+            register = users.extend(register, reply)
+    if register is None:
+        raise UnreachableError("the proxy does not say who sits where")
+    return register
 
 
 def order_kill(connection: Connection, sessions: list[Session]) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from proxyd.control.capacity import Limit
 from proxyd.control.doctor import Finding
+from proxyd.control.groups import Group
 from proxyd.control.inquiry import State
 from proxyd.control.protocol import Explanation
 from proxyd.control.sessions import Session
 from proxyd.control.tables import count, duration, pairs, size, table
+from proxyd.control.tapping import Tally
+from proxyd.control.users import Register, count_groups
+from proxyd.logs.fields import escape
 
 _SESSION_COLUMNS = (
     "ID",
@@ -26,6 +31,21 @@ _SESSION_COLUMNS = (
     "IN ",
 )
 _NUMBERS = frozenset(("AGE", "IDLE", "ENDS IN", "DGRAMS OUT", "IN", "BYTES OUT", "IN "))
+_GROUP_COLUMNS = (
+    "GROUP",
+    "SERVER",
+    "PHASE",
+    "CLIENTS",
+    "READY",
+    "FILE",
+    "SIZE",
+    "DONE",
+    "DGRAMS",
+    "BYTES",
+    "AGE",
+    "IDLE",
+)
+_GROUP_NUMBERS = frozenset(("CLIENTS", "READY", "SIZE", "DONE", "DGRAMS", "BYTES", "AGE", "IDLE"))
 
 
 def status_text(state: State) -> str:
@@ -151,6 +171,52 @@ def explanation_text(found: Explanation) -> str:
     )
     rows = [(check.rule, check.condition, check.value, "holds" if check.holds else "fails") for check in found.checks]
     return head + (f"\n{table(('SESSION-ACL', 'CONDITION', 'VALUE', ''), rows)}" if rows else "")
+
+
+def users_text(register: Register, *, by_group: bool) -> str:
+    """Return who sits at which address, or how many are in each group, and where that is from."""
+    read = "never read" if register.read_unix is None else f"read {_clock(register.read_unix)}"
+    head = f"{count(len(register.users))} users of {register.file}, {read}\n"
+    if register.complaint:
+        head += f"what stands there now is not taken: {escape(register.complaint)}\n"
+    if by_group:
+        numbers = count_groups(register.users)
+        rows = [(escape(group) or "(none)", count(number)) for group, number in numbers.items()]
+        return f"{head}\n{table(('GROUP', 'USERS'), rows, frozenset(('USERS',)))}"
+    lines = [(one.address, escape(one.user), escape(",".join(one.groups)) or "-") for one in register.users]
+    return f"{head}\n{table(('ADDRESS', 'USER', 'GROUPS'), lines)}" if lines else head
+
+
+def _clock(unix: float) -> str:
+    return datetime.fromtimestamp(unix).astimezone().isoformat(" ", "seconds")
+
+
+def groups_text(groups: Sequence[Group]) -> str:
+    """Return a table of transfers."""
+    rows = [
+        (
+            group.id,
+            group.server,
+            group.phase + (", encrypted" if group.encrypted else ""),
+            "-" if group.clients is None else count(group.clients),
+            "-" if group.ready is None else count(group.ready),
+            "-" if group.file is None else escape(group.file),
+            "-" if group.file_size is None else size(group.file_size),
+            "-" if group.progress is None else f"{group.progress:.0%}",
+            count(group.datagrams),
+            size(group.bytes),
+            duration(group.age_s),
+            duration(group.idle_s),
+        )
+        for group in groups
+    ]
+    return table(_GROUP_COLUMNS, rows, _GROUP_NUMBERS)
+
+
+def tally_text(tally: Tally) -> str:
+    """Return what has come of a tap."""
+    lost = f", {count(tally.lost)} more had no room and are missing" if tally.lost else ""
+    return f"{count(tally.datagrams)} datagrams, {size(tally.payload_bytes)}{lost}: {escape(tally.why or '-')}\n"
 
 
 def findings_text(findings: Sequence[Finding]) -> str:

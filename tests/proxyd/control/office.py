@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from proxyd.control.protocol import Reply, Request
+from proxyd.daemon.asker import Asker
 from proxyd.daemon.control import Control, open_post
 
 
@@ -24,8 +25,15 @@ class Nowhere:
 @contextmanager
 def served(path: Path, answer: Callable[[Request], Iterator[Reply]]) -> Iterator[Path]:
     """Serve a control socket at a path while the block lasts."""
+    with attended(path, lambda request, _asker: answer(request)):
+        yield path
+
+
+@contextmanager
+def attended(path: Path, answer: Callable[[Request, Asker], Iterator[Reply]]) -> Iterator[Path]:
+    """Serve a control socket at a path while the block lasts, with an eye on who asks, and what came with it."""
     post = open_post(path, None)
-    control = Control(post, lambda request, _asker: answer(request), lambda _: None, Nowhere())
+    control = Control(post, answer, lambda _: None, Nowhere())
     readable, writable = os.pipe()
 
     def serve() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxyd.control.client import Connection, UnreachableError
-from proxyd.control.inquiry import ask_explanation, ask_sessions, ask_state, order_kill
+from proxyd.control.inquiry import ask_explanation, ask_groups, ask_sessions, ask_state, ask_users, order_kill
 from proxyd.control.protocol import (
     MAX_KILLS,
     NUMBER,
@@ -16,18 +16,22 @@ from proxyd.control.protocol import (
     AskKill,
     AskSessions,
     AskStatus,
+    AskUsers,
     Done,
     Explanation,
+    Groups,
     Listeners,
     Reply,
     Request,
     Rules,
     Slots,
+    Users,
     Workers,
 )
 from proxyd.control.sessions import Session
 from tests.proxyd.control.office import served
 from tests.proxyd.control.scene import SESSION, state
+from workers.contract.groups import GROUP
 from workers.contract.slots import SLOT
 
 STATE = state()
@@ -98,3 +102,28 @@ def test_an_answer_without_what_was_asked_for_is_an_error(tmp_path: Path) -> Non
             ask_state(connection)
         with pytest.raises(UnreachableError):
             ask_explanation(connection, ASKED)
+
+
+def test_users_are_put_together_and_groups_come_the_oldest_first(tmp_path: Path) -> None:
+    def answer(request: Request) -> Iterator[Reply]:
+        if isinstance(request, AskUsers):
+            yield Users("/f", 1.0, "", [(bytes(4), "ann", [])])
+            yield Users("/f", 1.0, "", [(bytes(16), "bob", [])])
+        else:
+            for began in (3, 2):
+                fields = (1, 3, 0, 0, began, *(0,) * 7, began * 10**9, *(0,) * 6, b"", b"", b"")
+                yield Groups(0, 5 * 10**9, NUMBER.pack(0) + GROUP.pack(*fields))
+        yield Done()
+
+    with served(tmp_path / "x.ctl", answer) as path, Connection(path) as connection:
+        assert [one.user for one in ask_users(connection).users] == ["ann", "bob"]
+        assert [group.age_s for group in ask_groups(connection)] == [3.0, 2.0]
+
+
+def test_a_proxy_that_says_nothing_of_users_is_told(tmp_path: Path) -> None:
+    with (
+        served(tmp_path / "x.ctl", lambda _: iter((Done(),))) as path,
+        Connection(path) as connection,
+        pytest.raises(UnreachableError),
+    ):
+        ask_users(connection)
