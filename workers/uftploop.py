@@ -18,7 +18,7 @@ from workers.contract.events import LEVEL_BASE
 from workers.contract.exitcodes import ExitCode
 from workers.contract.messages import Drain, Freeze, Level, Moved
 from workers.contract.slots import Counter
-from workers.contract.uftp import UftpSettings
+from workers.contract.uftp import Fact, UftpSettings
 from workers.deadlines import NEVER
 from workers.forwarder import Forwarder, Places, Share
 from workers.groupboard import GroupBoard
@@ -35,7 +35,6 @@ from workers.stats import Publisher
 from workers.titles import WorkerTitle
 from workers.uftp.keyring import KeyRing
 from workers.uftp.machine import Machine
-from workers.uftp.station import Fact
 
 LOWEST_LEVEL, HIGHEST_LEVEL = 4, 9
 PUBLISH_NS = 200_000_000

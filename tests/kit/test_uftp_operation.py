@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.kit.uftp_operation import BELOW, Operation
 from tests.kit.uftp_world import SECOND
-from workers.uftp.station import Fact
+from workers.contract.uftp import Fact
 
 
 def transfers(seed: int) -> Operation:

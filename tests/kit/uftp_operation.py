@@ -28,14 +28,13 @@ from tests.kit.uftp_world import (
     raw,
     settings_for,
 )
-from workers.contract.uftp import HeartbeatSettings, Mode, UftpSettings
+from workers.contract.uftp import Fact, HeartbeatSettings, Mode, UftpSettings
 from workers.errors import DecodeError, SealError
 from workers.uftp import keys
 from workers.uftp.actions import Arrival
 from workers.uftp.fingerprint import fingerprint
 from workers.uftp.keyring import KeyRing
 from workers.uftp.keys import PrivateKey
-from workers.uftp.station import Fact
 
 HOUR = 3600 * SECOND
 ABOVE, BELOW, RESPONSE = raw("10.99.1.2"), raw("10.99.3.3"), raw("10.99.1.9")

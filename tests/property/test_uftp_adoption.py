@@ -12,10 +12,10 @@ import pytest
 
 from tests.kit.uftp_scene import CLIENT_PROXY_UID, RESPONSE_PROXY_UID, Scene, chain, make_cipher, make_ring, response
 from tests.kit.uftp_world import MS, Weather
+from workers.contract.uftp import Fact
 from workers.deadlines import NEVER
 from workers.uftp import header
 from workers.uftp.header import Function
-from workers.uftp.station import Fact
 
 SUITES = {
     "plain": None,

@@ -23,11 +23,11 @@ from tests.kit.uftp_operation import (
     Operation,
 )
 from tests.kit.uftp_world import PUBLIC, SECOND
+from workers.contract.uftp import Fact
 from workers.deadlines import NEVER
 from workers.uftp.addresses import host_of
 from workers.uftp.header import Function
 from workers.uftp.machine import Machine
-from workers.uftp.station import Fact
 
 HOURS = 48
 PATIENCE_HOURS = 3

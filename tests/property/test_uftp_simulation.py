@@ -15,9 +15,9 @@ from tests.kit.uftp_client import Client
 from tests.kit.uftp_scene import CLIENT_PROXY, SERVER, SERVER_PROXY, Scene, chain, make_cipher, make_ring, response
 from tests.kit.uftp_server import Server
 from tests.kit.uftp_world import MS, SECOND, Weather, raw
+from workers.contract.uftp import Fact
 from workers.deadlines import NEVER
 from workers.uftp.actions import Arrival
-from workers.uftp.station import Fact
 
 SEEDS = int(os.environ.get("UFTP_SEEDS", "4"))
 HOURS = float(os.environ.get("UFTP_HOURS", "1"))

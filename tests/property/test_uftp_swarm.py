@@ -15,10 +15,9 @@ from tests.kit.uftp_scene import CLIENT_PROXY, CLIENT_PROXY_UID, SERVER, SERVER_
 from tests.kit.uftp_server import Server
 from tests.kit.uftp_swarm import LOSER_EVERY, Swarm
 from tests.kit.uftp_world import PRIVATE, PUBLIC, SECOND, ProxyNode, World, raw, settings_for
-from workers.contract.uftp import Mode
+from workers.contract.uftp import Fact, Mode
 from workers.uftp.actions import Arrival
 from workers.uftp.machine import Machine
-from workers.uftp.station import Fact
 
 SWARM = raw("10.99.3.11")
 FEW, MANY = 1_000, 10_000

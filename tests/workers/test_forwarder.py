@@ -9,9 +9,9 @@ import pytest
 
 from tests.kit.uftp_process import datagram
 from tests.kit.uftp_worker import Bench, Station, announce, fileseg
+from workers.contract.uftp import Fact
 from workers.forwarder import PLACES, Places, Share
 from workers.net.ancillary import UDP_GRO
-from workers.uftp.station import Fact
 
 
 def test_a_stream_passes_through_in_order() -> None:

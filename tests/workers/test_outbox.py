@@ -9,8 +9,8 @@ from tests.kit.uftp_worker import Bench, announce
 from workers.contract.messages import Moved as MovedMessage
 from workers.contract.settings import Address
 from workers.contract.slots import DropReason
+from workers.contract.uftp import Fact
 from workers.uftp.actions import Arrival, GroupKey, Moved, Note, Send
-from workers.uftp.station import Fact
 
 
 def joined(group: Address) -> bool:

@@ -10,12 +10,12 @@ import pytest
 
 from tests.kit.uftp_worker import Bench, announce
 from workers.contract.store import READINGS, Store
+from workers.contract.uftp import Fact
 from workers.deadlines import NEVER
 from workers.safekeeping import PROBATION_NS, SHOW_NS, Safekeeping
 from workers.uftp import records
 from workers.uftp.keyring import KeyRing
 from workers.uftp.machine import Machine
-from workers.uftp.station import Fact
 
 SECOND = 1_000_000_000
 

@@ -9,7 +9,7 @@ as the kernel shows it. Durations are nanoseconds. Source: uftpproxyd(8).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import NamedTuple
 
 from workers.contract.settings import Address
@@ -126,3 +126,50 @@ class UftpSettings:
         """Return the sources, raw, that groups are joined for; none: anybody."""
         addresses = (entry.address for entry in self.servers or ()) if self.source_specific else ()
         return tuple(sockaddr.encode(address, 0) for address in dict.fromkeys(addresses))
+
+
+class DropReason(IntEnum):
+    """Why a machine did nothing with a datagram, or not all it asked for.
+
+    `machine.drops[reason]` counts each, and its region by Counter.UFTP_DROPS.
+    """
+
+    VERSION = 0
+    SHORT = 1
+    FROM_SELF = 2
+    MALFORMED = 3
+    NO_DOWNSTREAM = 4
+    NO_GROUP = 5
+    NOT_ALLOWED = 6
+    """A sender that the lists, or the rule for relaying upstream, do not let through."""
+    WRONG_SOURCE_ID = 7
+    UNKNOWN_CLIENT = 8
+    IN_THE_CLEAR = 9
+    """A message that must be encrypted in this group."""
+    NOT_AUTHENTIC = 10
+    """A signature, a tag or a decryption that does not fit."""
+    NOT_FOR_US = 11
+    """A message with nothing to do here: a KEYINFO without our UID, a PROXY_KEY, an unasked heartbeat answer."""
+    GROUP_REFUSED = 12
+    """An announcement that was refused a moment ago, or is refused now."""
+    TOO_MANY_GROUPS = 13
+    TOO_MANY_CLIENTS = 14
+    CLIENT_REFUSED = 15
+    RATE_LIMITED = 16
+    UNKNOWN_FUNCTION = 17
+    TOO_LARGE = 18
+    """What was to be sent does not fit its message."""
+
+
+class Fact(IntEnum):
+    """What else is counted: `machine.facts[fact]`, and in its region by Counter.UFTP_FACTS.
+
+    GROUPS and CLIENTS are those of now, all others only grow.
+    """
+
+    GROUPS = 0
+    WEAK_GROUPS = 1
+    CLIENTS = 2
+    ABORTS_UP = 3
+    ABORTS_DOWN = 4
+    GROUPS_TIMED_OUT = 5

@@ -8,7 +8,6 @@ The protocol's own timestamps are only ever moved by differences of that clock, 
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
 
@@ -25,36 +24,6 @@ class Arrival(NamedTuple):
     source: bytes
     destination: bytes
     interface: int
-
-
-class DropReason(IntEnum):
-    """Why the machine did nothing with a datagram, or not all it asked for; `machine.drops[reason]` counts each."""
-
-    VERSION = 0
-    SHORT = 1
-    FROM_SELF = 2
-    MALFORMED = 3
-    NO_DOWNSTREAM = 4
-    NO_GROUP = 5
-    NOT_ALLOWED = 6
-    """A sender that the lists, or the rule for relaying upstream, do not let through."""
-    WRONG_SOURCE_ID = 7
-    UNKNOWN_CLIENT = 8
-    IN_THE_CLEAR = 9
-    """A message that must be encrypted in this group."""
-    NOT_AUTHENTIC = 10
-    """A signature, a tag or a decryption that does not fit."""
-    NOT_FOR_US = 11
-    """A message with nothing to do here: a KEYINFO without our UID, a PROXY_KEY, an unasked heartbeat answer."""
-    GROUP_REFUSED = 12
-    """An announcement that was refused a moment ago, or is refused now."""
-    TOO_MANY_GROUPS = 13
-    TOO_MANY_CLIENTS = 14
-    CLIENT_REFUSED = 15
-    RATE_LIMITED = 16
-    UNKNOWN_FUNCTION = 17
-    TOO_LARGE = 18
-    """What was to be sent does not fit its message."""
 
 
 class Send(NamedTuple):

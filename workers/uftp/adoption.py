@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from workers.contract.uftp import Mode
+from workers.contract.uftp import Fact, Mode
 from workers.deadlines import NEVER
 from workers.errors import DecodeError, KeyRefused, RevivalError
 from workers.uftp import keys, pem, records
@@ -24,7 +24,7 @@ from workers.uftp.groups import MAX_PATIENCE_NS, MIN_PATIENCE_NS, Group, Phase, 
 from workers.uftp.keys import PrivateKey
 from workers.uftp.records import DamagedError, DownstreamRecord, GroupRecord, ShownRecord
 from workers.uftp.revival import NOT_OURS, revive_clients, revive_crypto
-from workers.uftp.station import Fact, Station
+from workers.uftp.station import Station
 from workers.wire import sockaddr
 
 Kept = Mapping[bytes, Mapping[bytes, bytes]]

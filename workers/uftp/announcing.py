@@ -6,11 +6,11 @@ Source: UFTP 4.10.2, observed; remembered refusals, multicast addresses only, la
 
 from __future__ import annotations
 
-from workers.contract.uftp import Mode
+from workers.contract.uftp import DropReason, Fact, Mode
 from workers.deadlines import NEVER
 from workers.errors import DecodeError, PeerError, SealError, WorkerError
 from workers.uftp import exchange, messages, outlet
-from workers.uftp.actions import Arrival, DropReason, GroupKey
+from workers.uftp.actions import Arrival, GroupKey
 from workers.uftp.addresses import is_multicast, is_source_specific, raw_group
 from workers.uftp.aggregate import Pending
 from workers.uftp.announce import Announce
@@ -18,7 +18,7 @@ from workers.uftp.clients import Clients
 from workers.uftp.exchange import GroupCrypto
 from workers.uftp.groups import Group, Progress, Terms, patience_ns
 from workers.uftp.header import HEADER_BYTES, Header
-from workers.uftp.station import Fact, Station
+from workers.uftp.station import Station
 
 FRAME_FIELDS = frozenset({"message", "header length", "header"})
 """What a message of a wrong length fails in: nothing worth an answer. What fails later is told to the server."""

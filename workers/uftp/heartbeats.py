@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from workers.contract.uftp import DropReason
 from workers.deadlines import NEVER
 from workers.errors import PeerError, SealError
 from workers.uftp import keys
-from workers.uftp.actions import DropReason, Moved
+from workers.uftp.actions import Moved
 from workers.uftp.fingerprint import fingerprint
 from workers.uftp.hashes import SHA1
 from workers.uftp.header import Header

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from workers.contract.uftp import Fact
 from workers.deadlines import NEVER
 from workers.uftp import feedback, outlet
 from workers.uftp.groups import Group, PhaseInput
-from workers.uftp.station import Fact, Station
+from workers.uftp.station import Station
 
 
 def expire(station: Station, group: Group, now_ns: int) -> None:

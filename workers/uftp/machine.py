@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from workers.contract.uftp import Mode, UftpSettings
+from workers.contract.uftp import DropReason, Fact, Mode, UftpSettings
 from workers.errors import DecodeError, PeerError, SealError
 from workers.uftp import adoption, announcing, feedback, header, lifetime, messages, progress, roles, transit
-from workers.uftp.actions import Action, Arrival, DropReason, GroupKey, Relay
+from workers.uftp.actions import Action, Arrival, GroupKey, Relay
 from workers.uftp.adoption import Kept
 from workers.uftp.aggregate import US_NS
 from workers.uftp.archive import Archive
@@ -24,7 +24,7 @@ from workers.uftp.heartbeats import Heartbeats
 from workers.uftp.keyring import Entropy, KeyRing
 from workers.uftp.proxykey import KeyRequest
 from workers.uftp.proxykeys import ProxyKeys
-from workers.uftp.station import Fact, Station
+from workers.uftp.station import Station
 from workers.uftp.suite import SignatureType
 
 _NOISE = {"version": DropReason.VERSION, "datagram": DropReason.SHORT}

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from itertools import islice
 
+from workers.contract.uftp import DropReason, Fact
 from workers.uftp.abort import TEXT_BYTES, Abort
-from workers.uftp.actions import DropReason, GroupKey
+from workers.uftp.actions import GroupKey
 from workers.uftp.aggregate import UID_BYTES
 from workers.uftp.clients import Client, ClientState
 from workers.uftp.exchange import ClientLeg
@@ -19,7 +20,7 @@ from workers.uftp.header import VERSION, Function, Header
 from workers.uftp.keying import WRAPPED_BYTES, KeyInfo
 from workers.uftp.messages import Plain
 from workers.uftp.seal import KeyinfoHead
-from workers.uftp.station import Fact, Station
+from workers.uftp.station import Station
 
 CLEAR = frozenset({Function.REGISTER, Function.CLIENT_KEY})
 """Messages that come before the group's key, and so are never sealed."""

@@ -5,8 +5,7 @@ Source: UFTP 4.10.2, observed; the limit of one answer in five seconds, which it
 
 from __future__ import annotations
 
-from workers.contract.uftp import Mode
-from workers.uftp.actions import DropReason
+from workers.contract.uftp import DropReason, Mode
 from workers.uftp.hashes import SHA1
 from workers.uftp.header import Header
 from workers.uftp.proxykey import ProxyKey

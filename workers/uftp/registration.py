@@ -6,15 +6,15 @@ keeps the key it has proved: ours.
 
 from __future__ import annotations
 
+from workers.contract.uftp import DropReason, Fact
 from workers.errors import PeerError, SealError
 from workers.uftp import feedback, outlet
-from workers.uftp.actions import DropReason
 from workers.uftp.clients import Client, ClientInput, ClientState
 from workers.uftp.exchange import ClientLeg, Heard
 from workers.uftp.groups import Group, PhaseInput
 from workers.uftp.keying import KeyInfoAck
 from workers.uftp.register import ClientKey, Register
-from workers.uftp.station import Fact, Station
+from workers.uftp.station import Station
 
 
 def register(station: Station, group: Group, uid: int, message: Register, now_ns: int) -> None:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from enum import IntEnum
 from typing import NamedTuple
 
 from workers.contract.catalogue import EVENTS, LEVELS
 from workers.contract.events import LEVEL_BASE
-from workers.contract.uftp import Mode, UftpSettings
-from workers.uftp.actions import Action, DropReason, GroupKey, Note, Send
+from workers.contract.uftp import DropReason, Fact, Mode, UftpSettings
+from workers.uftp.actions import Action, GroupKey, Note, Send
 from workers.uftp.downstream import Downstream
 from workers.uftp.exchange import OwnSide
 from workers.uftp.groups import Group, Groups
@@ -35,17 +34,6 @@ _LEVEL_OF = {
     for name, event in EVENTS.items()
     if name.startswith("uftp-")
 }
-
-
-class Fact(IntEnum):
-    """What else is counted; `machine.facts[fact]`."""
-
-    GROUPS = 0
-    WEAK_GROUPS = 1
-    CLIENTS = 2
-    ABORTS_UP = 3
-    ABORTS_DOWN = 4
-    GROUPS_TIMED_OUT = 5
 
 
 class Rations(NamedTuple):

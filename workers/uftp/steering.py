@@ -5,11 +5,10 @@ Source: UFTP 4.10.2, observed; the group's key for late clients, and for a proxy
 
 from __future__ import annotations
 
-from workers.contract.uftp import Mode
+from workers.contract.uftp import DropReason, Mode
 from workers.errors import PeerError
 from workers.uftp import lifetime, outlet
 from workers.uftp.abort import Abort
-from workers.uftp.actions import DropReason
 from workers.uftp.clients import ClientInput
 from workers.uftp.groups import Group, PhaseInput
 from workers.uftp.header import Header

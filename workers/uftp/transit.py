@@ -6,10 +6,10 @@ as it is, a server proxy passes on to servers what its own downstream sends only
 
 from __future__ import annotations
 
-from workers.contract.uftp import Mode
+from workers.contract.uftp import DropReason, Mode
 from workers.errors import DecodeError, PeerError
 from workers.uftp import messages, registration, roles
-from workers.uftp.actions import Arrival, DropReason
+from workers.uftp.actions import Arrival
 from workers.uftp.clients import FINISHED, Client
 from workers.uftp.exchange import ClientLeg, GroupCrypto
 from workers.uftp.groups import Group

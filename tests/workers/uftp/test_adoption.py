@@ -14,13 +14,12 @@ from tests.kit.uftp_scene import CLIENT_PROXY, SERVER_PROXY, Scene, chain, make_
 from tests.kit.uftp_world import MS, PRIVATE, ProxyNode, World, raw, settings_for
 from workers.contract.settings import Address
 from workers.contract.store import Ledger
-from workers.contract.uftp import Mode, ServerEntry
+from workers.contract.uftp import Fact, Mode, ServerEntry
 from workers.uftp import records
 from workers.uftp.actions import Leave
 from workers.uftp.adoption import nonce_of
 from workers.uftp.groups import Group
 from workers.uftp.records import GroupRecord, TermsRecord
-from workers.uftp.station import Fact
 
 SUITES = {
     "plain": None,

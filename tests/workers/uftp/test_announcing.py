@@ -12,16 +12,15 @@ from tests.kit.uftp_scene import CLIENT_PROXY, SERVER, SERVER_UID, make_cipher, 
 from tests.kit.uftp_server import Cipher, Server
 from tests.kit.uftp_world import PRIVATE, PUBLIC, World, raw
 from workers.contract.settings import Address
-from workers.contract.uftp import CryptoSettings, Mode, ServerEntry
+from workers.contract.uftp import CryptoSettings, DropReason, Fact, Mode, ServerEntry
 from workers.uftp import keys, seal
 from workers.uftp.abort import Abort
-from workers.uftp.actions import DropReason, Join
+from workers.uftp.actions import Join
 from workers.uftp.extensions import EncInfo, UnknownExtension
 from workers.uftp.header import Function, Header
 from workers.uftp.keyring import KeyRing
 from workers.uftp.keys import decode_public_key
 from workers.uftp.refusals import REMEMBERED_NS
-from workers.uftp.station import Fact
 
 RSA_GCM = (6, 3, 3, 1)
 ECDSA_GCM = (6, 3, 3, 3)

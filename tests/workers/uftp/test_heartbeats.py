@@ -9,10 +9,10 @@ import pytest
 from tests.kit.uftp_bench import Bench
 from tests.kit.uftp_scene import CLIENT_PROXY, SERVER_PROXY, make_cipher, make_ring
 from tests.kit.uftp_world import SECOND, ProxyNode, World, raw, settings_for
-from workers.contract.uftp import HeartbeatSettings, Mode
+from workers.contract.uftp import DropReason, HeartbeatSettings, Mode
 from workers.deadlines import NEVER
 from workers.uftp import keys
-from workers.uftp.actions import DropReason, Moved
+from workers.uftp.actions import Moved
 from workers.uftp.fingerprint import fingerprint
 from workers.uftp.hashes import SHA1
 from workers.uftp.header import Header

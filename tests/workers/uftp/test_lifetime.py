@@ -5,13 +5,12 @@ from __future__ import annotations
 from tests.kit.uftp_bench import GRTT_NS, Bench, of
 from tests.kit.uftp_scene import chain, make_cipher, make_ring
 from tests.kit.uftp_world import MS, PRIVATE, SECOND
-from workers.contract.uftp import Mode
+from workers.contract.uftp import Fact, Mode
 from workers.uftp.abort import Abort
 from workers.uftp.actions import Leave
 from workers.uftp.finish import Complete, Done
 from workers.uftp.header import Function
 from workers.uftp.quantise import encode_grtt
-from workers.uftp.station import Fact
 
 
 def groups(bench: Bench) -> int:

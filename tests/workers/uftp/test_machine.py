@@ -11,16 +11,15 @@ from hypothesis import strategies as st
 from tests.kit.uftp_bench import CLIENT, GROUP, GRTT, GRTT_NS, SIZE, Bench
 from tests.kit.uftp_scene import CLIENT_PROXY, SERVER, SERVER_PROXY, SERVER_UID, chain, make_cipher, make_ring, response
 from tests.kit.uftp_world import MS, PRIVATE, SECOND, raw, settings_for
-from workers.contract.uftp import HeartbeatSettings, Mode
+from workers.contract.uftp import DropReason, Fact, HeartbeatSettings, Mode
 from workers.deadlines import NEVER
-from workers.uftp.actions import Arrival, DropReason, GroupKey, Relay, Send
+from workers.uftp.actions import Arrival, GroupKey, Relay, Send
 from workers.uftp.finish import Complete, Done
 from workers.uftp.header import VERSION, Function, Header
 from workers.uftp.keyring import KeyRing
 from workers.uftp.machine import Machine
 from workers.uftp.proxykey import KeyRequest, ProxyKey
 from workers.uftp.quantise import encode_grtt
-from workers.uftp.station import Fact
 from workers.uftp.transfer import FileSeg
 
 KEY = GroupKey(GROUP, 0)

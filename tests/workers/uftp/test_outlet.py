@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.kit.uftp_bench import GRTT_NS, Bench
 from tests.kit.uftp_scene import CLIENT_PROXY, CLIENT_PROXY_UID, SERVER_UID, chain, make_cipher, make_ring
 from tests.kit.uftp_world import MS, PRIVATE
+from workers.contract.uftp import DropReason
 from workers.uftp.abort import TEXT_BYTES, Abort
-from workers.uftp.actions import DropReason
 from workers.uftp.header import Function
 from workers.uftp.station import ABORTS_AT_ONCE, KEYINFOS_AT_ONCE
 

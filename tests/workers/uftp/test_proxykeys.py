@@ -7,8 +7,7 @@ import pytest
 from tests.kit.uftp_bench import Bench
 from tests.kit.uftp_scene import CLIENT_PROXY, make_cipher, make_ring
 from tests.kit.uftp_world import PUBLIC, SECOND, raw
-from workers.contract.uftp import Mode
-from workers.uftp.actions import DropReason
+from workers.contract.uftp import DropReason, Mode
 from workers.uftp.hashes import SHA1
 from workers.uftp.header import Header
 from workers.uftp.proxykey import KeyRequest, ProxyKey

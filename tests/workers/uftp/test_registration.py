@@ -7,13 +7,12 @@ import pytest
 from tests.kit.uftp_bench import CLIENT, CLIENT_UID, GROUP, GRTT_NS, SIZE, Bench, of
 from tests.kit.uftp_scene import SERVER, SERVER_UID, Scene, chain, make_cipher, make_ring
 from tests.kit.uftp_world import PRIVATE, SECOND
-from workers.contract.uftp import ClientEntry
+from workers.contract.uftp import ClientEntry, DropReason, Fact
 from workers.uftp.abort import Abort
-from workers.uftp.actions import DropReason
 from workers.uftp.fingerprint import fingerprint
 from workers.uftp.header import Function, Header
 from workers.uftp.register import ClientKey, Register
-from workers.uftp.station import CLIENTS_FACTOR, Fact
+from workers.uftp.station import CLIENTS_FACTOR
 
 AUTH = (4, 3, 1, 3, True)
 

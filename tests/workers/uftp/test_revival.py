@@ -6,6 +6,7 @@ import pytest
 
 from tests.kit.uftp_scene import P256, Scene, chain, make_cipher, make_ring
 from tests.kit.uftp_world import MS
+from workers.contract.uftp import Fact
 from workers.errors import RevivalError
 from workers.uftp import keys, pem, records
 from workers.uftp.clients import Clients, ClientState
@@ -13,7 +14,7 @@ from workers.uftp.curves import CURVES
 from workers.uftp.groups import Group
 from workers.uftp.records import ClientRecord, CryptoRecord, GroupRecord, LegRecord, Secrets
 from workers.uftp.revival import NOT_OURS, revive_clients, revive_crypto
-from workers.uftp.station import Fact, Station
+from workers.uftp.station import Station
 
 SUITES = {"rsa": (4, 3, 1, 1, True), "ecdh": (6, 3, 3, 3, True)}
 STRANGER = 0x9999

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tests.kit.uftp_scene import CLIENT_PROXY
 from tests.kit.uftp_world import settings_for
-from workers.contract.uftp import Mode
-from workers.uftp.actions import DropReason, GroupKey, Note, Send
+from workers.contract.uftp import DropReason, Fact, Mode
+from workers.uftp.actions import GroupKey, Note, Send
 from workers.uftp.keyring import KeyRing
-from workers.uftp.station import CLIENTS_FACTOR, Fact, Station, pack_uids
+from workers.uftp.station import CLIENTS_FACTOR, Station, pack_uids
 
 
 def station(mode: Mode = Mode.CLIENT, **changes: object) -> Station:

@@ -16,15 +16,14 @@ from tests.kit.uftp_scene import (
     make_ring,
 )
 from tests.kit.uftp_world import PRIVATE, SECOND, Weather
-from workers.contract.uftp import Mode
+from workers.contract.uftp import DropReason, Fact, Mode
 from workers.uftp import header, messages
 from workers.uftp.abort import CURRENT_FILE, Abort
-from workers.uftp.actions import Arrival, DropReason, Leave
+from workers.uftp.actions import Arrival, Leave
 from workers.uftp.header import Function
 from workers.uftp.keying import KeyEntry, KeyInfo
 from workers.uftp.quantise import encode_grtt
 from workers.uftp.register import RegConf
-from workers.uftp.station import Fact
 
 RSA = (4, 3, 1, 1)
 

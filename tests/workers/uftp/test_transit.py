@@ -7,9 +7,8 @@ import pytest
 from tests.kit.uftp_bench import CLIENT, CLIENT_UID, GROUP, GRTT, GRTT_NS, Bench
 from tests.kit.uftp_scene import CLIENT_PROXY, SERVER, SERVER_UID, chain, make_cipher, make_ring, response
 from tests.kit.uftp_world import PRIVATE, raw
-from workers.contract.uftp import Mode
+from workers.contract.uftp import DropReason, Mode
 from workers.uftp.abort import Abort
-from workers.uftp.actions import DropReason
 from workers.uftp.finish import Complete, Done, DoneConf, Status
 from workers.uftp.header import Function, Header
 from workers.uftp.keying import Encrypted, KeyInfoAck
