@@ -192,8 +192,10 @@ class Worker:
             self._parts.permits.settle()
             self._parts.keeper.keep(engine.take_lasting())
             self._changed = True
-        due_ns = min(self._parts.knowledge.tend(now_ns), engine.next_deadline_ns(), self._parts.journal.tend(now_ns))
-        due_ns = min(due_ns, self._parts.outbound.taps.tend(now_ns), self._parts.keeper.tend(now_ns))
+        due_ns = min(self._parts.knowledge.tend(now_ns), engine.next_deadline_ns(), self._parts.keeper.tend(now_ns))
+        # The log last: what the others write has its time, too.
+        due_ns = min(due_ns, self._parts.outbound.taps.tend(now_ns))
+        due_ns = min(due_ns, self._parts.journal.tend(now_ns))
         if self._changed:
             if now_ns >= self._publish_ns:
                 self._publish_ns = now_ns + PUBLISH_NS
