@@ -177,8 +177,8 @@ class Keeper:
 
     def _describe(self, session: Session) -> bytes:
         """Return the note that goes with a session's socket."""
-        packet = ancillary.decode(ancillary.split(session.reply_control)).packet
-        local, interface = (b"", 0) if packet is None else (packet.local, packet.interface)
+        origin = ancillary.decode(ancillary.split(session.reply_control)).packet
+        local, interface = (b"", 0) if origin is None else (origin.local, origin.interface)
         return write_note(session, self._places[session.listener], local, interface)
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.kit import delivery
 from tests.kit.installed import Proxy, requires_installed, serve
 from tests.kit.lab import Lab
 from tests.kit.proxy import Configuration, acl
-from tests.kit.requirement import requires_namespaces
-from tests.kit.way import WAIT_S, WAYS, Way
+from tests.kit.requirement import requires_namespaces, requires_program
+from tests.kit.way import WAIT_S, WAYS, Way, connected
 
 PORT = 7000
 
@@ -23,14 +26,19 @@ pytestmark = requires_installed
 
 def kill_workers(proxy: Proxy) -> None:
     """Kill every worker, and wait until others serve in their places and have taken over what there was."""
-    begun, victims = len(proxy.log.lines), proxy.workers
+    start, victims = len(proxy.log.lines), proxy.workers
     for victim in victims:
         os.kill(victim, signal.SIGKILL)
     for victim in victims:
-        proxy.wait_for(rf"UDPS-711-W Child worker \d \(process {victim}\) ended unexpectedly: killed by SIGKILL", begun)
+        proxy.wait_for(rf"UDPS-711-W Child worker \d \(process {victim}\) ended unexpectedly: killed by SIGKILL", start)
     while set(proxy.workers) & set(victims):
-        proxy.wait_for("UDPS-710-K", begun)
-        begun = len(proxy.log.lines)
+        proxy.wait_for("UDPS-710-K", start)
+        start = len(proxy.log.lines)
+
+
+def begun(proxy: Proxy) -> int:
+    """Return how many sessions have begun, as the log tells."""
+    return len([line for line in proxy.log.lines if "SESSION-START" in line])
 
 
 def exchange(client: socket.socket, server: socket.socket, payload: bytes) -> tuple[str, int]:
@@ -74,5 +82,141 @@ def test_a_session_goes_on_by_the_same_port_when_its_worker_is_killed(
             kill_workers(proxy)
             assert exchange(client, server, payload) == before
         proxy.wait_for("UDPS-712-K 1 sessions taken over")
-        assert len([line for line in proxy.log.lines if "SESSION-START" in line]) == 1
+        assert begun(proxy) == 1
+    assert proxy.log.stop() == 0
+
+
+# --- by the client's and the server's own addresses ------------------------------------------------------------------
+
+
+@requires_namespaces
+@requires_program("nft")
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+@pytest.mark.parametrize("kind", ["normal", "any-port", "any-sock"])
+@pytest.mark.parametrize("items", ["", "source-address client;", "source-address client; source-port client;"])
+def test_a_transparent_session_goes_on_when_its_worker_is_killed(
+    tmp_path: Path, lab: Lab, way: Way, kind: str, items: str
+) -> None:
+    delivery.lead_through(lab)
+    delivery.deliver(lab, "tproxy", [PORT])
+    delivery.deliver_answers(lab)
+    listen = "".join(f"transparent [{address}] port {PORT};" for address in (way.front, way.back))
+    rule = f"session-acl ALL {{ accept; session-type {kind}; {items} timeout both 30; }}"
+    proxy = serve(lab.proxy, tmp_path, Configuration(listen, rule))
+    with way.server_socket(lab, PORT) as server, connected(lab.client, way.client, way.server, PORT) as client:
+        without = sockets_of(proxy)
+        before = exchange(client, server, b"one")
+        assert before[0] == (way.client if items else way.back)
+        wait_until_kept(proxy, without + 1)
+        for payload in (b"two", b"three"):
+            kill_workers(proxy)
+            assert exchange(client, server, payload) == before
+    assert begun(proxy) == 1
+
+
+@requires_namespaces
+@requires_program("nft")
+@pytest.mark.parametrize("kind", ["normal", "any-port", "any-sock"])
+def test_clients_with_one_forced_port_are_told_apart_as_before(tmp_path: Path, lab: Lab, kind: str) -> None:
+    way = WAYS[4]
+    delivery.lead_through(lab)
+    delivery.deliver(lab, "tproxy", [PORT])
+    delivery.deliver_answers(lab)
+    listen = "".join(
+        f"transparent [{address}] port {port};" for address in (way.front, way.back) for port in (PORT, PORT + 1)
+    )
+    other = "10.77.2.77"
+    lab.server.configure([f"addr add {other}/24 dev back"])
+    items = f"source-address client no-fallback; source-port force {PORT + 1};"
+    rule = f"session-acl ALL {{ accept; session-type {kind}; {items} timeout both 30; }}"
+    proxy = serve(lab.proxy, tmp_path, Configuration(listen, rule, workers=1))
+    with (
+        way.server_socket(lab, PORT) as one,
+        lab.server.socket() as two,
+        connected(lab.client, way.client, way.server, PORT) as asking_one,
+        connected(lab.client, way.client, other, PORT) as asking_two,
+    ):
+        two.settimeout(WAIT_S)
+        two.bind((other, PORT))
+        without = sockets_of(proxy)
+        pairs = ((asking_one, one), (asking_two, two))
+        for client, server in pairs:
+            assert exchange(client, server, b"before") == (way.client, PORT + 1)
+        wait_until_kept(proxy, without + 2)
+        for payload in (b"after", b"after that"):
+            kill_workers(proxy)
+            for client, server in pairs:
+                assert exchange(client, server, payload) == (way.client, PORT + 1)
+    assert begun(proxy) == 2
+
+
+# --- under load ------------------------------------------------------------------------------------------------------
+
+
+class Load:
+    """Clients that keep writing, and a server that answers. ports: where the server saw each client come from."""
+
+    def __init__(self, clients: list[socket.socket], server: socket.socket) -> None:
+        self.ports: dict[int, set[int]] = {number: set() for number in range(len(clients))}
+        self.sent = self.asked = self.answered = 0
+        self._clients = clients
+        self._server = server
+
+    def turn(self) -> None:
+        """Let every client write once, and take what has arrived."""
+        for number, client in enumerate(self._clients):
+            client.send(b"%d" % number)
+        self.sent += len(self._clients)
+        self.take(0.002)
+
+    def take(self, within_s: float) -> None:
+        """Take what arrives until nothing has for so long."""
+        sockets = [self._server, *self._clients]
+        while ready := select.select(sockets, [], [], within_s)[0]:
+            for sock in ready:
+                if sock is not self._server:
+                    sock.recv(100)
+                    self.answered += 1
+                    continue
+                payload, proxys = sock.recvfrom(100)
+                self.ports[int(payload)].add(proxys[1])
+                self.asked += 1
+                sock.sendto(payload, proxys)
+
+
+@requires_namespaces
+@pytest.mark.parametrize("kills", [15, pytest.param(100, marks=pytest.mark.night)])
+@pytest.mark.parametrize("kind", ["normal", "any-port"])
+def test_no_session_is_lost_however_often_workers_are_killed_under_load(
+    tmp_path: Path, lab: Lab, kind: str, kills: int
+) -> None:
+    way = WAYS[4]
+    rule = acl(f"[{way.server}] : {PORT}", f"session-type {kind}; timeout both 30;")
+    text = Configuration(way.listen(PORT), rule, workers=2).text.replace(
+        "workers 2;", "workers 2; respawn-limit 1000 9;"
+    )
+    proxy = serve(lab.proxy, tmp_path, text)
+    with ExitStack() as stack:
+        server = stack.enter_context(way.server_socket(lab, PORT))
+        clients = [stack.enter_context(way.client_socket(lab, PORT)) for _ in range(40)]
+        load = Load(clients, server)
+        without = sockets_of(proxy)
+        load.turn()
+        wait_until_kept(proxy, without + len(clients))
+        load.turn()
+        for number in range(kills):
+            start, victim = len(proxy.log.lines), proxy.workers[number % 2]
+            for turn in range(6):
+                load.turn()
+                if turn == number % 6:
+                    os.kill(victim, signal.SIGKILL)
+            proxy.wait_for("UDPS-710-K", start)
+            load.take(0.05)
+        load.take(0.5)
+        assert [ports for ports in load.ports.values() if len(ports) != 1] == []
+    assert begun(proxy) == len(clients)
+    print(f"{kills} kills, {load.sent - load.asked} of {load.sent} datagrams lost to the server", end=", ")
+    print(f"{load.asked - load.answered} of {load.asked} to clients")
+    # A worker has a batch in its hands at most, in each direction, when it is killed.
+    assert load.sent - load.asked <= kills * 2 * len(clients)
     assert proxy.log.stop() == 0
