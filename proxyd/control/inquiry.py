@@ -13,14 +13,17 @@ from proxyd.control.protocol import (
     MAX_KILLS,
     AskExplain,
     AskGroups,
+    AskHits,
     AskKill,
     AskSessions,
     AskStatus,
     AskUsers,
     Explanation,
     Groups,
+    ListenerHits,
     Listeners,
     ListenerState,
+    RuleHits,
     Rules,
     RuleState,
     Slots,
@@ -40,6 +43,13 @@ class State(msgspec.Struct, frozen=True):
     workers: list[WorkerState]
     listeners: list[ListenerState]
     rules: list[RuleState]
+
+
+class Hits(msgspec.Struct, frozen=True):
+    """Rules: name, accepted, rejected, without a session. Listeners: address, received, bytes forwarded, lost."""
+
+    rules: list[tuple[str, int, int, int]]
+    listeners: list[tuple[str, int, int, int]]
 
 
 def ask_state(connection: Connection) -> State:
@@ -79,6 +89,17 @@ def ask_groups(connection: Connection) -> list[Group]:
         if isinstance(reply, Groups):
             found += groups.read(reply)
     return sorted(found, key=lambda group: -group.age_s)
+
+
+def ask_hits(connection: Connection) -> Hits:
+    """Return what rules have decided and listeners received. Raises as Connection.ask."""
+    found = Hits([], [])
+    for reply in connection.ask(AskHits()):
+        if isinstance(reply, RuleHits):
+            found.rules.extend(reply.rules)
+        elif isinstance(reply, ListenerHits):
+            found.listeners.extend(reply.listeners)
+    return found
 
 
 def ask_users(connection: Connection) -> Register:

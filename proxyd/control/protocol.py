@@ -90,6 +90,10 @@ class AskGroups(msgspec.Struct, frozen=True, tag="groups"):
     """Which UFTP groups are there? Answered with Groups."""
 
 
+class AskHits(msgspec.Struct, frozen=True, tag="hits"):
+    """What have rules decided, and listeners received? Answered with RuleHits and ListenerHits."""
+
+
 class AskTap(msgspec.Struct, frozen=True, tag="tap"):
     """Copy a session's datagrams to the socket that comes with the message (workers.contract.tapping).
 
@@ -125,6 +129,7 @@ Request: TypeAlias = (
     | AskExplain
     | AskUsers
     | AskGroups
+    | AskHits
     | AskTap
     | AskTakeover
     | AskUpgrade
@@ -248,6 +253,24 @@ class Users(msgspec.Struct, frozen=True, tag="users"):
     entries: list[tuple[bytes, str, list[str]]]
 
 
+class RuleHits(msgspec.Struct, frozen=True, tag="rulehits"):
+    """What some of the rules have decided: name, clients accepted, rejected, and accepted without getting a session.
+
+    Sums over all workers that only grow.
+    """
+
+    rules: list[tuple[str, int, int, int]]
+
+
+class ListenerHits(msgspec.Struct, frozen=True, tag="listenerhits"):
+    """What some of the listeners had: address, datagrams received, bytes forwarded, datagrams lost in full queues.
+
+    Sums over all workers that only grow.
+    """
+
+    listeners: list[tuple[str, int, int, int]]
+
+
 class Groups(msgspec.Struct, frozen=True, tag="groups"):
     """Some of a worker's groups: as Slots, with records of workers.contract.groups.GROUP."""
 
@@ -301,7 +324,21 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     why: str
 
 
-Reply: TypeAlias = Status | Workers | Rules | Listeners | Slots | Users | Groups | Explanation | Step | Done | Refused
+Reply: TypeAlias = (
+    Status
+    | Workers
+    | Rules
+    | Listeners
+    | Slots
+    | Users
+    | RuleHits
+    | ListenerHits
+    | Groups
+    | Explanation
+    | Step
+    | Done
+    | Refused
+)
 
 _Message = TypeVar("_Message")
 _encoder = msgspec.msgpack.Encoder()

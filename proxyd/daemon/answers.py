@@ -15,6 +15,7 @@ from proxyd.control.protocol import (
     AskDrain,
     AskExplain,
     AskGroups,
+    AskHits,
     AskKill,
     AskLevel,
     AskSessions,
@@ -125,7 +126,7 @@ class Answers:
             AskExplain: self._explain,
         }
         shown = Showing(estate, conductor)
-        self._handlers |= {AskUsers: shown.users, AskGroups: shown.groups}
+        self._handlers |= {AskUsers: shown.users, AskGroups: shown.groups, AskHits: shown.hits}
         self._personal: dict[type, Callable[..., Iterator[Reply | None]]] = {AskTap: shown.tap}
         """Answers that depend on who asks, or take the descriptor that came with the question."""
 

@@ -8,19 +8,24 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from proxyd.control import protocol
-from proxyd.control.protocol import AskGroups, AskTap, AskUsers, Reply
+from proxyd.control.protocol import AskGroups, AskHits, AskTap, AskUsers, Reply
+from proxyd.daemon import demands, sockets
 from proxyd.daemon.asker import Asker
 from proxyd.daemon.spawn import Estate
 from workers.contract.groups import GROUP
 from workers.contract.messages import Tap
+from workers.contract.settings import ListenerSettings
 from workers.contract.slots import Counter, Region
+from workers.contract.tallies import LINES, RULES, Area, Rows, line_key, rule_key
 
 RECORDS_A_MESSAGE = 240
 """Records in one message: as many as fit."""
+ROWS_A_MESSAGE = 100
+_NOTHING = (0, 0, 0)
 WITH_RULES = "udp-proxy"
 """The program that has sessions and rules."""
 
@@ -61,6 +66,24 @@ class Showing:
             yield protocol.Groups(part.worker, part.now_ns, part.records)
         yield protocol.Done()
 
+    def hits(self, _request: AskHits) -> Iterator[Reply]:
+        """Yield what rules have decided, and listeners received."""
+        settings, regions = self._estate.settings, self._estate.shared.regions
+        rules, lines = _sums(regions, RULES), _sums(regions, LINES)
+        by_rule = [
+            (acl.name, *rules.get(rule_key(acl.name, acl.kind.value if acl.accept else ""), _NOTHING))
+            for acl in settings.acls
+        ]
+        by_line = [
+            (f"[{demands.text(line.address)}]:{line.port}", *lines.get(_line_key(line), _NOTHING))
+            for line in settings.listeners
+        ]
+        for start in range(0, len(by_rule), ROWS_A_MESSAGE):
+            yield protocol.RuleHits(by_rule[start : start + ROWS_A_MESSAGE])
+        for start in range(0, len(by_line), ROWS_A_MESSAGE):
+            yield protocol.ListenerHits(by_line[start : start + ROWS_A_MESSAGE])
+        yield protocol.Done()
+
     def tap(self, request: AskTap, asker: Asker) -> Iterator[Reply]:
         """Lend the asker's socket to the worker that has the session; everything else comes through that."""
         program, regions = self._estate.settings.program, self._estate.shared.regions
@@ -98,6 +121,20 @@ def _open_slots(region: Region) -> Iterator[int]:
     for slot in range(min(region.words[Counter.TOP], region.slot_count)):
         if region.memory[region.offset(slot)]:
             yield slot
+
+
+def _sums(regions: Sequence[Region], area: Area) -> dict[int, tuple[int, int, int]]:
+    """Return the rows of all workers added up, by their keys."""
+    sums: dict[int, tuple[int, int, int]] = {}
+    for region in regions:
+        for key, (_, *found) in Rows(region.words, area).read().items():
+            first, second, third = (had + more for had, more in zip(sums.get(key, _NOTHING), found, strict=True))
+            sums[key] = first, second, third
+    return sums
+
+
+def _line_key(line: ListenerSettings) -> int:
+    return line_key(sockets.raw_sockaddr(line), line.device, transparent=line.transparent)
 
 
 def _order(request: AskTap) -> Tap:

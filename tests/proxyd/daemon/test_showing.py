@@ -12,18 +12,22 @@ from pathlib import Path
 import pytest
 
 from proxyd.control import protocol
-from proxyd.control.protocol import NUMBER, AskGroups, AskTap, AskUsers, Done, Refused, Reply
+from proxyd.control.protocol import NUMBER, AskGroups, AskHits, AskTap, AskUsers, Done, Refused, Reply
+from proxyd.daemon import demands, sockets
 from proxyd.daemon.asker import Asker
 from proxyd.daemon.oob import UsersFile
 from proxyd.daemon.showing import Showing, slot_records
 from proxyd.daemon.spawn import Estate
+from tests.proxyd.config.samples import ACTIONS, config, load
 from tests.proxyd.control.office import Nowhere
 from tests.proxyd.daemon.estates import an_estate
 from workers.contract.groups import GROUP
 from workers.contract.messages import Tap
 from workers.contract.settings import AuthSettings
 from workers.contract.slots import OPENED_OFFSET, Counter
+from workers.contract.tallies import LINES, RULES, Rows, line_key, rule_key
 
+ACLS = f"session-acl INSIDE {{ from {{ [10.0.0.0/8] }}; {ACTIONS} }} session-acl REST {{ deny; }}"
 ASKED = AskTap(0, 1, 77, 10, 1000, 5)
 
 
@@ -126,6 +130,21 @@ def test_open_slots_are_sent_with_their_numbers(estate: Estate) -> None:
     region = estate.shared.regions[0]
     assert first.records == NUMBER.pack(1) + region.memory[region.offset(1) : region.offset(1) + 20]
     assert (first.worker, second.worker, second.records) == (0, 1, b"")
+
+
+def test_what_rules_and_listeners_had_is_added_up_over_the_workers(estate: Estate) -> None:
+    settings = dataclasses.replace(estate.settings, acls=load(config(acls=ACLS)).settings.acls)
+    (line,) = settings.listeners
+    place = line_key(sockets.raw_sockaddr(line), None, transparent=False)
+    for number, region in enumerate(estate.shared.regions, 1):
+        for area, key in ((RULES, rule_key("INSIDE", "normal")), (LINES, place)):
+            start = Rows(region.words, area).claim((5, key))[key]
+            for column in (1, 2, 3):
+                region.words[start + column] = 10 * number + column
+    rules, lines, done = told(Showing(dataclasses.replace(estate, settings=settings), Chief()).hits(AskHits()))
+    assert rules == protocol.RuleHits([("INSIDE", 32, 34, 36), ("REST", 0, 0, 0)])
+    assert lines == protocol.ListenerHits([(f"[{demands.text(line.address)}]:5300", 32, 34, 36)])
+    assert done == Done()
 
 
 def test_only_a_uftp_proxy_has_groups(estate: Estate) -> None:
