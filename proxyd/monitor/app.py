@@ -1,119 +1,74 @@
-"""What the monitor answers over HTTP: a WSGI application. It reads shared memory and nothing else.
+"""What the monitor answers, by path. It reads shared memory and nothing else.
 
-/metrics (OpenMetrics or Prometheus text, as the client accepts), /livez, /readyz (503 while draining), /api/v1/status.
-Source: PEP 3333.
+/ is a page for people; /metrics (OpenMetrics or Prometheus text, as the client accepts), /livez, /readyz (503 while
+draining) and /api/v1/… are for programs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any
 
 import msgspec
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from proxyd.monitor.metrics import ProxyCollector, View
-from workers.contract.slots import Counter
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from proxyd.monitor import api, groups
+from proxyd.monitor.http import Answer, Request, is_local_name, refusal
+from proxyd.monitor.metrics import ProxyCollector
+from proxyd.monitor.site import Site
+from proxyd.monitor.view import View
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
-METHODS = frozenset(("GET", "HEAD"))
-_HEADERS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
-
-
-class Answer(NamedTuple):
-    """One response."""
-
-    status: HTTPStatus
-    kind: str
-    body: bytes
 
 
 class Monitor:
-    """The application's pages, by path."""
+    """One proxy's pages. local: it is on a loopback address, and no name but local ones may lead to it."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, site: Site, *, local: bool = False) -> None:
         self._view = view
+        self._site = site
+        self._local = local
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(ProxyCollector(view))
-        self._pages: dict[str, Callable[[str], Answer]] = {
-            "/": self._index,
+        self._pages: dict[str, Callable[[Request], Answer]] = {
             "/metrics": self._metrics,
             "/livez": self._live,
             "/readyz": self._ready,
-            "/api/v1/status": self._status,
+            "/api/v1/status": lambda _: _json(api.status(view)),
+            "/api/v1/sessions": lambda request: _json(api.sessions(view, request.query)),
+            "/api/v1/listeners": lambda _: _json(api.listeners(view)),
+            "/api/v1/acls": lambda _: _json(api.acls(view)),
+            "/api/v1/groups": lambda request: _json(groups.groups(view, request.query)),
         }
 
-    def answer(self, method: str, path: str, accepts: str = "") -> Answer:
-        """Answer a request. accepts: its Accept header."""
-        page = self._pages.get(path)
+    def answer(self, request: Request) -> Answer:
+        """Answer a request."""
+        host = request.headers.get("host")
+        if self._local and host is not None and not is_local_name(host):
+            return refusal(HTTPStatus.MISDIRECTED_REQUEST, "called by a name that is not this machine's own")
+        page = self._pages.get(request.path)
         if page is None:
-            return Answer(HTTPStatus.NOT_FOUND, TEXT, b"not found\n")
-        if method not in METHODS:
-            return Answer(HTTPStatus.METHOD_NOT_ALLOWED, TEXT, b"GET or HEAD\n")
-        return page(accepts)
+            return self._site.find(request.path) or refusal(HTTPStatus.NOT_FOUND, "not found")
+        try:
+            return page(request)
+        except api.QueryError as error:
+            return refusal(HTTPStatus.BAD_REQUEST, str(error))
 
-    def _index(self, _accepts: str) -> Answer:
-        lines = (f"{self._view.program} {self._view.name}", *(path for path in self._pages if path != "/"))
-        return Answer(HTTPStatus.OK, TEXT, "\n".join((*lines, "")).encode())
-
-    def _metrics(self, accepts: str) -> Answer:
-        encode, kind = choose_encoder(accepts)
+    def _metrics(self, request: Request) -> Answer:
+        encode, kind = choose_encoder(request.headers.get("accept", ""))
         return Answer(HTTPStatus.OK, kind, encode(self._registry))
 
-    def _live(self, _accepts: str) -> Answer:
+    def _live(self, _request: Request) -> Answer:
         return Answer(HTTPStatus.OK, TEXT, b"ok\n")
 
-    def _ready(self, _accepts: str) -> Answer:
+    def _ready(self, _request: Request) -> Answer:
         if self._view.ready:
             return Answer(HTTPStatus.OK, TEXT, b"ok\n")
-        why = b"draining\n" if self._view.draining else b"starting\n"
-        return Answer(HTTPStatus.SERVICE_UNAVAILABLE, TEXT, why)
-
-    def _status(self, _accepts: str) -> Answer:
-        view = self._view
-        found = {
-            "program": view.program,
-            "name": view.name,
-            "version": view.version,
-            "started_unix": view.started_unix,
-            "generation": view.generation,
-            "ready": view.ready,
-            "draining": view.draining,
-            "sessions": view.total(Counter.SESSIONS),
-            "max_sessions": view.max_sessions,
-            "sessions_opened": view.total(Counter.SESSIONS_OPENED),
-            "sessions_closed": view.closes(),
-            "out": self._way(Counter.RECEIVED_OUT, Counter.FORWARDED_OUT, Counter.BYTES_OUT, "out"),
-            "in": self._way(Counter.RECEIVED_IN, Counter.FORWARDED_IN, Counter.BYTES_IN, "in"),
-            "kernel_rx_overflow": view.total(Counter.QUEUE_OVERFLOW),
-            "workers": [{"index": index, "sessions": region.sessions} for index, region in enumerate(view.regions)],
-        }
-        return Answer(HTTPStatus.OK, JSON, msgspec.json.encode(found) + b"\n")
-
-    def _way(self, received: Counter, forwarded: Counter, octets: Counter, direction: str) -> dict[str, object]:
-        return {
-            "received": self._view.total(received),
-            "forwarded": self._view.total(forwarded),
-            "bytes": self._view.total(octets),
-            "dropped": self._view.drops(direction),
-        }
+        return refusal(HTTPStatus.SERVICE_UNAVAILABLE, self._view.state)
 
 
-def make_app(view: View) -> WSGIApplication:
-    """Return the application for a proxy."""
-    monitor = Monitor(view)
-
-    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        method = str(environ["REQUEST_METHOD"])
-        answer = monitor.answer(method, str(environ.get("PATH_INFO", "")), str(environ.get("HTTP_ACCEPT", "")))
-        headers = [("Content-Type", answer.kind), ("Content-Length", str(len(answer.body))), *_HEADERS]
-        start_response(f"{answer.status.value} {answer.status.phrase}", headers)
-        return [] if method == "HEAD" else [answer.body]
-
-    return app
+def _json(found: dict[str, Any]) -> Answer:
+    return Answer(HTTPStatus.OK, JSON, msgspec.json.encode(found) + b"\n")

@@ -312,11 +312,12 @@ class ResolverSettings:
 
 @dataclass(frozen=True, slots=True)
 class MonitorSettings:
-    """The monitoring section; listen is the extension `http`."""
+    """The monitoring section. The extension `http`: listen, an address and a port, or path, of a Unix socket."""
 
     listen: tuple[Address, int] | None = None
     comm_dir: str = "/tmp"
     interval_s: int = 5
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

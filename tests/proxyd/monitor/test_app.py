@@ -3,90 +3,84 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
-from wsgiref.util import setup_testing_defaults
-from wsgiref.validate import validator
 
-import msgspec
 import pytest
 
-from proxyd.monitor.app import Monitor, make_app
+from proxyd.monitor.app import Monitor
+from proxyd.monitor.http import Answer, Request
+from proxyd.monitor.site import Site
 from tests.proxyd.monitor.views import a_view
-from workers.contract.slots import Counter, DropReason
+from workers.contract.slots import Counter
+
+PATHS = [
+    "/",
+    "/metrics",
+    "/livez",
+    "/readyz",
+    "/api/v1/status",
+    "/api/v1/sessions",
+    "/api/v1/listeners",
+    "/api/v1/acls",
+    "/api/v1/groups",
+]
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/livez", "/readyz", "/api/v1/status"])
-def test_a_page_is_there_and_says_something(path: str) -> None:
-    with a_view() as view:
-        answer = Monitor(view).answer("GET", path)
+def asked(monitor: Monitor, path: str, query: dict[str, str] | None = None, **headers: str) -> Answer:
+    return monitor.answer(Request("GET", path, query or {}, headers, lasting=True))
+
+
+@pytest.mark.parametrize("program", ["udp-proxy", "uftpproxyd"])
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_is_there_and_says_something(path: str, program: str) -> None:
+    with a_view(program=program) as view:
+        answer = asked(Monitor(view, Site.load()), path)
     assert answer.status is HTTPStatus.OK
     assert answer.body
 
 
-@pytest.mark.parametrize("path", ["", "/metrics/", "/../etc/passwd", "/api/v1"])
+@pytest.mark.parametrize("path", ["", "/metrics/", "/../etc/passwd", "/api/v1", "/index.html", "//", "/%2e"])
 def test_any_other_path_is_not_found(path: str) -> None:
     with a_view() as view:
-        assert Monitor(view).answer("GET", path).status is HTTPStatus.NOT_FOUND
+        assert asked(Monitor(view, Site.load()), path).status is HTTPStatus.NOT_FOUND
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "", "get"])
-def test_other_methods_are_not_allowed(method: str) -> None:
+@pytest.mark.parametrize("path", ["/api/v1/sessions", "/api/v1/groups"])
+def test_a_parameter_that_is_none_is_named(path: str) -> None:
     with a_view() as view:
-        assert Monitor(view).answer(method, "/metrics").status is HTTPStatus.METHOD_NOT_ALLOWED
+        answer = asked(Monitor(view, Site({})), path, {"sort": "age"})
+    assert answer.status is HTTPStatus.BAD_REQUEST
+    assert b"'sort'" in answer.body
 
 
 def test_a_draining_proxy_lives_and_is_not_ready() -> None:
     with a_view() as view:
         view.regions[0].words[Counter.DRAINING] = 1
-        assert Monitor(view).answer("GET", "/livez").status is HTTPStatus.OK
-        ready = Monitor(view).answer("GET", "/readyz")
+        monitor = Monitor(view, Site({}))
+        assert asked(monitor, "/livez").status is HTTPStatus.OK
+        ready = asked(monitor, "/readyz")
     assert (ready.status, ready.body) == (HTTPStatus.SERVICE_UNAVAILABLE, b"draining\n")
 
 
 def test_a_proxy_whose_workers_have_not_turned_is_starting() -> None:
     with a_view() as view:
         view.regions[0].words[Counter.TURNS] = 0
-        assert Monitor(view).answer("GET", "/readyz").body == b"starting\n"
+        assert asked(Monitor(view, Site({})), "/readyz").body == b"starting\n"
 
 
 def test_metrics_come_as_the_client_accepts_them() -> None:
     with a_view() as view:
-        monitor = Monitor(view)
-        text = monitor.answer("GET", "/metrics", "text/plain")
-        openmetrics = monitor.answer("GET", "/metrics", "application/openmetrics-text; version=1.0.0")
+        monitor = Monitor(view, Site({}))
+        text = asked(monitor, "/metrics", accept="text/plain")
+        openmetrics = asked(monitor, "/metrics", accept="application/openmetrics-text; version=1.0.0")
     assert text.kind.startswith("text/plain")
     assert openmetrics.kind.startswith("application/openmetrics-text")
     assert openmetrics.body.endswith(b"# EOF\n")
 
 
-def test_the_status_has_every_counter_by_name() -> None:
+def test_on_a_loopback_address_no_name_of_others_leads_to_it() -> None:
     with a_view() as view:
-        view.regions[0].words[Counter.RECEIVED_OUT] = 5
-        view.regions[1].words[Counter.DROPS_OUT + DropReason.REJECTED] = 4
-        found: dict[str, Any] = msgspec.json.decode(Monitor(view).answer("GET", "/api/v1/status").body)
-    assert found["out"]["received"] == 5
-    assert found["out"]["dropped"]["rejected"] == 4
-    assert set(found["in"]["dropped"]) == {reason.name.lower().replace("_", "-") for reason in DropReason}
-    assert (found["name"], found["max_sessions"], len(found["workers"])) == ("TEST", 100, 2)
-
-
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_the_application_keeps_to_its_interface(method: str) -> None:
-    environ: dict[str, Any] = {}
-    setup_testing_defaults(environ)
-    environ |= {"REQUEST_METHOD": method, "PATH_INFO": "/livez", "QUERY_STRING": ""}
-    begun: list[Any] = []
-
-    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        begun.append((status, dict(headers)))
-        return lambda _data: None
-
-    with a_view() as view:
-        parts = validator(make_app(view))(environ, start)
-        body = b"".join(parts)
-        parts.close()  # type: ignore[attr-defined]
-    ((status, headers),) = begun
-    assert status == "200 OK"
-    assert headers["Content-Length"] == "3"
-    assert headers["Cache-Control"] == "no-store"
-    assert body == (b"ok\n" if method == "GET" else b"")
+        local, open_one = Monitor(view, Site({}), local=True), Monitor(view, Site({}))
+        assert asked(local, "/livez", host="evil.example").status is HTTPStatus.MISDIRECTED_REQUEST
+        assert asked(local, "/livez", host="localhost:9").status is HTTPStatus.OK
+        assert asked(local, "/livez").status is HTTPStatus.OK
+        assert asked(open_one, "/livez", host="proxy.example").status is HTTPStatus.OK

@@ -7,9 +7,13 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from proxyd.monitor.metrics import ProxyCollector, View
-from tests.proxyd.monitor.views import a_view
+from proxyd.daemon.board import PARENT
+from proxyd.daemon.roster import Child, Role
+from proxyd.monitor.metrics import ProxyCollector
+from proxyd.monitor.view import NO_RULE_LABEL, SERVER_SIDE, View
+from tests.proxyd.monitor.views import LISTENERS, a_view, count_lines, count_rule
 from workers.contract.slots import CLOSE_WORDS, CloseReason, Counter, DropReason
+from workers.contract.tallies import LAG_BOUNDS_NS, NO_RULE
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -32,13 +36,11 @@ def test_counters_of_all_workers_are_summed_up() -> None:
             region.words[Counter.FORWARDED_OUT] = 10 * number
             region.words[Counter.BYTES_IN] = 1000 * number
             region.words[Counter.SESSIONS] = number
-            region.words[Counter.SESSIONS_OPENED] = 5
         found = samples(view)
     assert found["udp_proxy_datagrams_total", (("direction", "out"),)] == 30
     assert found["udp_proxy_bytes_total", (("direction", "in"),)] == 3000
     assert found["udp_proxy_sessions", ()] == 3
     assert found["udp_proxy_worker_sessions", (("worker", "1"),)] == 2
-    assert found["udp_proxy_sessions_opened_total", ()] == 10
     assert found["udp_proxy_max_sessions", ()] == 100
     assert found["udp_proxy_config_generation", ()] == 3
 
@@ -75,10 +77,87 @@ def test_what_runs_is_said() -> None:
         assert samples(view)["udp_proxy_build_info", (("name", "TEST"), ("version", "0.1"))] == 1
 
 
-def test_a_proxy_is_ready_when_all_workers_turn_and_none_drains() -> None:
+def test_rules_are_summed_over_workers_and_named() -> None:
     with a_view() as view:
-        assert view.ready
-        view.regions[1].words[Counter.DRAINING] = 1
-        assert (view.ready, view.draining) == (False, True)
-        view.regions[1].words[Counter.DRAINING] = view.regions[0].words[Counter.TURNS] = 0
-        assert (view.ready, view.draining) == (False, False)
+        count_rule(view, 0, "LAN", "normal", 5, 0, 1)
+        count_rule(view, 1, "LAN", "normal", 7, 2, 0)
+        count_rule(view, 1, NO_RULE, "", 0, 9, 0)
+        found = samples(view)
+    assert found["udp_proxy_sessions_opened_total", (("acl", "LAN"), ("type", "normal"))] == 11
+    assert found["udp_proxy_acl_hits_total", (("acl", "LAN"), ("verdict", "accepted"))] == 12
+    assert found["udp_proxy_acl_hits_total", (("acl", "LAN"), ("verdict", "rejected"))] == 2
+    assert found["udp_proxy_acl_hits_total", (("acl", NO_RULE_LABEL), ("verdict", "rejected"))] == 9
+    assert found["udp_proxy_sessions_opened_total", (("acl", "SYSLOG"), ("type", "one-way"))] == 0
+
+
+def test_what_a_rule_of_another_kind_counted_is_not_this_ones() -> None:
+    with a_view() as view:
+        count_rule(view, 0, "LAN", "any-port", 5, 0, 0)
+        assert samples(view)["udp_proxy_sessions_opened_total", (("acl", "LAN"), ("type", "normal"))] == 0
+
+
+def test_losses_are_by_listener_and_the_rest_is_the_server_sides() -> None:
+    with a_view() as view:
+        count_lines(view, 0, (10, 100, 3), (20, 200, 4))
+        count_lines(view, 1, (1, 10, 0), (0, 0, 1))
+        view.regions[0].words[Counter.QUEUE_OVERFLOW] = 10
+        found = samples(view)
+    losses = {dict(labels)["listener"]: value for (name, labels), value in found.items() if "overflow" in name}
+    assert losses == {LISTENERS[0].address: 3, LISTENERS[1].address: 5, SERVER_SIDE: 2}
+    assert found["udp_proxy_listener_datagrams_received_total", (("listener", LISTENERS[0].address),)] == 11
+    assert found["udp_proxy_listener_bytes_total", (("listener", LISTENERS[1].address),)] == 200
+
+
+def test_turns_of_the_loop_are_a_histogram_in_seconds() -> None:
+    with a_view() as view:
+        words = view.regions[1].words
+        words[Counter.LAG], words[Counter.LAG + 2], words[Counter.LAG + len(LAG_BOUNDS_NS)] = 3, 4, 1
+        words[Counter.LAG_NS] = 2_500_000_000
+        found = samples(view)
+    worker = ("worker", "1")
+    buckets = {
+        dict(labels)["le"]: value
+        for (name, labels), value in found.items()
+        if name.endswith("_bucket") and worker in labels
+    }
+    assert (buckets["0.0001"], buckets["0.0005"], buckets["1.0"], buckets["+Inf"]) == (3, 7, 7, 8)
+    assert found["udp_proxy_event_loop_lag_seconds_sum", (worker,)] == 2.5
+    assert found["udp_proxy_event_loop_lag_seconds_count", (worker,)] == 8
+
+
+def test_processes_and_reloads_are_as_the_board_says() -> None:
+    with a_view() as view:
+        view.board.look([Child(Role.WORKER, 0, pid=1, lives=3)], 0)
+        view.board.note_reload(failed=False)
+        view.board.note_reload(failed=True)
+        found = samples(view)
+    assert found["udp_proxy_process_starts_total", (("process", "worker 0"),)] == 3
+    assert found["udp_proxy_process_resident_memory_bytes", (("process", PARENT),)] > 1 << 20
+    assert found["udp_proxy_process_open_fds", (("process", PARENT),)] > 2
+    assert found["udp_proxy_config_last_reload_successful", ()] == 0
+    assert found["udp_proxy_config_reloads_total", (("result", "failed"),)] == 1
+    assert found["udp_proxy_config_last_reload_timestamp_seconds", ()] > 1_700_000_000
+
+
+def test_before_the_first_reload_the_start_counts_as_one() -> None:
+    with a_view() as view:
+        found = samples(view)
+    assert found["udp_proxy_config_last_reload_successful", ()] == 1
+    assert found["udp_proxy_config_last_reload_timestamp_seconds", ()] == view.started_unix
+
+
+def test_a_relay_of_transfers_has_metrics_of_its_own() -> None:
+    with a_view(program="uftpproxyd") as view:
+        view.regions[0].words[Counter.SESSIONS] = 2
+        view.regions[0].words[Counter.UFTP_FACTS + 2] = 30
+        view.regions[1].words[Counter.UFTP_DROPS + 4] = 5
+        found = samples(view)
+    assert found["uftp_proxy_groups", ()] == 2
+    assert found["uftp_proxy_clients", ()] == 30
+    assert found["uftp_proxy_dropped_total", (("reason", "no-downstream"),)] == 5
+    assert not [name for name, _ in found if "session" in name or "acl" in name]
+
+
+def test_two_scrapes_are_made_of_the_same_series() -> None:
+    with a_view() as view:
+        assert set(samples(view)) == set(samples(view))

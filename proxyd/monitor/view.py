@@ -1,0 +1,136 @@
+"""What the monitor looks at: the regions of the workers, the parent's board, and what the configuration calls things.
+
+Nothing here asks anybody: everything is read from memory at the moment it is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from proxyd.control.protocol import ListenerState, RuleState
+from proxyd.daemon.board import Board
+from workers.contract.slots import CLOSE_WORDS, Counter, DropReason, Region
+from workers.contract.tallies import LINES, NO_RULE, OTHERS, OTHERS_KEY, RULES, Area, Rows, rule_key
+
+DIRECTIONS = {"out": Counter.DROPS_OUT, "in": Counter.DROPS_IN}
+"""out is client to server."""
+NO_RULE_LABEL = "(none)"
+SERVER_SIDE = "(server side)"
+"""In the place of a listener: the sockets towards servers."""
+UFTP = "uftpproxyd"
+
+
+class RuleFigures(NamedTuple):
+    """What a rule has decided: searches accepted and rejected, sessions opened. type: theirs, "" if it denies."""
+
+    name: str
+    type: str
+    accepted: int
+    rejected: int
+    opened: int
+
+
+class LineFigures(NamedTuple):
+    """What a listener has received: datagrams; payload bytes passed on; datagrams lost in its full queue."""
+
+    address: str
+    received: int
+    bytes: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One proxy. regions: one a worker. started_unix: seconds since 1970. file: its configuration.
+
+    rules: by the low 16 bits of the generation, the present one's under `generation`; listeners: as sessions refer to
+    them, line_keys: of their rows in the regions, in the same order.
+    """
+
+    program: str
+    name: str
+    version: str
+    max_sessions: int
+    generation: int
+    regions: tuple[Region, ...]
+    started_unix: float
+    board: Board = field(repr=False)
+    file: str = ""
+    rules: Mapping[int, list[RuleState]] = field(default_factory=dict)
+    listeners: tuple[ListenerState, ...] = ()
+    line_keys: tuple[int, ...] = ()
+    mode: str = ""
+
+    @property
+    def is_uftp(self) -> bool:
+        """Whether it relays UFTP transfers; it has groups then, where others have sessions."""
+        return self.program == UFTP
+
+    @property
+    def present_rules(self) -> list[RuleState]:
+        """The rules that let clients in now."""
+        return self.rules.get(self.generation & 0xFFFF, [])
+
+    def total(self, counter: int) -> int:
+        """Return a counter's sum over all workers."""
+        return sum(region.words[counter] for region in self.regions)
+
+    @property
+    def draining(self) -> bool:
+        """Whether no session may begin any more."""
+        return any(region.words[Counter.DRAINING] for region in self.regions)
+
+    @property
+    def ready(self) -> bool:
+        """Whether new clients are served: every worker turns, and none drains."""
+        return not self.draining and all(region.words[Counter.TURNS] for region in self.regions)
+
+    @property
+    def state(self) -> str:
+        """The state in a word."""
+        if self.draining:
+            return "draining"
+        return "serving" if self.ready else "starting"
+
+    def drops(self, direction: str) -> dict[str, int]:
+        """Return the dropped datagrams of a direction by reason."""
+        first = DIRECTIONS[direction]
+        return {reason.name.lower().replace("_", "-"): self.total(first + reason) for reason in DropReason}
+
+    def closes(self) -> dict[str, int]:
+        """Return the ended sessions by reason."""
+        return {word: self.total(Counter.CLOSES + number) for number, word in enumerate(CLOSE_WORDS)}
+
+    def rule_figures(self) -> Iterator[RuleFigures]:
+        """Yield what each rule has decided, in their order; then what none has, and what has no row of its own."""
+        rows = self._rows(RULES)
+        names = [(rule.name, rule.kind if rule.accept else "") for rule in self.present_rules]
+        for name, kind in names:
+            found = rows.pop(rule_key(name, kind), (0, 0, 0))
+            yield RuleFigures(name, kind, found[0], found[1], found[0] - found[2])
+        for label, key in ((NO_RULE_LABEL, rule_key(NO_RULE, "")), (OTHERS, OTHERS_KEY)):
+            if key in rows:
+                found = rows[key]
+                yield RuleFigures(label, "", found[0], found[1], found[0] - found[2])
+
+    def line_figures(self) -> list[LineFigures]:
+        """Return what each listener has received, and last what sockets towards servers have lost."""
+        rows = self._rows(LINES)
+        figures = [
+            LineFigures(listener.address, *rows.get(key, (0, 0, 0)))
+            for listener, key in zip(self.listeners, self.line_keys, strict=False)
+        ]
+        # Another moment's sum may be a little behind.
+        rest = self.total(Counter.QUEUE_OVERFLOW) - sum(line.lost for line in figures)
+        return [*figures, LineFigures(SERVER_SIDE, 0, 0, max(rest, 0))]
+
+    def _rows(self, area: Area) -> dict[int, tuple[int, int, int]]:
+        """Return the rows of an area, summed up over the workers, by their keys."""
+        sums: dict[int, tuple[int, int, int]] = {}
+        for region in self.regions:
+            for key, (_, *values) in Rows(region.words, area).read().items():
+                before = sums.get(key, (0, 0, 0))
+                sums[key] = (before[0] + values[0], before[1] + values[1], before[2] + values[2])
+        return sums
