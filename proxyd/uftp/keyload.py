@@ -59,7 +59,7 @@ def load_keys(line: CommandLine) -> Keys:
     if not keys and (line.response or line.heartbeat_hosts):
         # Which key this proxy shows must be one and the same in all workers.
         ring.first()
-    return Keys(crypto, ring, tuple(map(_title, keys)))
+    return Keys(crypto, ring, tuple(map(title_of, keys)))
 
 
 def _usable(spec: KeySpec) -> KeySpec:
@@ -68,5 +68,6 @@ def _usable(spec: KeySpec) -> KeySpec:
     return spec
 
 
-def _title(key: PrivateKey) -> tuple[str, str]:
+def title_of(key: PrivateKey) -> tuple[str, str]:
+    """Return a key's kind and its fingerprint, for the log."""
     return key.public.title, format_fingerprint(fingerprint_of(key.public))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 from proxyd import __version__
@@ -13,7 +12,7 @@ from proxyd.uftp.interfaces import list_interfaces
 from proxyd.uftp.keyload import Keys, load_keys
 from proxyd.uftp.logformat import open_log
 from proxyd.uftp.options import CommandLine
-from workers import uftploop
+from proxyd.uftp.rereading import begin
 from workers.contract.uftp import UftpSettings
 
 GROUP_BYTES, CLIENT_BYTES = 2048, 512
@@ -28,14 +27,11 @@ def make_order(line: CommandLine) -> Order:
 
     Raises OptionError, KeyLoadError, and SetupError where no interface can be used.
     """
-    settings = compile_settings(line, list_interfaces())
-    # Last, because it may write files.
-    keys = load_keys(line)
-    settings = dataclasses.replace(settings, crypto=keys.crypto)
+    program, settings, keys = begin(line)
     frame = compile_frame(line, settings)
     return Order(
         settings=frame,
-        worker=lambda context: uftploop.run(context, settings, keys.ring),
+        worker=program.worker(),
         version=__version__,
         openings=Openings(
             open_log,
@@ -45,6 +41,7 @@ def make_order(line: CommandLine) -> Order:
         ),
         pidfile="" if line.pidfile is None else str(Path("/") / line.pidfile),
         banner=_banner(settings, keys),
+        read=program.read,
     )
 
 

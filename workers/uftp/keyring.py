@@ -73,6 +73,16 @@ class KeyRing:
             self._made[kind] = made
         return self._made[kind]
 
+    @property
+    def configured(self) -> tuple[PrivateKey, ...]:
+        """The keys that the proxy was given, in their order."""
+        return self._configured
+
+    @property
+    def made(self) -> tuple[PrivateKey, ...]:
+        """The throw-away keys made so far."""
+        return tuple(self._made.values())
+
     def find(self, name: bytes) -> PrivateKey | None:
         """Return the own key with a fingerprint, None if there is none."""
         known = (*self._configured, *self._made.values())
