@@ -32,7 +32,8 @@ _NAMES = ("server_name", "client_name", "user")
 
 def flags_of(session: Session) -> int:
     """Return a session's flags as its slot has them."""
-    return _TRANSPARENT * session.transparent | _FIXED * session.fixed
+    trail = session.trail
+    return session.transparent | (_FIXED if trail is not None and trail.fixed else 0)
 
 
 class Saved(NamedTuple):
