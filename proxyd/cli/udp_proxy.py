@@ -15,10 +15,10 @@ from pathlib import Path
 from proxyd import __version__
 from proxyd.cli.arguments import Arguments, read_arguments
 from proxyd.cli.guard import guarded
-from proxyd.config.compiler import Compiled
-from proxyd.config.load import load, load_text, read_text
+from proxyd.config.load import load_text, read_text
 from proxyd.daemon.detach import in_background
 from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.launch import this_program
 from proxyd.daemon.reading import Reading
 from proxyd.daemon.session import PROXY_WORKER, SESSION_PROXY
 from proxyd.daemon.startup import Order, run_proxy
@@ -37,12 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return arguments
     log = EarlyLog(_DEFAULT_LEVEL if arguments.level is None else arguments.level, PROGRAM)
     try:
-        compiled = load(arguments.file)
+        reading = read_again(arguments.file, foreground=arguments.foreground)
     except ConfigErrors as errors:
         return _refuse(log, errors.errors)
     log.note("configured", arguments.file)
     try:
-        ending = _run(compiled, arguments)
+        ending = _run(reading, arguments)
     except Exception:  # the command's main
         ending = Ending(ExitStatus.SOFTWARE, f"unforeseen error\n{traceback.format_exc()}")
     if ending.status is not ExitStatus.OK:
@@ -50,27 +50,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(ending.status)
 
 
-def _run(compiled: Compiled, arguments: Arguments) -> Ending:
-    foreground = arguments.foreground or compiled.settings.foreground
+def _run(reading: Reading, arguments: Arguments) -> Ending:
     # Paths are absolute: the daemon's directory is another one.
+    file = str(Path(arguments.file).absolute())
     order = Order(
-        settings=replace(compiled.settings, foreground=foreground),
+        settings=reading.settings,
         worker=PROXY_WORKER,
         version=__version__,
-        file=str(Path(arguments.file).absolute()),
-        warnings=tuple(str(warning) for warning in compiled.warnings),
-        names=compiled.names,
+        file=file,
+        warnings=reading.warnings,
+        names=reading.names,
         openings=SESSION_PROXY,
-        read=partial(read_again, str(Path(arguments.file).absolute())),
+        read=partial(read_again, file, foreground=arguments.foreground),
+        text=reading.text,
+        recompile=lambda text: load_text(text, file).settings,
+        takeover=arguments.takeover,
+        launch=this_program(),
         pidfile=None if arguments.pidfile is None else str(Path(arguments.pidfile).absolute()),
     )
-    if foreground:
+    if reading.settings.foreground:
         return run_proxy(order, lambda: None)
     return in_background(lambda on_ready: run_proxy(order, on_ready))
 
 
-def read_again(file: str) -> Reading:
-    """Read the configuration as a reload needs it. Raises ConfigErrors."""
+def read_again(file: str, *, foreground: bool = False) -> Reading:
+    """Read the configuration, as a reload needs it too. foreground: whatever it says of that. Raises ConfigErrors."""
     text = read_text(file)
     compiled = load_text(text, file)
     proxy, server = compiled.proxy, compiled.proxy.section("udpserver")
@@ -80,7 +84,7 @@ def read_again(file: str) -> Reading:
         **{section.row.name: str(section.position) for section in proxy.sections},
     }
     return Reading(
-        settings=compiled.settings,
+        settings=replace(compiled.settings, foreground=foreground or compiled.settings.foreground),
         names=compiled.names,
         warnings=tuple(str(warning) for warning in compiled.warnings),
         text=text,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from proxyd.config.explanation import Explainer, Question
@@ -18,15 +18,21 @@ from proxyd.control.protocol import (
     AskHits,
     AskKill,
     AskLevel,
+    AskReload,
     AskSessions,
     AskStatus,
+    AskTakeover,
     AskTap,
+    AskUpgrade,
     AskUsers,
     Reply,
     Request,
 )
 from proxyd.daemon import demands
 from proxyd.daemon.asker import NOBODY, Asker
+from proxyd.daemon.reading import Reading
+from proxyd.daemon.reload import Outcome
+from proxyd.daemon.reloading import ReloadAnswers, now
 from proxyd.daemon.roster import Roster, State
 from proxyd.daemon.showing import WITH_RULES, Showing, slot_records
 from proxyd.daemon.spawn import Estate
@@ -35,6 +41,8 @@ from workers.contract.settings import AclSettings, Address, ListenerSettings
 from workers.contract.slots import SLOT, CloseReason, Counter, DropReason, Region
 
 ROWS_A_MESSAGE = 100
+MAX_MISTAKES, MAX_MISTAKE_CHARS = 10, 1000
+"""Of the last reload, in the proxy's state; who asks for a reload is told all."""
 MAX_CHECKS = 200
 """Conditions of an explanation that are shown; the last ones, because the last one decides."""
 TOTALS: tuple[tuple[str, Counter], ...] = (
@@ -82,6 +90,28 @@ class Conductor(Protocol):
         """Have a worker copy a session's datagrams to a lane, which stays the caller's; False when it cannot."""
         ...
 
+    def reload(self) -> int | None:
+        """Read the configuration again; return the number by which `reloaded` knows it, None where that cannot be."""
+        ...
+
+    def reloaded(self, number: int) -> Outcome | None:
+        """Return what came of a reload, None while it is under way."""
+        ...
+
+    def examine(self) -> Reading:
+        """Read the configuration again and change nothing. Raises ProxydError where it would not be taken."""
+        ...
+
+    @property
+    def last_reload(self) -> Outcome | None:
+        """What came of the last reload, None before the first."""
+        ...
+
+    @property
+    def reloading(self) -> bool:
+        """Whether children are being renewed."""
+        ...
+
     def set_level(self, level: int) -> None:
         """Give the debug log a level, in all processes."""
         ...
@@ -100,6 +130,12 @@ def describe_order(request: Request) -> str | None:
             return f"log level {level}"
         case AskTap(worker, slot):
             return f"copy the datagrams of the session in slot {slot} of worker {worker}"
+        case AskTakeover():
+            return "hand over"
+        case AskUpgrade():
+            return "upgrade"
+        case AskReload(False):
+            return "reload"
         case AskDrain(timeout_s):
             return "drain" if timeout_s is None else f"drain within {timeout_s:g} s"
         case _:
@@ -117,6 +153,7 @@ class Answers:
         self._began_ns = time.monotonic_ns()
         self._began_unix = time.time()
         self._explainer: Explainer | None = None
+        self._explained = estate.settings
         self._handlers: dict[type, Callable[..., Iterator[Reply]]] = {
             AskStatus: self._status,
             AskSessions: self._sessions,
@@ -128,7 +165,12 @@ class Answers:
         shown = Showing(estate, conductor)
         self._handlers |= {AskUsers: shown.users, AskGroups: shown.groups, AskHits: shown.hits}
         self._personal: dict[type, Callable[..., Iterator[Reply | None]]] = {AskTap: shown.tap}
+        self._personal[AskReload] = ReloadAnswers(estate, conductor).answer
         """Answers that depend on who asks, or take the descriptor that came with the question."""
+
+    def take_up(self, more: Mapping[type, Callable[..., Iterator[Reply | None]]]) -> None:
+        """Have further questions answered, with who asks them."""
+        self._personal.update(more)
 
     def answer(self, request: Request, asker: Asker = NOBODY) -> Iterator[Reply | None]:
         """Yield the answer; each message is made when it is asked for, from what is true then. None: not there yet."""
@@ -146,11 +188,13 @@ class Answers:
         workers = [_worker(index, region) for index, region in enumerate(self._estate.shared.regions)]
         for start in range(0, len(workers), ROWS_A_MESSAGE):
             yield protocol.Workers(workers[start : start + ROWS_A_MESSAGE])
-        for start in range(0, len(settings.listeners), ROWS_A_MESSAGE):
-            part = settings.listeners[start : start + ROWS_A_MESSAGE]
+        listeners = self._estate.standing
+        for start in range(0, len(listeners), ROWS_A_MESSAGE):
+            part = listeners[start : start + ROWS_A_MESSAGE]
             yield protocol.Listeners([listener_state(listener) for listener in part])
-        for start in range(0, len(settings.acls), ROWS_A_MESSAGE):
-            yield protocol.Rules([rule_state(acl) for acl in settings.acls[start : start + ROWS_A_MESSAGE]])
+        yield from _rules(settings.acls, None)
+        for generation, earlier in list(self._estate.earlier.items()):
+            yield from _rules(earlier.acls, generation)
         yield protocol.Done()
 
     def _state(self) -> protocol.Status:
@@ -178,6 +222,8 @@ class Answers:
             dropped_out=self._reasons(Counter.DROPS_OUT, DropReason),
             dropped_in=self._reasons(Counter.DROPS_IN, DropReason),
             closed=self._reasons(Counter.CLOSES, CloseReason),
+            reload=_reload_state(conductor.last_reload),
+            reloading=conductor.reloading,
         )
 
     def _phase(self) -> str:
@@ -220,7 +266,7 @@ class Answers:
             request.destination_port,
             user,
             groups,
-            _now() if request.when is None else request.when,
+            now() if request.when is None else request.when,
             request.transparent,
             request.tos,
         )
@@ -228,8 +274,9 @@ class Answers:
         yield protocol.Done()
 
     def _explanation(self, question: Question) -> protocol.Explanation:
-        if self._explainer is None:
-            self._explainer = Explainer(self._estate.settings)
+        if self._explainer is None or self._explained is not self._estate.settings:
+            self._explained = self._estate.settings
+            self._explainer = Explainer(self._explained)
         names = self._conductor.names
         book = {} if names is None else names.addresses
         found = self._explainer.explain(
@@ -289,6 +336,18 @@ class Answers:
         yield protocol.Done(f"draining, {self._estate.shared.sessions} sessions are left")
 
 
+def _rules(acls: Sequence[AclSettings], generation: int | None) -> Iterator[Reply]:
+    for start in range(0, len(acls), ROWS_A_MESSAGE):
+        yield protocol.Rules([rule_state(acl) for acl in acls[start : start + ROWS_A_MESSAGE]], generation)
+
+
+def _reload_state(outcome: Outcome | None) -> protocol.ReloadState | None:
+    if outcome is None:
+        return None
+    mistakes = [line[:MAX_MISTAKE_CHARS] for line in outcome.mistakes[:MAX_MISTAKES]]
+    return protocol.ReloadState(outcome.generation, outcome.when_unix, mistakes)
+
+
 def _worker(index: int, region: Region) -> protocol.WorkerState:
     words = region.words
     totals = {name: words[counter] for name, counter in TOTALS}
@@ -322,8 +381,3 @@ def rule_state(acl: AclSettings) -> protocol.RuleState:
 def _address(raw: bytes) -> Address | None:
     version = {4: 4, 16: 6}.get(len(raw))
     return None if version is None else Address(version, int.from_bytes(raw))
-
-
-def _now() -> tuple[int, int, int, int]:
-    now = time.localtime()
-    return now.tm_mon, now.tm_mday, (now.tm_wday + 1) % 7, now.tm_hour * 60 + now.tm_min

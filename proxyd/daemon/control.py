@@ -43,29 +43,37 @@ class Journal(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Post:
-    """A control socket that listens, the path it lies at, and its number there. group: whose members are let in."""
+    """A control socket that listens, the path it lies at, and its number there. group: whose members are let in.
+
+    ours: whether it goes with this process; where not, it is another one's still or by now.
+    """
 
     sock: socket.socket
     path: Path
     inode: int
     group: int | None
+    ours: bool = True
 
-    def remove(self) -> None:
-        """Stop listening, and remove the socket from its directory as far as that is permitted."""
-        with contextlib.suppress(OSError):
-            if self.path.lstat().st_ino == self.inode:
-                self.path.unlink()
-        self.leave()
+    def claim(self) -> None:
+        """Make it this process's."""
+        self.ours = True
 
     def leave(self) -> None:
-        """Stop listening here; whoever shares the socket listens on."""
+        """Let it be whosever it is beside us."""
+        self.ours = False
+
+    def remove(self) -> None:
+        """Stop listening, and remove the socket, if it is ours, from its directory as far as that is permitted."""
+        with contextlib.suppress(OSError):
+            if self.ours and self.path.lstat().st_ino == self.inode:
+                self.path.unlink()
         self.sock.close()
 
 
 def inherit_post(path: Path, descriptor: int, group: str | None) -> Post:
-    """Listen on the socket of a process that gave us its descriptor, ours from now on; its group becomes ours.
+    """Listen on the socket of a process that gave us its descriptor; the socket stays that process's until `claim`.
 
     Raises SetupError where another socket lies at path, or there is no such group.
     """
@@ -76,7 +84,7 @@ def inherit_post(path: Path, descriptor: int, group: str | None) -> Post:
         sock.setblocking(False)
         if number is not None:
             os.chown(path, -1, number)
-        return Post(sock, path, path.lstat().st_ino, number)
+        return Post(sock, path, path.lstat().st_ino, number, ours=False)
     except OSError as error:
         sock.close()
         raise SetupError(f"control socket {path}", error.strerror or str(error)) from error

@@ -90,8 +90,8 @@ class EstateLeft(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True):
     """The list. sockets: the listeners' descriptors as [worker][listener]. identities: of all descriptors, in order.
 
-    layout: what the second part depends on, as its writer had it. leash: what every process of the successor is to hold
-    (proxyd.daemon.succession).
+    layout: what the second part depends on, as its writer had it. monitor: what it is shown on. leash: what
+    every process of the successor is to hold (proxyd.daemon.succession).
     """
 
     version: int
@@ -106,6 +106,7 @@ class Manifest(msgspec.Struct, frozen=True):
     estate: msgspec.Raw
     pidfile: PlaceLeft | None = None
     control: PlaceLeft | None = None
+    monitor: int | None = None
     leash: int | None = None
 
 
@@ -201,7 +202,7 @@ def _check(manifest: Manifest, estate: EstateLeft | None) -> None:
     workers, count = len(manifest.sockets), len(manifest.identities)
     places = [place for place in (manifest.pidfile, manifest.control) if place is not None]
     named = [number for group in manifest.sockets for number in group] + [place.descriptor for place in places]
-    named += [] if manifest.leash is None else [manifest.leash]
+    named += [number for number in (manifest.monitor, manifest.leash) if number is not None]
     fits = bool(workers) and all(len(group) == len(manifest.listeners) for group in manifest.sockets)
     if estate is not None:
         named += [estate.permits, *estate.regions, *estate.stores, *(item.descriptor for item in estate.sessions)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proxyd.daemon import demands, identity, sockets
 from proxyd.daemon.landing import Landing, land
-from proxyd.daemon.monitoring import open_monitor
+from proxyd.daemon.monitoring import inherit_monitor, open_monitor
 from proxyd.daemon.naming import DnsNaming
 from proxyd.daemon.spawn import Estate, WorkerMain
 from proxyd.daemon.startup import Openings
@@ -43,4 +43,5 @@ SESSION_PROXY = Openings(
     naming=DnsNaming(),
     monitoring=open_monitor,
     land=land_on,
+    inherit_monitoring=inherit_monitor,
 )

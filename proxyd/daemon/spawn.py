@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from proxyd.daemon.control import Post
 from proxyd.daemon.oob import UsersFile
+from proxyd.daemon.pidfile import Pidfile
 from proxyd.daemon.roster import Child, Role
 from proxyd.daemon.shared import Shared
 from proxyd.errors import SpawnError
@@ -63,7 +64,8 @@ class Estate:
     monitoring: how the proxy is shown, None: not at all.
     extra: listeners behind those of the settings, left by earlier generations; the last retired of them take nobody
     new. earlier: the settings of older generations whose rules sessions still have, by the low 16 bits of the
-    generation. texts: the configurations that all these were made from, by the same.
+    generation. texts: the configurations that all these were made from, by the same. pidfile: held as long as the proxy
+    runs, None: it does without. leash: what every worker has to hold open (proxyd.daemon.succession), -1: nothing.
     """
 
     settings: Settings
@@ -81,6 +83,8 @@ class Estate:
     retired: int = 0
     earlier: dict[int, Settings] = field(default_factory=dict)
     texts: dict[int, str] = field(default_factory=dict)
+    pidfile: Pidfile | None = None
+    leash: int = -1
 
     @property
     def standing(self) -> tuple[ListenerSettings, ...]:
@@ -118,6 +122,8 @@ class Estate:
             yield shared.rates.fd
         if shared.stores:
             yield shared.stores[index].fd
+        if self.leash >= 0:
+            yield self.leash
 
     @property
     def resolving(self) -> bool:
@@ -149,6 +155,18 @@ class Monitoring(Protocol):
 
     def plan(self, estate: Estate, child: Child, channel: ChildEnd) -> tuple[BootPlan, Serve]:
         """Return how the monitor's child begins, and its work."""
+        ...
+
+    def fileno(self) -> int:
+        """Return the descriptor of what it serves on."""
+        ...
+
+    def claim(self) -> None:
+        """Make what it serves on this program's."""
+        ...
+
+    def leave(self) -> None:
+        """Let what it serves on be another program's: it stays where it is when it is closed here."""
         ...
 
     def look(self, children: Sequence[Child], now_ns: int) -> None:

@@ -19,10 +19,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
 
-from proxyd.daemon import capabilities, descriptors, identity, places, routing, sockets
-from proxyd.daemon.control import Post, open_post
+from proxyd.daemon import (
+    capabilities,
+    descriptors,
+    fdstore,
+    identity,
+    notify,
+    passage,
+    places,
+    routing,
+    sockets,
+    takeover,
+)
+from proxyd.daemon.bequest import Legacy
+from proxyd.daemon.control import open_post
 from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.heir import Heir, come_into
+from proxyd.daemon.inventory import LOW, InventoryError
 from proxyd.daemon.landing import Landing
+from proxyd.daemon.launch import Launch
+from proxyd.daemon.notify import Notifier
 from proxyd.daemon.oob import UsersFile
 from proxyd.daemon.pidfile import RUN_DIRECTORY, Pidfile, default_path, refuse_second
 from proxyd.daemon.reading import Reading
@@ -31,8 +47,10 @@ from proxyd.daemon.shared import Shared
 from proxyd.daemon.single import SingleProcess
 from proxyd.daemon.spawn import Estate, Monitoring, Naming, WorkerMain
 from proxyd.daemon.supervisor import Supervisor
-from proxyd.errors import SetupError
+from proxyd.daemon.takeover import STEP, Giver
+from proxyd.errors import ProxydError, SetupError
 from proxyd.logs.setup import Logs
+from workers.contract.context import Confinement
 from workers.contract.settings import ListenerSettings, Settings
 
 Listeners: TypeAlias = tuple[tuple[socket.socket, ...], ...]
@@ -46,6 +64,7 @@ class Openings:
     listeners: takes the settings and how many workers there are. naming None: it has no names. monitoring: opens what
     the proxy is shown on, if it is to be. descriptors: how many the hungriest process may open. store_bytes: of what
     a worker writes down for its replacement, 0: nothing. land: where to listen after a reload, None: where it did.
+    inherit_monitoring: the same as monitoring, on the socket of a program that is taken over; None: not this socket.
     """
 
     logs: Callable[[Settings], Logs]
@@ -55,6 +74,7 @@ class Openings:
     descriptors: Callable[[Settings, int], int] = descriptors.needed
     store_bytes: Callable[[Settings, int], int] = lambda _settings, _workers: 0
     land: Callable[[Estate, Settings], Landing] | None = None
+    inherit_monitoring: Callable[[Settings, socket.socket], Monitoring | None] = lambda _settings, _sock: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +84,10 @@ class Order:
     worker: the workers' loop. version: the program's, for the log. file: the configuration. warnings: of the
     configuration, for the log. names: its host names, to be resolved. run_directory: where the pidfile goes.
     openings: the program's own. pidfile: another place for it, "" for no pidfile. banner: events for the log's begin.
-    read: reads the configuration again, None: there is no way.
+    read: reads the configuration again, None: there is no way. text: the configuration as it was read; recompile: makes
+    settings of such a text, also of an older one. takeover: whether to go on with what a running program has. private:
+    what that has to be told beside; inherit: what the workers' loop is with what was told so. launch: how this program
+    was started, None: not known, and it cannot start itself.
     """
 
     settings: Settings
@@ -78,6 +101,12 @@ class Order:
     pidfile: str | None = None
     banner: tuple[tuple[str, tuple[str | int, ...]], ...] = ()
     read: Callable[[], Reading] | None = None
+    text: str = ""
+    recompile: Callable[[str], Settings] | None = None
+    takeover: bool = False
+    private: Callable[[], bytes] = bytes
+    inherit: Callable[[bytes], WorkerMain] | None = None
+    launch: Launch | None = None
 
     @property
     def means(self) -> Means | None:
@@ -100,18 +129,44 @@ def run_proxy(order: Order, on_ready: Callable[[], None]) -> Ending:
             stack.push(partial(_log_unforeseen, logs))
         except SetupError as error:
             return Ending(ExitStatus.UNAVAILABLE, str(error))
+        notifier = notify.from_environment(os.environ)
+        stack.callback(notifier.close)
         try:
-            estate = _set_up(order, logs, stack)
+            start = _prepare(order, logs, notifier)
+            if start.heir is not None:
+                stack.callback(start.heir.give_up, "it has ended")
+            estate = _set_up(start, stack)
+            return _serve(estate, start, on_ready)
         except SetupError as error:
             logs.note("setup-failed", error.step, error.reason)
             return Ending(ExitStatus.UNAVAILABLE, str(error))
-        return _serve(estate, order, logs, on_ready)
 
 
-def _set_up(order: Order, logs: Logs, stack: ExitStack) -> Estate:
-    """Open everything, and give up what is not needed again. Raises SetupError; the stack undoes what was done."""
+@dataclass(slots=True)
+class Start:
+    """A start that nothing speaks against so far. heir: of a run before this one, None: this is the first.
+
+    settings: with the listeners as they are to be bound here.
+    """
+
+    order: Order
+    logs: Logs
+    notifier: Notifier
+    settings: Settings
+    confinement: Confinement
+    heir: Heir | None
+
+    @property
+    def workers(self) -> int:
+        """How many workers there are to be."""
+        if self.heir is not None:
+            return self.heir.workers
+        return 1 if self.settings.single_process else self.settings.workers
+
+
+def _prepare(order: Order, logs: Logs, notifier: Notifier) -> Start:
+    """Check all that can be checked before anything is opened, and come into what was left. Raises SetupError."""
     settings = order.settings
-    workers = 1 if settings.single_process else settings.workers
     if order.file:
         logs.note("configured", order.file)
     for event, fields in order.banner:
@@ -120,47 +175,105 @@ def _set_up(order: Order, logs: Logs, stack: ExitStack) -> Estate:
         logs.note("config-warning", warning)
     confinement = identity.look_up(settings)
     capabilities.require(capabilities.needs(settings, changes_user=confinement.uid is not None))
-    too_few = descriptors.raise_limit(order.openings.descriptors(settings, workers))
+    too_few = descriptors.raise_limit(order.openings.descriptors(settings, settings.workers))
     if too_few is not None:
         logs.note("config-warning", too_few)
     settings = replace(settings, listeners=places.settle(settings.listeners))
     for warning in routing.diagnose(settings):
         logs.note("config-warning", warning)
+    start = Start(order, logs, notifier, settings, confinement, None)
     path = _pidfile_path(order)
-    if path is not None:
+    found = _find_legacy(start, path)
+    if found is not None:
+        start.heir = come_into(found, settings, _recompiler(order))
+    elif path is not None:
         refuse_second(path)
+    return start
+
+
+def _find_legacy(start: Start, pidfile: Path | None) -> tuple[Legacy, Giver] | None:
+    """Return what another run has left, if there is one and this one wants it. Raises SetupError."""
+    settings = start.settings
+    if settings.single_process:
+        if start.order.takeover:
+            raise SetupError(STEP, "one process that does everything cannot go on with another one's work")
+        return None
+    if not start.order.takeover:
+        try:
+            return takeover.fetch(os.environ, start.notifier)
+        except InventoryError as error:
+            start.logs.note("taken-partly", takeover.STORE, str(error))
+            return None
+    path = _control_path(settings, pidfile)
+    if path is None:
+        raise SetupError(STEP, "without a control socket there is nobody to ask")
+    return takeover.ask(path, settings.program, settings.name)
+
+
+def _recompiler(order: Order) -> Callable[[str], Settings]:
+    if order.recompile is not None:
+        return order.recompile
+
+    def refuse(_text: str) -> Settings:
+        raise SetupError(STEP, "this program understands no older configuration")
+
+    return refuse
+
+
+def _set_up(start: Start, stack: ExitStack) -> Estate:
+    """Open everything, and give up what is not needed again. Raises SetupError; the stack undoes what was done."""
+    order, logs, settings, heir = start.order, start.logs, start.settings, start.heir
     held: list[Pidfile] = []
     # Registered first, so removed last: where the file is gone, the sockets are free.
     stack.callback(_remove_pidfile, held)
-    listeners = order.openings.listeners(settings, workers)
-    stack.callback(_unbind, listeners, logs)
-    for listener in settings.listeners:
-        _note_bound(listener, workers, logs)
-    monitoring = _open_monitor(order, logs)
-    if monitoring is not None:
-        stack.callback(monitoring.close)
-    shared = Shared.create(settings, workers, order.openings.store_bytes(settings, workers))
-    held += _take_pidfile(order, logs)
-    post = _open_control(settings, held)
-    if post is not None:
-        stack.callback(post.remove)
-    capabilities.drop_all_but(capabilities.KEPT | confinement.capabilities)
-    names = order.names if settings.resolve_names else ()
-    users = _read_users(settings, logs)
-    naming = order.openings.naming
-    return Estate(
-        settings,
+    if heir is None:
+        listeners = order.openings.listeners(settings, start.workers)
+        for listener in settings.listeners:
+            _note_bound(listener, start.workers, logs)
+    else:
+        listeners = heir.past.listeners
+    past = None if heir is None else heir.past
+    shared = None if past is None else past.shared
+    estate = Estate(
+        settings if past is None else past.settings,
         listeners,
-        shared,
-        confinement,
-        names,
-        users,
-        post,
-        order.version,
-        order.file,
-        naming,
-        monitoring,
+        shared or Shared.create(settings, start.workers, order.openings.store_bytes(settings, start.workers)),
+        start.confinement,
+        order.names if settings.resolve_names else (),
+        version=order.version,
+        file=order.file,
+        naming=order.openings.naming,
+        texts={settings.generation & LOW: order.text} if past is None else past.texts,
     )
+    stack.callback(_unbind, estate, logs)
+    if heir is not None:
+        estate.extra, estate.retired, estate.earlier = heir.past.extra, heir.past.retired, heir.past.earlier
+        estate.leash = heir.legacy.leash()
+    _open_places(estate, start, held, stack)
+    capabilities.drop_all_but(capabilities.KEPT | start.confinement.capabilities)
+    estate.users = _read_users(settings, logs)
+    return estate
+
+
+def _open_places(estate: Estate, start: Start, held: list[Pidfile], stack: ExitStack) -> None:
+    """Open where the proxy is found: the monitor's socket, the pidfile, the control socket. Raises SetupError."""
+    order, settings, heir = start.order, start.settings, start.heir
+    if heir is not None:
+        estate.monitoring = heir.share_monitor(partial(order.openings.inherit_monitoring, settings))
+    estate.monitoring = estate.monitoring or _open_monitor(order, start.logs)
+    if estate.monitoring is not None:
+        stack.callback(_close_monitor, estate)
+    path = _pidfile_path(order)
+    shared = None if heir is None else heir.share_pidfile(path)
+    held += [shared] if shared is not None else _take_pidfile(order, start.logs)
+    estate.pidfile = held[0] if held else None
+    path, wanted = _control_path(settings, held[0].path if held else None), settings.control
+    if heir is not None:
+        estate.control = heir.share_post(path, None if wanted is None else wanted.group)
+    if estate.control is None and path is not None and wanted is not None:
+        estate.control = open_post(path, wanted.group)
+    if estate.control is not None:
+        stack.callback(estate.control.remove)
 
 
 def _note_bound(listener: ListenerSettings, workers: int, logs: Logs) -> None:
@@ -171,8 +284,12 @@ def _note_bound(listener: ListenerSettings, workers: int, logs: Logs) -> None:
         logs.note("bound", raw, workers)
 
 
-def _serve(estate: Estate, order: Order, logs: Logs, on_ready: Callable[[], None]) -> Ending:
+def _serve(estate: Estate, start: Start, on_ready: Callable[[], None]) -> Ending:
+    order, logs, heir = start.order, start.logs, start.heir
+
     def announce() -> None:
+        if heir is not None:
+            heir.claim()
         logs.note("started", order.version)
         logs.flush()
         on_ready()
@@ -182,7 +299,35 @@ def _serve(estate: Estate, order: Order, logs: Logs, on_ready: Callable[[], None
     gc.freeze()
     if estate.settings.single_process:
         return SingleProcess(estate, logs).run(order.worker, announce)
-    return Supervisor(estate, logs, order.worker, announce, order.means).run()
+    onward = passage.Means(start.notifier, order.launch, fdstore.capacity(os.environ), order.private)
+    supervisor = Supervisor(estate, logs, _worker(order, heir), announce, order.means, onward)
+    if heir is not None:
+        supervisor.begin_with(heir, _reading(start))
+        heir.legacy.close_unused()
+    ending = supervisor.run()
+    if heir is not None:
+        heir.give_up(ending.reason)
+    return ending
+
+
+def _worker(order: Order, heir: Heir | None) -> WorkerMain:
+    """Return the workers' loop. Raises SetupError where what was left of it is not understood."""
+    left = None if heir is None else heir.legacy.inventory.estate
+    if left is None or order.inherit is None:
+        return order.worker
+    try:
+        return order.inherit(left.private)
+    except ProxydError as error:
+        raise SetupError(STEP, str(error)) from error
+
+
+def _reading(start: Start) -> Reading:
+    """Return the configuration that this program was started with, as a reload has it."""
+    order, settings = start.order, start.settings
+    if settings.workers != start.workers:
+        note = f"there are {start.workers} workers, as before; another number of them takes a restart"
+        start.logs.note("config-warning", note)
+    return Reading(replace(order.settings, workers=start.workers), order.names, (), order.text)
 
 
 def _read_users(settings: Settings, logs: Logs) -> UsersFile | None:
@@ -216,13 +361,12 @@ def _take_pidfile(order: Order, logs: Logs) -> list[Pidfile]:
         return []
 
 
-def _open_control(settings: Settings, held: list[Pidfile]) -> Post | None:
-    """Make the control socket, beside the pidfile unless its path is given; without either there is none."""
+def _control_path(settings: Settings, pidfile: Path | None) -> Path | None:
+    """Return where the control socket lies: beside the pidfile unless its path is given; without either nowhere."""
     wanted = settings.control
-    if wanted is None or (wanted.path is None and not held):
+    if wanted is None or (wanted.path is None and pidfile is None):
         return None
-    path = held[0].path.with_suffix(".ctl") if wanted.path is None else Path(wanted.path)
-    return open_post(path, wanted.group)
+    return pidfile.with_suffix(".ctl") if wanted.path is None and pidfile is not None else Path(wanted.path or "")
 
 
 def _open_monitor(order: Order, logs: Logs) -> Monitoring | None:
@@ -247,7 +391,13 @@ def _log_unforeseen(
         logs.note("traceback", "parent", "".join(traceback.format_exception(kind, error, trace)))
 
 
-def _unbind(listeners: tuple[tuple[socket.socket, ...], ...], logs: Logs) -> None:
-    for group in listeners:
+def _close_monitor(estate: Estate) -> None:
+    if estate.monitoring is not None:
+        estate.monitoring.close()
+
+
+def _unbind(estate: Estate, logs: Logs) -> None:
+    for group in estate.listeners:
         sockets.close_all(group)
-    logs.note("unbound")
+    if estate.pidfile is None or estate.pidfile.ours:
+        logs.note("unbound")

@@ -7,11 +7,18 @@ import signal
 import time
 from collections.abc import Callable
 
+from proxyd.control.protocol import AskTakeover, AskUpgrade
+from proxyd.daemon import passage
 from proxyd.daemon.answers import Answers, Conductor, describe_order
 from proxyd.daemon.conductor import CrewConductor
 from proxyd.daemon.control import Control
 from proxyd.daemon.crew import Crew
 from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.heir import Heir
+from proxyd.daemon.herald import Herald
+from proxyd.daemon.notify import Notifier
+from proxyd.daemon.passage import Passage
+from proxyd.daemon.reading import Reading
 from proxyd.daemon.reload import Reloader
 from proxyd.daemon.renewal import Means
 from proxyd.daemon.roster import Child, Role, Roster
@@ -19,6 +26,7 @@ from proxyd.daemon.signals import SignalPipe
 from proxyd.daemon.spawn import Estate, Spawner, WorkerMain
 from proxyd.daemon.state import describe_state
 from proxyd.daemon.titles import ParentTitle
+from proxyd.errors import ProxydError, SetupError
 from proxyd.logs.relay import Relay
 from proxyd.logs.setup import Logs
 from workers.contract.messages import LogBatch
@@ -48,11 +56,17 @@ class Supervisor:
     """Keeps the children of an estate running until it is told to end, or has to.
 
     main: the workers' loop. on_ready: called once, when every child serves for the first time. means: how to reload,
-    None: that is refused.
+    None: that is refused. onward: how to go over into another run.
     """
 
     def __init__(
-        self, estate: Estate, logs: Logs, main: WorkerMain, on_ready: Callable[[], None], means: Means | None = None
+        self,
+        estate: Estate,
+        logs: Logs,
+        main: WorkerMain,
+        on_ready: Callable[[], None],
+        means: Means | None = None,
+        onward: passage.Means | None = None,
     ) -> None:
         self._estate = estate
         self._logs = logs
@@ -64,7 +78,10 @@ class Supervisor:
         self._crew = Crew(make_roster(estate), spawner, estate.shared, logs, self._deliver, self._epoll)
         self._reloader = Reloader(estate, self._crew, spawner, logs, means)
         self._conductor = CrewConductor(self._crew, estate.shared, logs, self._reloader)
-        self._control = open_control(estate, self._conductor, logs)
+        onward = onward or passage.Means(Notifier(), None, 0)
+        self._passage = Passage(estate, self._crew, logs, onward, self._epoll, self._hindrance)
+        self._herald = Herald(onward.notifier, estate, self._crew.roster, logs)
+        self._control = open_control(estate, self._conductor, logs, self._passage)
         self._title = ParentTitle(estate.settings.name, estate.settings.program)
         self._ending: Ending | None = None
         self._kill_ns = 0
@@ -77,6 +94,22 @@ class Supervisor:
             signal.SIGWINCH: lambda _: reopen(logs),
             STATE_SIGNAL: self._log_state,
         }
+
+    def begin_with(self, heir: Heir, reading: Reading) -> None:
+        """Go on, before the first child is forked, with what another run has left; then what was read counts.
+
+        Raises SetupError.
+        """
+        book, names = self._crew.book, heir.past.names
+        heir.fill(self._crew.vault, self._logs)
+        if names is not None and book.anew:
+            book.names = names
+        try:
+            self._reloader.begin_with(reading)
+        except SetupError:
+            raise
+        except ProxydError as error:
+            raise SetupError("take over", str(error)) from error
 
     def run(self) -> Ending:
         """Run until every child has ended; return why."""
@@ -97,7 +130,7 @@ class Supervisor:
     def _turn(self) -> None:
         now_ns = time.monotonic_ns()
         self._keep_time(now_ns)
-        if self._ending is None:
+        if self._ending is None and not self._passage.under_way:
             self._reloader.step(now_ns)
         self._crew.end_overdue(now_ns)
         self._crew.start_due(now_ns)
@@ -116,12 +149,14 @@ class Supervisor:
         if self._logs.waiting or self._crew.owing:
             return _RETRY_NS
         due_ns = self._crew.roster.next_due_ns()
-        return _TICK_NS if due_ns is None else min(max(due_ns - now_ns, 0), _TICK_NS)
+        wait_ns = _TICK_NS if due_ns is None else min(max(due_ns - now_ns, 0), _TICK_NS)
+        return self._herald.wait_ns(now_ns, self._passage.wait_ns(wait_ns))
 
     def _announce(self) -> None:
         if self._crew.roster.started and self._on_ready is not None:
             self._on_ready()
             self._on_ready = None
+            self._herald.serve()
 
     def _keep_time(self, now_ns: int) -> None:
         self._title.update(self._estate.shared.sessions)
@@ -131,9 +166,12 @@ class Supervisor:
         if self._estate.monitoring is not None:
             self._estate.monitoring.look(self._crew.roster.children, now_ns)
         self._relay.tell_shed(now_ns)
+        self._herald.tend(now_ns, reloading=self._reloader.running)
+        moved = self._passage.tend(now_ns)
         if self._control is not None:
+            self._control.let_in(not self._passage.handing)
             self._control.tend(now_ns)
-        for ending in (log_failure(self._logs), self._crew.ending, self._conductor.outcome(now_ns)):
+        for ending in (log_failure(self._logs), self._crew.ending, self._conductor.outcome(now_ns), moved):
             if ending is not None:
                 self._end(ending)
         if self._ending is not None and now_ns >= self._kill_ns:
@@ -144,6 +182,8 @@ class Supervisor:
             self._ending = ending
             self._kill_ns = time.monotonic_ns() + STOP_NS
             self._logs.note("terminating", ending.reason)
+            self._passage.abandon(ending.reason)
+            self._herald.stop(ending.reason)
             self._relay.lift()
             self._crew.stop()
 
@@ -156,8 +196,19 @@ class Supervisor:
         if self._ending is None:
             self._reloader.ask()
 
+    def _hindrance(self) -> str:
+        """Return why no other run can take over now, "" if one can."""
+        if self._ending is not None:
+            return "the proxy is ending"
+        if self._conductor.draining:
+            return "the proxy is draining"
+        if self._reloader.running or self._on_ready is not None:
+            return "its children are being renewed; try again when they serve"
+        return ""
+
     def _stop(self, number: int) -> None:
-        self._end(Ending(ExitStatus.OK, STOPPING[number]))
+        if not self._passage.park(STOPPING[number]):
+            self._end(Ending(ExitStatus.OK, STOPPING[number]))
 
     def _step_level(self, number: int) -> None:
         step_level(self._logs, number)
@@ -174,11 +225,13 @@ class Supervisor:
         self._relay.deliver(batch, process, time.monotonic_ns())
 
 
-def open_control(estate: Estate, conductor: Conductor, logs: Logs) -> Control | None:
-    """Return who serves the control socket, None where there is none."""
+def open_control(estate: Estate, conductor: Conductor, logs: Logs, onward: Passage | None = None) -> Control | None:
+    """Return who serves the control socket, None where there is none. onward: None, no other run can take over."""
     if estate.control is None:
         return None
     answers = Answers(estate, conductor, estate.version, estate.file)
+    if onward is not None:
+        answers.take_up({AskTakeover: onward.take_over, AskUpgrade: onward.upgrade})
     return Control(estate.control, answers.answer, describe_order, logs)
 
 

@@ -435,10 +435,19 @@ def test_a_successor_listens_on_the_same_socket_and_nobody_is_sent_away_in_betwe
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
         client.connect(str(post.path))
         post.leave()
+        post.remove()
         assert post.path.exists()
         successor.sock.accept()[0].close()
+    successor.claim()
     successor.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_successor_that_gives_up_leaves_the_socket_where_it_is(tmp_path: Path) -> None:
+    post = open_post(tmp_path / "x.ctl", None)
+    inherit_post(post.path, os.dup(post.sock.fileno()), None).remove()
+    assert post.path.exists()
+    post.remove()
 
 
 @requires_root
@@ -446,8 +455,8 @@ def test_a_successor_lets_in_whom_its_configuration_names(tmp_path: Path) -> Non
     post = open_post(tmp_path / "x.ctl", None)
     successor = inherit_post(post.path, os.dup(post.sock.fileno()), grp.getgrgid(2).gr_name)
     assert (successor.group, post.path.stat().st_gid) == (2, 2)
-    post.leave()
     successor.remove()
+    post.remove()
 
 
 def test_what_does_not_listen_there_is_not_taken_over(tmp_path: Path) -> None:

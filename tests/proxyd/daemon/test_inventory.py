@@ -147,6 +147,7 @@ def test_descriptors_too_few_are_refused() -> None:
         {"estate": inventory.seal(estate(retired=1))},
         {"estate": inventory.seal(estate(extra=2))},
         {"leash": 6},
+        {"monitor": -1},
         {"estate": inventory.seal(estate(sessions=[SessionLeft(2, 0, 1, b"", 5)]))},
         {"estate": inventory.seal(estate(sessions=[SessionLeft(0, -1, 1, b"", 5)]))},
         {"estate": inventory.seal(estate(sessions=[SessionLeft(0, 0, 1, b"", 6)]))},

@@ -1,0 +1,348 @@
+"""The ways from this run to the next, as the running program walks them: handing over to a program that asks for it,
+starting that program itself, and laying everything up with the service manager at the end.
+
+One at a time, and none while the proxy drains, ends or reloads.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from proxyd.control import protocol
+from proxyd.control.protocol import AskTakeover, AskUpgrade, Reply
+from proxyd.daemon import fdstore
+from proxyd.daemon.asker import Asker
+from proxyd.daemon.bequest import Left, pack
+from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.inventory import Bundle
+from proxyd.daemon.lane import Lane, LaneClosedError
+from proxyd.daemon.launch import Attempt, Launch
+from proxyd.daemon.notify import Notifier
+from proxyd.daemon.roster import Child, Role, Roster, State
+from proxyd.daemon.spawn import Estate
+from proxyd.daemon.succession import Stage, Succession
+from workers.contract.custody import Kept
+from workers.contract.messages import Names
+
+EXTRA = ("--takeover",)
+"""What a program is started with that is to take over."""
+ATTEMPT_NS = 60_000_000_000
+"""How long a program that was started may take before it asks."""
+REST_NS = 5_000_000_000
+"""How long the workers may take to come to rest before sessions are laid up without theirs."""
+WORD_NS = 4_000_000_000
+"""How often who waits for an upgrade hears that it is under way."""
+_BUSY_NS = 5_000_000
+
+
+class Journal(Protocol):
+    """The log, as far as this writes to it."""
+
+    def note(self, event: str, *fields: str | int | bytes | None) -> None:
+        """Write an event of workers.contract.catalogue."""
+        ...
+
+
+class Keeping(Protocol):
+    """Where sessions are kept."""
+
+    def kept(self, worker: int) -> tuple[Kept, ...]:
+        """Return the sessions that are kept for a worker, by slot."""
+        ...
+
+
+class Company(Protocol):
+    """The children, and what is known of them."""
+
+    @property
+    def roster(self) -> Roster:
+        """Who they are."""
+        ...
+
+    @property
+    def vault(self) -> Keeping:
+        """What workers have entrusted to us."""
+        ...
+
+    @property
+    def names(self) -> Names | None:
+        """The addresses of the configuration's names, None: not resolved yet."""
+        ...
+
+    def freeze(self, child: Child, now_ns: int) -> bool:
+        """Ask a child to leave its work to a replacement; False when that cannot be now."""
+        ...
+
+
+class Rest:
+    """Brings all workers to rest, and starts them again. See proxyd.daemon.succession.Hands."""
+
+    def __init__(self, company: Company) -> None:
+        self._company = company
+
+    def rest(self, now_ns: int) -> bool:
+        """Bring the workers to rest, and start none; tell whether all of them are."""
+        roster = self._company.roster
+        roster.held = True
+        workers = [child for child in roster.children if child.role is Role.WORKER]
+        for child in workers:
+            if child.state is State.READY:
+                self._company.freeze(child, now_ns)
+        return all(child.state is State.DEAD for child in workers)
+
+    def resume(self, now_ns: int) -> None:
+        """Start the workers again."""
+        roster = self._company.roster
+        roster.held = False
+        for child in roster.children:
+            if child.role is Role.WORKER and child.state is State.DEAD:
+                child.due_ns = now_ns
+
+
+class Means:
+    """What a passage needs of this program. launch: how it was started, None: not known. private: what only it knows.
+
+    stored: how many descriptors the service manager keeps for it, 0: none.
+    """
+
+    def __init__(
+        self, notifier: Notifier, launch: Launch | None, stored: int, private: Callable[[], bytes] = bytes
+    ) -> None:
+        self.notifier = notifier
+        self.launch = launch
+        self.stored = stored
+        self.private = private
+
+
+class Passage:
+    """All ways from one run to the next. hindered: why none can be gone now, "" if one can.
+
+    The epoll object is the loop's; what is to be waited for is added and removed here.
+    """
+
+    def __init__(
+        self,
+        estate: Estate,
+        company: Company,
+        journal: Journal,
+        means: Means,
+        epoll: select.epoll,
+        hindered: Callable[[], str],
+    ) -> None:
+        self._estate = estate
+        self._company = company
+        self._journal = journal
+        self._means = means
+        self._epoll = epoll
+        self._hindered = hindered
+        self._rest = Rest(company)
+        self._succession: Succession | None = None
+        self._attempt: Attempt | None = None
+        self._attempt_ns = 0
+        self._verdict: Reply | None = None
+        """What came of the last upgrade."""
+        self._parking: tuple[str, int] | None = None
+        self._ending: Ending | None = None
+
+    @property
+    def under_way(self) -> bool:
+        """Whether this run is about to be the last one's past."""
+        return self._succession is not None or self._attempt is not None or self._parking is not None
+
+    @property
+    def handing(self) -> bool:
+        """Whether another program may be answering at the control socket."""
+        return self._ending is not None or (self._succession is not None and self._succession.stage is Stage.WAITING)
+
+    def wait_ns(self, longest_ns: int) -> int:
+        """Return how long the loop may wait for something to happen, longest_ns at most."""
+        if self._ending is not None:
+            return 0
+        busy = self._parking is not None or (self._succession is not None and self._succession.busy)
+        return min(longest_ns, _BUSY_NS) if busy else longest_ns
+
+    # --- orders ------------------------------------------------------------------------------------------------------
+
+    def take_over(self, request: AskTakeover, asker: Asker) -> Iterator[Reply]:
+        """Hand over to the program that asks, over the lane that came with the question."""
+        settings, now_ns = self._estate.settings, time.monotonic_ns()
+        descriptor = asker.take()
+        why = self._refusal(started=True)
+        if asker.user not in (0, os.geteuid()):
+            why = "only root and who started the proxy may take over"
+        elif (request.program, request.name) != (settings.program, settings.name):
+            why = f"this is {settings.program} {settings.name}"
+        elif descriptor is None:
+            why = "no lane came with the question"
+        if why or descriptor is None:
+            if descriptor is not None:
+                os.close(descriptor)
+            yield protocol.Refused(why)
+            return
+        try:
+            lane = Lane.of(descriptor)
+        except LaneClosedError as error:
+            yield protocol.Refused(str(error))
+            return
+        self._journal.note("handing-over", asker.who)
+        self._succession = Succession(lane, asker.process, self._rest, self._pack, now_ns)
+        self._epoll.register(lane.fileno(), select.EPOLLIN)
+        yield protocol.Done("what is left comes over the lane")
+
+    def upgrade(self, _request: AskUpgrade, _asker: Asker) -> Iterator[Reply | None]:
+        """Start the program anew and have it take over; the answer comes when it serves, or has failed."""
+        launch, why = self._means.launch, self._refusal(started=False)
+        if why or launch is None:
+            yield protocol.Refused(why or "it is not known how the program was started")
+            return
+        try:
+            self._attempt = launch.start(EXTRA, self._estate.settings.foreground)
+        except OSError as error:
+            yield protocol.Refused(f"cannot start {launch.argv[0]}: {error.strerror}")
+            return
+        self._verdict, self._attempt_ns = None, time.monotonic_ns() + ATTEMPT_NS
+        self._journal.note("upgrade-started", self._attempt.process)
+        yield protocol.Step(f"started as process {self._attempt.process}")
+        word_ns = time.monotonic_ns() + WORD_NS
+        while self._verdict is None:
+            if time.monotonic_ns() >= word_ns:
+                word_ns = time.monotonic_ns() + WORD_NS
+                yield protocol.Step("it is not there yet")
+            else:
+                yield None
+        yield self._verdict
+
+    def park(self, why: str) -> bool:
+        """Lay everything up with the service manager before the end; False where there is no store, or no time for it.
+
+        The end comes by `tend`.
+        """
+        if self._means.stored <= 0 or self._parking is not None or self._refusal(started=True):
+            return False
+        self._parking = (why, time.monotonic_ns() + REST_NS)
+        return True
+
+    def abandon(self, why: str) -> None:
+        """Go no way any more: this run ends."""
+        self._parking = None
+        if self._succession is not None:
+            self._succession.abandon(why, time.monotonic_ns())
+        if self._attempt is not None:
+            self._fail(why)
+
+    # --- turns -------------------------------------------------------------------------------------------------------
+
+    def tend(self, now_ns: int) -> Ending | None:
+        """Do what can be done without waiting; return how this run ends once another one has what is left of it."""
+        if self._ending is not None:
+            return self._ending
+        if self._attempt is not None:
+            self._look_at_attempt(self._attempt, now_ns)
+        if self._succession is not None:
+            self._succession.tend(now_ns)
+            if self._succession.over:
+                self._conclude(self._succession)
+        if self._parking is not None:
+            why, due_ns = self._parking
+            if self._rest.rest(now_ns) or now_ns >= due_ns:
+                self._lay_up()
+                self._parking, self._ending = None, Ending(ExitStatus.OK, why)
+        return None
+
+    def _conclude(self, succession: Succession) -> None:
+        self._succession = None
+        self._epoll.unregister(succession.fileno())
+        succession.close()
+        if succession.stage is Stage.UNDONE:
+            if self._estate.pidfile is not None:
+                self._estate.pidfile.claim()
+            self._journal.note("handover-undone", succession.process, succession.why)
+            if self._attempt is not None:
+                self._fail(succession.why)
+            return
+        for remark in succession.remarks:
+            self._journal.note("config-warning", remark)
+        self._journal.note("handed-over", succession.process, self._estate.shared.sessions)
+        self._leave()
+        if self._attempt is not None:
+            self._attempt.close()
+            self._attempt = None
+        self._means.notifier.tell(f"MAINPID={succession.process}")
+        # The end comes a turn later: who has asked for it hears of it first.
+        self._verdict = protocol.Done(f"process {succession.process} has taken over")
+        self._ending = Ending(ExitStatus.OK, f"process {succession.process} has taken over")
+
+    def _leave(self) -> None:
+        """Touch nothing any more that is the successor's by now."""
+        estate = self._estate
+        if estate.pidfile is not None:
+            estate.pidfile.leave()
+        if estate.control is not None:
+            estate.control.leave()
+        if estate.monitoring is not None:
+            estate.monitoring.leave()
+
+    def _look_at_attempt(self, attempt: Attempt, now_ns: int) -> None:
+        attempt.tend()
+        ended = attempt.status is not None
+        if ended and self._succession is None:
+            words = attempt.words or "its log says why"
+            self._fail(f"{words} (exit status {attempt.status})")
+        elif self._succession is None and now_ns >= self._attempt_ns:
+            self._fail(f"process {attempt.process} does not ask to take over")
+
+    def _fail(self, why: str) -> None:
+        if self._attempt is not None:
+            self._journal.note("upgrade-failed", why)
+            self._attempt.close()
+        self._attempt, self._verdict = None, protocol.Refused(why[:1000])
+
+    # --- what is left ------------------------------------------------------------------------------------------------
+
+    def _pack(self, leash: int) -> Bundle:
+        """Return all that is left, for a successor."""
+        return pack(self._estate, Left(self._kept(), self._company.names, self._means.private(), leash))
+
+    def _kept(self) -> list[tuple[Kept, ...]]:
+        return [self._company.vault.kept(worker) for worker in range(len(self._estate.listeners))]
+
+    def _lay_up(self) -> None:
+        """Give the service manager all that it has room for; without listeners and memory there is no use in it."""
+        kept, names, private = self._kept(), self._company.names, self._means.private()
+        total = sum(map(len, kept))
+        try:
+            bare = pack(self._estate, Left([], names, private, places=False))
+            room = self._means.stored - len(bare.descriptors) - 1
+            laid = _trim(kept, max(room, 0))
+            if room >= 0:
+                fdstore.lay_up(self._means.notifier, pack(self._estate, Left(laid, names, private, places=False)))
+        except OSError as error:
+            self._journal.note("not-laid-up", error.strerror or str(error))
+            return
+        if total > room:
+            self._journal.note("not-laid-up", f"of {total} sessions there is room for {room}")
+        if room >= 0:
+            self._journal.note("laid-up", sum(map(len, laid)))
+
+    def _refusal(self, *, started: bool) -> str:
+        """Return why no way can be gone now, "" if one can. started: an upgrade under way is no hindrance."""
+        if self._estate.settings.single_process:
+            return "one process does everything: its sessions are nobody else's"
+        if os.getpid() == 1:
+            return "process 1 ends its container when it ends"
+        if self._succession is not None or self._parking is not None or (self._attempt is not None and not started):
+            return "that is under way already"
+        return self._hindered()
+
+
+def _trim(kept: list[tuple[Kept, ...]], room: int) -> list[tuple[Kept, ...]]:
+    """Return sessions as there is room for them, those of the first workers first."""
+    trimmed = []
+    for sessions in kept:
+        trimmed.append(sessions[:room])
+        room -= len(trimmed[-1])
+    return trimmed

@@ -1,0 +1,111 @@
+"""The new program's part when it takes over: ask for what is left, say that it serves, or why it cannot.
+
+It comes into what a running program hands over, or into what the service manager kept; both are used in the same way.
+All that takes its time has been done before anybody is asked: from then on the workers of the other program rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Protocol
+
+from proxyd.control.client import Connection, RefusedError, UnreachableError
+from proxyd.control.protocol import AskTakeover
+from proxyd.daemon import bequest, fdstore
+from proxyd.daemon.bequest import Legacy
+from proxyd.daemon.inventory import InventoryError
+from proxyd.daemon.lane import Coming, Failed, Lane, LaneClosedError, Message, Serving, make_lane
+from proxyd.daemon.notify import Notifier
+from proxyd.errors import SetupError
+
+STEP = "take over"
+PATIENCE_S = 30.0
+"""How long the running program may take for each step; its workers save their sessions meanwhile."""
+STORE = "the service manager's store"
+
+
+class Giver(Protocol):
+    """Whoever has left something, and wants to know what became of it."""
+
+    def coming(self, step: str) -> None:
+        """Say that a step is done."""
+        ...
+
+    def serving(self) -> None:
+        """Say that this process serves: what was left is its own now."""
+        ...
+
+    def failed(self, why: str) -> None:
+        """Say that it does not, and never will."""
+        ...
+
+
+class Predecessor:
+    """The running program, at the other end of a lane."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+
+    def coming(self, step: str) -> None:
+        """Say that a step is done; whether it is heard shows later."""
+        with contextlib.suppress(LaneClosedError):
+            self._lane.send(Coming(step))
+
+    def serving(self) -> None:
+        """Say that this process serves. Raises SetupError when the other one has gone on by itself meanwhile."""
+        try:
+            self._lane.send(Serving(os.getpid()))
+        except LaneClosedError as error:
+            raise SetupError(STEP, str(error)) from error
+        self._lane.close()
+
+    def failed(self, why: str) -> None:
+        """Say that it does not."""
+        self._tell(Failed(why[:2000]))
+        self._lane.close()
+
+    def _tell(self, message: Message) -> None:
+        with contextlib.suppress(LaneClosedError):
+            self._lane.send(message)
+
+
+class Keeper:
+    """The service manager."""
+
+    def __init__(self, notifier: Notifier) -> None:
+        self._notifier = notifier
+
+    def coming(self, step: str) -> None:
+        """Say nothing: it does not wait."""
+
+    def serving(self) -> None:
+        """Have it forget what is ours now."""
+        fdstore.forget(self._notifier)
+
+    def failed(self, why: str) -> None:
+        """Leave it with the manager, for the next start."""
+
+
+def ask(path: Path, program: str, name: str) -> tuple[Legacy, Giver]:
+    """Ask the proxy that serves at a control socket for all it has. Raises SetupError; if it refuses, in its words."""
+    ours, theirs = make_lane()
+    try:
+        with theirs, Connection(path) as connection:
+            for _ in connection.ask(AskTakeover(program, name), (theirs.fileno(),)):
+                pass
+        legacy = bequest.read(ours.take(PATIENCE_S), "the running program")
+    except (UnreachableError, RefusedError, LaneClosedError, InventoryError) as error:
+        giver = Predecessor(ours)
+        giver.failed(str(error))
+        raise SetupError(STEP, str(error)) from error
+    legacy.source = f"process {legacy.manifest.process} ({legacy.manifest.release})"
+    return legacy, Predecessor(ours)
+
+
+def fetch(environment: MutableMapping[str, str], notifier: Notifier) -> tuple[Legacy, Giver] | None:
+    """Return what the service manager kept for us, None where there is nothing. Raises InventoryError."""
+    bundle = fdstore.fetch(environment)
+    return None if bundle is None else (bequest.read(bundle, STORE), Keeper(notifier))
