@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.scene import CHAIN, OURS, WITHIN_S, Scene, start_chain
+from tests.interop.scene import CHAIN, OURS, PUBLIC, RESPONSE, WITHIN_S, Scene, start_chain
 from tests.kit.process import Process
 from tests.kit.requirement import requires_namespaces, requires_program
 
@@ -45,6 +45,15 @@ def kill_workers(scene: Scene, *stations: str) -> None:
             scene.running[station].wait_for(f"Child worker {worker} started", start=known[station])
 
 
+def reload(scene: Scene, *stations: str) -> None:
+    """Reload these proxies, one after the other, and wait until each has done it."""
+    for station in stations:
+        process = scene.running[station]
+        known = len(process.lines)
+        process.signal(signal.SIGHUP)
+        process.wait_for(r"Generation \d+ serves", start=known)
+
+
 @pytest.mark.parametrize("suite", SUITES)
 @requires_namespaces
 def test_a_file_arrives_though_all_workers_are_killed_twice(tmp_path: Path, suite: str) -> None:
@@ -65,3 +74,63 @@ def test_a_file_arrives_though_all_workers_are_killed_twice(tmp_path: Path, suit
             took_over = [line for line in scene.running[station].lines if "Took over 1 groups" in line]
             assert len(took_over) == 2
         assert "aborted" not in server.output.lower()
+
+
+@pytest.mark.parametrize("suite", ["plain", "hmac-authenticated"])
+@requires_namespaces
+def test_a_file_arrives_though_both_proxies_are_reloaded_under_it(tmp_path: Path, suite: str) -> None:
+    options, keys = SUITES[suite]
+    with Scene(CHAIN, tmp_path) as scene:
+        start_chain(scene, BOTH, ("--workers", "2"), ("--workers", "2", *keys))
+        scene.start_client("client1", 3, *keys)
+        path = scene.make_file(size=FIFTY_MB)
+        server = scene.send(path, 1, *FAST, *options.split())
+        for section in (1, 2, 3):
+            server.wait_for(f"Sending section {section}", within_s=WITHIN_S)
+            reload(scene, "sproxy", "cproxy")
+        assert server.wait(WITHIN_S) == 0
+        assert scene.arrived(path, "client1")
+        for station in ("sproxy", "cproxy"):
+            assert sum("Took over 1 groups" in line for line in scene.running[station].lines) == 3
+        assert "aborted" not in server.output.lower()
+
+
+@requires_namespaces
+def test_a_client_that_a_reload_puts_on_the_list_gets_the_next_file(tmp_path: Path) -> None:
+    clients = tmp_path / "clients"
+    clients.write_text("0x00002222\n")
+    with Scene(CHAIN, tmp_path) as scene:
+        start_chain(scene, BOTH, (), ("-C", str(clients)))
+        scene.start_client("client1", 3)
+        path = scene.make_file()
+        assert scene.send(path, 1, "-r", "0.2", "-s", "10").wait(WITHIN_S) != 0
+        clients.write_text("0x00001111\n")
+        reload(scene, "cproxy")
+        assert scene.send(path, 1).wait(WITHIN_S) == 0
+        assert scene.arrived(path, "client1")
+        clients.write_text("nonsense\n")
+        known = len(scene.running["cproxy"].lines)
+        scene.running["cproxy"].signal(signal.SIGHUP)
+        scene.running["cproxy"].wait_for(f"{clients}:1", start=known)
+        other = scene.make_file("other")
+        assert scene.send(other, 1).wait(WITHIN_S) == 0
+        assert scene.arrived(other, "client1")
+
+
+@requires_namespaces
+def test_the_next_file_arrives_by_a_response_proxy_whose_workers_were_killed(tmp_path: Path) -> None:
+    options, keys = SUITES["gcm-ecdsa"]
+    with Scene(RESPONSE, tmp_path) as scene:
+        scene.start_proxy("rproxy", OURS, "-r", "-I", "lan5", "-O", "lan5", "-M", PUBLIC, *keys, "-e", "prime256v1")
+        scene.start_client("client1", 5, "-R", scene.lans.address4("rproxy", 5), *keys)
+        scene.running["client1"].wait_for("PROXY_KEY")
+        path = scene.make_file(size=10_000_000)
+        server = scene.send(path, 5, *FAST, *options.split())
+        server.wait_for("Sending section 0")
+        kill_workers(scene, "rproxy")
+        assert server.wait(WITHIN_S) == 0
+        assert scene.arrived(path, "client1")
+        kill_workers(scene, "rproxy")
+        other = scene.make_file("other")
+        assert scene.send(other, 5, *options.split()).wait(WITHIN_S) == 0
+        assert scene.arrived(other, "client1")
