@@ -42,6 +42,7 @@ _VERSION_3 = 0x2008_0522
 _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
 _PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_RAISE = 2
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _UNPRIVILEGED_PORT = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
@@ -124,6 +125,20 @@ def drop_all_but(kept: frozenset[int] = KEPT) -> None:
     data = (_Data * 2)(_Data(mask & 0xFFFF_FFFF, mask & 0xFFFF_FFFF, 0), _Data(mask >> 32, mask >> 32, 0))
     _check("capset", _capset(ctypes.byref(_Header(_VERSION_3, 0)), data))
     _check("prctl", _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))
+
+
+def pass_on() -> None:
+    """Let the program that this process is about to become have what this one holds, also where it is not root's.
+
+    Raises SetupError when the kernel refuses.
+    """
+    have = held()
+    mask = sum(1 << capability for capability in have)
+    low, high = mask & 0xFFFF_FFFF, mask >> 32
+    data = (_Data * 2)(_Data(low, low, low), _Data(high, high, high))
+    _check("capset", _capset(ctypes.byref(_Header(_VERSION_3, 0)), data))
+    for capability in have:
+        _check("prctl", _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0))
 
 
 def _drop_bounding(kept: frozenset[int]) -> None:

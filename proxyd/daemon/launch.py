@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from proxyd.daemon import capabilities
+from proxyd.errors import SetupError
+
 MAX_WORDS = 4000
 """Bytes of what the new program writes that are kept."""
 _OTHERS = ("WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
@@ -65,9 +68,10 @@ class Launch:
                 with contextlib.suppress(OSError, ValueError):
                     signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            capabilities.pass_on()
             os.execve(argv[0], argv, environment)
-        except OSError as error:
-            os.write(2, f"{argv[0]}: {error.strerror}\n".encode())
+        except (OSError, SetupError) as error:
+            os.write(2, f"{argv[0]}: {error}\n".encode())
         finally:
             os._exit(_CANNOT_START)
 

@@ -214,6 +214,8 @@ class Passage:
                 yield protocol.Step("it is not there yet")
             else:
                 yield None
+        if isinstance(self._verdict, protocol.Done):
+            yield protocol.Step(self._verdict.note)
         yield self._verdict
 
     def park(self, why: str) -> bool:
