@@ -27,14 +27,13 @@ from workers.lastwords import write_rest
 from workers.multicast import Multicast
 from workers.net.arena import SLOTS, Arena
 from workers.net.mmsg import MmsgTransport
-from workers.net.upstream import drops_of
 from workers.outbox import Outbox
 from workers.pace import Pace
 from workers.safekeeping import Safekeeping
-from workers.stats import Publisher
 from workers.titles import WorkerTitle
 from workers.uftp.keyring import KeyRing
 from workers.uftp.machine import Machine
+from workers.uftpfigures import Figures
 
 LOWEST_LEVEL, HIGHEST_LEVEL = 4, 9
 PUBLISH_NS = 200_000_000
@@ -77,7 +76,7 @@ class UftpWorker:
         )
         self._machine.log_level = context.level - LEVEL_BASE
         self._pace = Pace(settings.buffer_bytes)
-        self._publisher = Publisher(context.region.words)
+        self._figures = Figures(context.region.words, self._sock, workers)
         self._board = GroupBoard(context.region, settings.mode)
         self._title = WorkerTitle(context.index, context.settings.name, context.settings.program, "group")
         self._poll = select.epoll()
@@ -85,7 +84,6 @@ class UftpWorker:
             if fd >= 0:
                 self._poll.register(fd, select.EPOLLIN)
         self._publish_ns = now_ns
-        self._lost = drops_of(self._sock)
         self._ending: ExitCode | None = None
         self._safekeeping = Safekeeping(context.store, self._machine, self._journal, now_ns)
         self._outbox.carry_out(self._machine, now_ns)
@@ -130,7 +128,9 @@ class UftpWorker:
         for _ in range(BATCHES):
             if self._forwarder.receive(self._machine, self._outbox, now_ns) < SLOTS:
                 break
-        return stats.received_out - before
+        taken = stats.received_out - before
+        self._figures.note_taken(taken)
+        return taken
 
     # --- what is due -------------------------------------------------------------------------------------------------
 
@@ -160,11 +160,8 @@ class UftpWorker:
         words[Counter.DRAINING] = self._machine.draining
         words[Counter.LOG_LEVEL] = journal.level
         words[Counter.TURNS] += 1
-        lost = drops_of(self._sock)
-        stats.overflow += (lost - self._lost) & 0xFFFF_FFFF
-        self._lost = lost
         stats.log_records, stats.log_shed = journal.written, journal.shed
-        self._publisher.publish(stats)
+        self._figures.publish(stats, self._machine)
         return self._title.update(self._groups, now_ns)
 
     # --- parent and signals ------------------------------------------------------------------------------------------
@@ -187,14 +184,8 @@ class UftpWorker:
         self._journal.note_urgent("level", 0, self._journal.level)
 
     def _state(self) -> str:
-        stats, machine = self._outbox.stats, self._machine
-        dropped = [f"{count} {reason.name.lower().replace('_', '-')}" for reason, count in machine.drops.items()]
-        facts = [f"{fact.name.lower().replace('_', '-')} {count}" for fact, count in machine.facts.items()]
-        return (
-            f"worker {self._context.index}, {self._groups} groups; {stats.received_out} datagrams received, "
-            f"{stats.forwarded_out} sent, {stats.overflow} lost in the queue; "
-            f"not used: {', '.join(dropped) or 'none'}; {', '.join(facts) or 'no facts'}"
-        )
+        figures = self._figures.describe(self._outbox.stats, self._machine)
+        return f"worker {self._context.index}, {self._groups} groups; {figures}"
 
     def _handle_messages(self) -> None:
         while (message := self._context.channel.receive()) is not None:

@@ -8,6 +8,7 @@ from proxyd.daemon.roster import Roster, State
 from proxyd.daemon.shared import Shared
 from workers.contract.settings import Settings
 from workers.contract.slots import CloseReason, Counter, DropReason
+from workers.contract.uftp import DropReason as UftpDropReason
 
 _TOTALS = (
     ("opened", Counter.SESSIONS_OPENED),
@@ -23,6 +24,7 @@ _TOTALS = (
 _GROUPS = (
     ("dropped-out", Counter.DROPS_OUT, DropReason),
     ("dropped-in", Counter.DROPS_IN, DropReason),
+    ("not-used", Counter.UFTP_DROPS, UftpDropReason),
     ("closed", Counter.CLOSES, CloseReason),
 )
 
