@@ -6,13 +6,14 @@ from enum import IntEnum
 
 from proxyd.daemon.exits import Ending
 from proxyd.daemon.exits import ExitStatus as FrameStatus
+from proxyd.daemon.supervisor import STOPPING
 
 
 class ExitStatus(IntEnum):
     """What the program's end means."""
 
     STARTED = 0
-    """It runs in the background."""
+    """It runs in the background; or, in the foreground, it has ended by itself: drained, or another has taken over."""
     USAGE = 1
     """The command line, a list or the pidfile is wrong."""
     NETWORK = 2
@@ -41,5 +42,6 @@ _BY_STEP = {
 def status_of(ending: Ending, foreground: bool) -> ExitStatus:
     """Return the exit status for the end of a run."""
     if ending.status is FrameStatus.OK:
-        return ExitStatus.INTERRUPTED if foreground else ExitStatus.STARTED
+        interrupted = foreground and ending.reason in STOPPING.values()
+        return ExitStatus.INTERRUPTED if interrupted else ExitStatus.STARTED
     return _BY_STEP.get(ending.reason.partition(" ")[0], ExitStatus.MEMORY)

@@ -36,6 +36,11 @@ def test_a_signal_ends_the_foreground_and_leaves_the_background_running() -> Non
     assert status_of(ending, foreground=False) is ExitStatus.STARTED
 
 
+@pytest.mark.parametrize("reason", ["drained", "process 7 has taken over"])
+def test_a_proxy_that_ends_by_itself_was_not_interrupted(reason: str) -> None:
+    assert status_of(Ending(FrameStatus.OK, reason), foreground=True) is ExitStatus.STARTED
+
+
 def test_the_manual_page_and_the_readme_have_every_status() -> None:
     root = Path(__file__).parents[3]
     page = (root / "etc" / "man" / "uftpproxyd.8").read_text().partition(".Sh EXIT STATUS")[2].partition(".Sh")[0]
