@@ -17,9 +17,11 @@ from tests.kit.uftp_worker import Station, announce, fileseg
 from workers.boot import BootPlan, run_child
 from workers.contract.channel import ParentEnd, open_channel
 from workers.contract.context import Confinement, WorkerContext
-from workers.contract.messages import Drain, Level, LogBatch, LogRecord, Moved, Ready, ToChild
+from workers.contract.exitcodes import ExitCode
+from workers.contract.messages import Drain, Freeze, Level, LogBatch, LogRecord, Moved, Ready, ToChild
 from workers.contract.settings import Settings
 from workers.contract.slots import Counter, Region
+from workers.contract.store import Store
 from workers.contract.uftp import CryptoSettings, HeartbeatSettings, Mode, UftpSettings
 from workers.uftp.keyring import load
 from workers.uftploop import run, share_of
@@ -60,14 +62,17 @@ class Child:
 
 
 @contextmanager
-def a_worker(settings: UftpSettings, index: int = 0) -> Iterator[Child]:
+def a_worker(settings: UftpSettings, index: int = 0, store: Store | None = None) -> Iterator[Child]:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     sock.setsockopt(socket.IPPROTO_IP, 8, 1)  # IP_PKTINFO
     sock.bind(("127.0.0.1", settings.port))
     region, permits = Region.create("test", 0), os.eventfd(0)
     ours, theirs = open_channel()
     frame = Settings("server", (), settings.max_groups, 1, (), program="uftpproxyd")
-    plan = BootPlan("worker 0", "server", theirs, frozenset((sock.fileno(), theirs.fileno(), region.fd)), NOBODY)
+    stored = () if store is None else (store.fd,)
+    plan = BootPlan(
+        "worker 0", "server", theirs, frozenset((sock.fileno(), theirs.fileno(), region.fd, *stored)), NOBODY
+    )
     ring = load(CryptoSettings(), os.urandom)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     process = os.fork()
@@ -75,7 +80,7 @@ def a_worker(settings: UftpSettings, index: int = 0) -> Iterator[Child]:
         run_child(
             plan,
             lambda wakeup: run(
-                WorkerContext(index, frame, (sock,), theirs, region, permits, wakeup, 9), settings, ring
+                WorkerContext(index, frame, (sock,), theirs, region, permits, wakeup, 9, store=store), settings, ring
             ),
         )
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
@@ -168,6 +173,35 @@ def test_a_downstream_that_another_worker_has_proved_is_used() -> None:
             assert time.monotonic() < deadline
             server.sock.sendto(announce(7), ("127.0.0.1", settings.port))
         assert receive(downstream) == announce(7)
+
+
+def ended(child: Child) -> int:
+    """Wait for a child that ends by itself; return its exit status."""
+    status = os.waitstatus_to_exitcode(os.waitpid(child.process, 0)[1])
+    child.process = 0
+    return status
+
+
+@pytest.mark.parametrize("end", ["freeze", "kill"])
+def test_a_replacement_goes_on_with_the_groups_that_it_finds(end: str) -> None:
+    server, downstream = Station(), Station()
+    settings = make_settings(Mode.SERVER, downstream=downstream.raw)
+    store = Store.create("test", 1 << 20)
+    with a_worker(settings, store=store) as child:
+        server.sock.sendto(announce(7), ("127.0.0.1", settings.port))
+        assert receive(downstream) == announce(7)
+        if end == "freeze":
+            child.tell(Freeze())
+            assert ended(child) == ExitCode.FROZEN
+        else:
+            child.signal(signal.SIGKILL)
+            assert ended(child) == -signal.SIGKILL
+    with a_worker(settings, store=store) as child:
+        assert child.wait_for("uftp-adopted").fields == ("", 1, 0)
+        assert child.region.words[Counter.TURNS] > 0
+        server.sock.sendto(fileseg(7, 1), ("127.0.0.1", settings.port))
+        assert receive(downstream) == fileseg(7, 1)
+    store.close()
 
 
 @pytest.mark.parametrize(("workers", "share"), [(1, 10), (3, 4), (10, 1)])
