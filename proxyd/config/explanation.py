@@ -66,6 +66,13 @@ class Explainer:
 
     def explain(self, question: Question, book: NameBook) -> Finding:
         """Return what would become of a datagram. book: the addresses of the configuration's names."""
+        return self._find(question, book, explained=True)
+
+    def judge(self, question: Question, book: NameBook) -> Finding:
+        """Return the same without the conditions, which take longer to write down than to check."""
+        return self._find(question, book, explained=False)
+
+    def _find(self, question: Question, book: NameBook, *, explained: bool) -> Finding:
         listener = _listener(self._settings.listeners, question)
         if listener is None:
             return Finding(False, NO_LISTENER)
@@ -74,7 +81,7 @@ class Explainer:
             return Finding(False, NO_USER, listener)
         request = self._request(question, listener)
         index = self._rules.search(request, book)
-        checks = tuple(self._rules.explain(request, book))
+        checks = tuple(self._rules.explain(request, book)) if explained else ()
         rule = None if index is None else self._settings.acls[index]
         return self._verdict(listener, rule, request, book, checks)
 

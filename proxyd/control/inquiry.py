@@ -37,12 +37,16 @@ from proxyd.control.users import Register
 
 
 class State(msgspec.Struct, frozen=True):
-    """A proxy with its workers, listeners and rules, in their order."""
+    """A proxy with its workers, listeners and rules, in their order.
+
+    earlier: the rules of older generations that sessions still have, by the low 16 bits of the generation.
+    """
 
     proxy: Status
     workers: list[WorkerState]
     listeners: list[ListenerState]
     rules: list[RuleState]
+    earlier: dict[int, list[RuleState]] = {}
 
 
 class Hits(msgspec.Struct, frozen=True):
@@ -58,6 +62,7 @@ def ask_state(connection: Connection) -> State:
     workers: list[WorkerState] = []
     listeners: list[ListenerState] = []
     rules: list[RuleState] = []
+    earlier: dict[int, list[RuleState]] = {}
     for reply in connection.ask(AskStatus()):
         match reply:
             case Status():
@@ -66,17 +71,19 @@ def ask_state(connection: Connection) -> State:
                 workers += reply.workers
             case Listeners():
                 listeners += reply.listeners
-            case Rules():
-                rules += reply.rules
+            case Rules(part, None):
+                rules += part
+            case Rules(part, int(generation)):
+                earlier.setdefault(generation, []).extend(part)
     if proxy is None:
         raise UnreachableError("the proxy does not say how it is")
-    return State(proxy, workers, listeners, rules)
+    return State(proxy, workers, listeners, rules, earlier)
 
 
 def ask_sessions(connection: Connection) -> Iterator[Session]:
     """Yield the proxy's sessions. Raises as Connection.ask."""
     state = ask_state(connection)
-    reader = Reader(state.rules, state.listeners)
+    reader = Reader(state.rules, state.listeners, state.proxy.generation, state.earlier)
     for reply in connection.ask(AskSessions()):
         if isinstance(reply, Slots):
             yield from reader.read(reply)

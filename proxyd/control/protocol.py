@@ -64,6 +64,15 @@ class AskDrain(msgspec.Struct, frozen=True, tag="drain"):
     timeout_s: Annotated[float, msgspec.Meta(ge=0, le=31_536_000)] | None = None
 
 
+class AskReload(msgspec.Struct, frozen=True, tag="reload"):
+    """Read the configuration again. Answered with Mistakes, where it has any, and with Step while it takes effect.
+
+    dry_run: change nothing; answered with Mistakes, or with Changes and Judgements.
+    """
+
+    dry_run: bool = False
+
+
 class AskExplain(msgspec.Struct, frozen=True, tag="explain"):
     """What would become of a datagram? Answered with Explanation.
 
@@ -126,6 +135,7 @@ Request: TypeAlias = (
     | AskKill
     | AskLevel
     | AskDrain
+    | AskReload
     | AskExplain
     | AskUsers
     | AskGroups
@@ -183,10 +193,19 @@ class RuleState(msgspec.Struct, frozen=True):
     both_ns: int | None
 
 
+class ReloadState(msgspec.Struct, frozen=True):
+    """How the last reload went: the generation that serves since, when, and the first mistakes, none if it is new."""
+
+    generation: int
+    when_unix: float
+    mistakes: list[str]
+
+
 class Status(msgspec.Struct, frozen=True, tag="is"):
     """How the proxy is. started_unix: seconds since 1970. state: starting, serving, draining or stopping.
 
     totals, dropped_out, dropped_in, closed: sums over all workers since the start, dropped and closed by reason.
+    reload: the last one, None before the first. reloading: whether one is under way.
     Workers, listeners and rules follow in messages of their own.
     """
 
@@ -209,6 +228,8 @@ class Status(msgspec.Struct, frozen=True, tag="is"):
     dropped_out: dict[str, int]
     dropped_in: dict[str, int]
     closed: dict[str, int]
+    reload: ReloadState | None = None
+    reloading: bool = False
 
 
 class Workers(msgspec.Struct, frozen=True, tag="workers"):
@@ -218,9 +239,10 @@ class Workers(msgspec.Struct, frozen=True, tag="workers"):
 
 
 class Rules(msgspec.Struct, frozen=True, tag="rules"):
-    """Some of the rules, in their order."""
+    """Some of the rules, in their order. generation: an older one's that sessions still have, by its low 16 bits."""
 
     rules: list[RuleState]
+    generation: int | None = None
 
 
 class Listeners(msgspec.Struct, frozen=True, tag="listeners"):
@@ -288,6 +310,46 @@ class Checked(msgspec.Struct, frozen=True):
     holds: bool
 
 
+class Mistakes(msgspec.Struct, frozen=True, tag="mistakes"):
+    """Some of what keeps a configuration from being taken, in the order of the file."""
+
+    lines: list[str]
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What a reload would change. what: listener, session-acl or setting. how: added, removed, changed or moved."""
+
+    what: str
+    how: str
+    name: str
+    detail: str
+
+
+class Changes(msgspec.Struct, frozen=True, tag="changes"):
+    """Some of what a reload would change."""
+
+    changes: list[Change]
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """Whether a live session would be let in by a configuration, by which rule, and why or why not."""
+
+    slot: int
+    began_ns: int
+    client: str
+    destination: str
+    accepted: bool
+    rule: str | None
+    reason: str
+
+
+class Judgements(msgspec.Struct, frozen=True, tag="judged"):
+    """Some of a worker's sessions, judged by the configuration that a reload would put in force."""
+
+    worker: int
+    sessions: list[Judged]
+
+
 class Explanation(msgspec.Struct, frozen=True, tag="explanation"):
     """What would become of a datagram.
 
@@ -335,6 +397,9 @@ Reply: TypeAlias = (
     | ListenerHits
     | Groups
     | Explanation
+    | Mistakes
+    | Changes
+    | Judgements
     | Step
     | Done
     | Refused

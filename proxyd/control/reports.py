@@ -9,7 +9,7 @@ from proxyd.control.capacity import Limit
 from proxyd.control.doctor import Finding
 from proxyd.control.groups import Group
 from proxyd.control.inquiry import State
-from proxyd.control.protocol import Explanation
+from proxyd.control.protocol import Explanation, Status
 from proxyd.control.sessions import Session
 from proxyd.control.tables import count, duration, pairs, size, table
 from proxyd.control.tapping import Tally
@@ -56,6 +56,7 @@ def status_text(state: State) -> str:
             ("proxy", f"{proxy.name} ({proxy.program} {proxy.version}), {proxy.state} for {duration(proxy.uptime_s)}"),
             ("process", str(proxy.pid)),
             ("configuration", f"{proxy.file or '-'}, generation {proxy.generation}"),
+            *((("last reload", _reload(proxy)),) if proxy.reload is not None or proxy.reloading else ()),
             ("sessions", f"{count(proxy.sessions)} of {count(proxy.max_sessions)}"),
             ("log level", str(proxy.level)),
             *((("users", count(proxy.users)),) if proxy.users is not None else ()),
@@ -67,6 +68,13 @@ def status_text(state: State) -> str:
         )
     )
     return "\n".join((head, _children(state), _traffic(state), _reasons(state))).rstrip("\n") + "\n"
+
+
+def _reload(proxy: Status) -> str:
+    if proxy.reloading or proxy.reload is None:
+        return "under way"
+    when = datetime.fromtimestamp(proxy.reload.when_unix).astimezone().isoformat(" ", "seconds")
+    return f"{when}, {'; '.join(('refused', *proxy.reload.mistakes)) if proxy.reload.mistakes else 'done'}"
 
 
 def _device(device: str | None) -> str:
@@ -143,7 +151,7 @@ def session_text(session: Session) -> str:
             ("server", session.server),
             ("from", session.local),
             ("listener", session.listener),
-            ("rule", f"{session.acl}, {session.type}"),
+            ("rule", f"{session.acl}, {session.type}, of generation {session.generation}"),
             ("worker", f"{session.worker}, slot {session.slot}"),
             ("age", duration(session.age_s)),
             (

@@ -7,8 +7,9 @@ Source: workers.contract.slots.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -23,6 +24,8 @@ _KINDS = tuple(kind.value for kind in SessionKind)
 _TRANSPARENT = 1
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _STAMP_DIGITS = 5
+_GENERATION = 0xFFFF
+"""What of a generation has room in a record."""
 NS = 1e9
 
 
@@ -34,7 +37,8 @@ class Session(msgspec.Struct, frozen=True):
     """One session. Times in seconds; in is server to client, out is client to server.
 
     id: worker, slot, and when it began: no other session ever has it. ends_in_s: when time ends it if nothing more
-    comes, by which limit; None: time never does. bytes are those passed, received those that came.
+    comes, by which limit; None: time never does. generation: of the configuration that acl is a rule of, its low 16
+    bits. bytes are those passed, received those that came.
     """
 
     id: str
@@ -61,6 +65,7 @@ class Session(msgspec.Struct, frozen=True):
     bytes_out: int
     received_bytes_in: int
     received_bytes_out: int
+    generation: int = 1
 
 
 def session_id(worker: int, slot: int, began_ns: int) -> str:
@@ -73,10 +78,19 @@ def session_id(worker: int, slot: int, began_ns: int) -> str:
 
 
 class Reader:
-    """Makes sessions of records. rules, listeners: the proxy's, in their order."""
+    """Makes sessions of records. rules, listeners: the proxy's, in their order.
 
-    def __init__(self, rules: list[RuleState], listeners: list[ListenerState]) -> None:
-        self._rules = rules
+    generation: the present one. earlier: the rules of older ones, by their low 16 bits.
+    """
+
+    def __init__(
+        self,
+        rules: list[RuleState],
+        listeners: list[ListenerState],
+        generation: int = 1,
+        earlier: Mapping[int, list[RuleState]] = MappingProxyType({}),
+    ) -> None:
+        self._rules = {**earlier, generation & _GENERATION: rules}
         self._listeners = listeners
 
     def read(self, part: Slots) -> Iterator[Session]:
@@ -92,8 +106,9 @@ class Reader:
 
     def _session(self, part: Slots, slot: int, fields: tuple[Any, ...]) -> Session:
         _, kind, flags, _, listener, began, last_in, last_out, _, *counts = fields
-        rule, _, client, destination, target, local = counts[6:]
-        now, limits = part.now_ns, self._rules[rule] if rule < len(self._rules) else None
+        rule, generation, client, destination, target, local = counts[6:]
+        rules = self._rules.get(generation, [])
+        now, limits = part.now_ns, rules[rule] if rule < len(rules) else None
         ends = None if limits is None else _end(limits, began, last_in, last_out)
         return Session(
             id=session_id(part.worker, slot, began),
@@ -120,6 +135,7 @@ class Reader:
             bytes_out=counts[3],
             received_bytes_in=counts[4],
             received_bytes_out=counts[5],
+            generation=generation,
         )
 
 

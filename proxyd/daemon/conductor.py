@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from proxyd.daemon.exits import Ending, ExitStatus
-from proxyd.daemon.reload import Outcome, Reloader
+from proxyd.daemon.reading import Reading
+from proxyd.daemon.reload import Outcome, Reloader, no_means
 from proxyd.daemon.roster import Role, Roster, State
 from proxyd.daemon.shared import Shared
 from proxyd.logs.setup import Logs
@@ -100,6 +101,17 @@ class CrewConductor:
     def reloaded(self, number: int) -> Outcome | None:
         """Return what came of a reload, None while it is under way."""
         return None if self._reloader is None else self._reloader.result(number)
+
+    def examine(self) -> Reading:
+        """Read the configuration again and change nothing. Raises ProxydError where it would not be taken."""
+        if self._reloader is None:
+            raise no_means()
+        return self._reloader.examine()
+
+    @property
+    def reloading(self) -> bool:
+        """Whether children are being renewed."""
+        return self._reloader is not None and self._reloader.running
 
     @property
     def last_reload(self) -> Outcome | None:

@@ -17,7 +17,7 @@ from proxyd.daemon import sockets
 from proxyd.daemon.crew import Crew
 from proxyd.daemon.landing import Landing
 from proxyd.daemon.reading import Reading, mistakes
-from proxyd.daemon.renewal import GENERATIONS, Means, Prepared, prepare
+from proxyd.daemon.renewal import GENERATIONS, Means, Prepared, check, prepare
 from proxyd.daemon.rollout import Rollout
 from proxyd.daemon.roster import Child, Role
 from proxyd.daemon.spawn import Estate, Spawner
@@ -29,6 +29,11 @@ CLEAR_NS = 5_000_000_000
 """How often is looked whether a listener that has vanished has sessions still."""
 MAX_OUTCOMES = 64
 """Outcomes that are remembered for who asked; a reload takes a second, and who asks waits for it."""
+
+
+def no_means() -> SetupError:
+    """Return the error for a proxy that has no way to read its configuration again."""
+    return SetupError("reload", "there is no way to read the configuration again: that takes a restart")
 
 
 class Outcome(NamedTuple):
@@ -77,6 +82,12 @@ class Reloader:
             self._begin()
         return self._asked
 
+    def examine(self) -> Reading:
+        """Read the configuration again, and change nothing. Raises ProxydError where it would not be taken."""
+        reading = self._read()
+        check(self._estate, reading)
+        return reading
+
     def result(self, number: int) -> Outcome | None:
         """Return what came of a reload that was asked for, None while it is under way."""
         return next((outcome for covered, outcome in self._done if covered >= number), None)
@@ -99,14 +110,18 @@ class Reloader:
     def begin_with(self, reading: Reading) -> None:
         """Put what was read in force, and begin to renew the children. Raises ProxydError; nothing has changed then."""
         if self._means is None:
-            raise SetupError("reload", "there is no way to read the configuration again: that takes a restart")
+            raise no_means()
         self._put_in_force(prepare(self._estate, reading, self._means, self._logs), reading)
+
+    def _read(self) -> Reading:
+        if self._means is None:
+            raise no_means()
+        return self._means.read()
 
     def _begin(self) -> None:
         self._covered = self._asked
         try:
-            reading = Reading(self._estate.settings) if self._means is None else self._means.read()
-            self.begin_with(reading)
+            self.begin_with(self._read())
         except ProxydError as error:
             self._fail(mistakes(error))
 

@@ -68,8 +68,8 @@ class RefusedError(ProxydError):
         self.lines = lines
 
 
-def prepare(estate: Estate, reading: Reading, means: Means, logs: Logs) -> Prepared:
-    """Open what a new generation needs beside the present one. Raises ProxydError; nothing stays open then."""
+def check(estate: Estate, reading: Reading) -> tuple[Settings, Confinement]:
+    """Return the next generation's settings, and what its workers give up, if it can be one. Raises ProxydError."""
     before = estate.settings
     refused = fixed.refusals(before, reading.settings, reading.places)
     if refused:
@@ -81,6 +81,13 @@ def prepare(estate: Estate, reading: Reading, means: Means, logs: Logs) -> Prepa
     )
     confinement = identity.look_up(settings)
     capabilities.require(capabilities.needs(settings, changes_user=confinement.uid is not None))
+    return settings, confinement
+
+
+def prepare(estate: Estate, reading: Reading, means: Means, logs: Logs) -> Prepared:
+    """Open what a new generation needs beside the present one. Raises ProxydError; nothing stays open then."""
+    before = estate.settings
+    settings, confinement = check(estate, reading)
     notes = [*reading.warnings, *fixed.deferred(before, reading.settings, reading.places)]
     too_few = descriptors.raise_limit(means.descriptors(settings, len(estate.listeners)))
     notes += [*([] if too_few is None else [too_few]), *routing.diagnose(settings)]

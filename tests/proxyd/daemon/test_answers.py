@@ -31,9 +31,12 @@ from proxyd.control.protocol import (
     Workers,
 )
 from proxyd.daemon.answers import Answers, describe_order
+from proxyd.daemon.reading import Reading
+from proxyd.daemon.reload import Outcome
 from proxyd.daemon.roster import Child, Role, Roster, State
 from proxyd.daemon.showing import RECORDS_A_MESSAGE
 from proxyd.daemon.spawn import Estate
+from proxyd.errors import ProxydError
 from tests.proxyd.config.samples import ACTIONS, config, load
 from tests.proxyd.daemon.estates import an_estate
 from workers.contract.messages import Names, Tap
@@ -52,6 +55,9 @@ class Chief:
     level: int = 6
     draining: bool = False
     names: Names | None = None
+    last_reload: Outcome | None = None
+    reloading: bool = False
+    wanted: Reading | ProxydError | None = None
     orders: list[tuple[object, ...]] = field(default_factory=list)
 
     def kill(self, worker: int, sessions: list[tuple[int, int]]) -> bool:
@@ -61,6 +67,20 @@ class Chief:
     def tap(self, worker: int, order: Tap, lane: int) -> bool:
         self.orders.append((worker, order, lane))
         return True
+
+    def reload(self) -> int | None:
+        self.orders.append(("reload",))
+        return None if self.last_reload is None else 1
+
+    def reloaded(self, number: int) -> Outcome | None:
+        assert number == 1
+        return None if self.reloading else self.last_reload
+
+    def examine(self) -> Reading:
+        assert self.wanted is not None
+        if isinstance(self.wanted, ProxydError):
+            raise self.wanted
+        return self.wanted
 
     def set_level(self, level: int) -> None:
         self.level = level
@@ -249,3 +269,15 @@ def test_level_and_drain_are_ordered(scene: Scene) -> None:
 )
 def test_orders_are_described_and_questions_are_none(request_: protocol.Request, words: str | None) -> None:
     assert describe_order(request_) == words
+
+
+def test_the_state_tells_how_the_last_reload_went_and_rules_of_older_generations(scene: Scene) -> None:
+    earlier = dataclasses.replace(scene.estate.settings, acls=scene.estate.settings.acls[:1])
+    scene.estate.earlier[7] = earlier
+    scene.chief.last_reload = Outcome(3, 5.5, tuple(f"f:{line}:1: x" for line in range(20)))
+    replies = scene.ask(protocol.AskStatus())
+    (status,) = [reply for reply in replies if isinstance(reply, protocol.Status)]
+    assert status.reload == protocol.ReloadState(3, 5.5, [f"f:{line}:1: x" for line in range(10)])
+    rules = {reply.generation: reply.rules for reply in replies if isinstance(reply, protocol.Rules)}
+    assert set(rules) == {None, 7}
+    assert [rule.name for rule in rules[7]] == [acl.name for acl in earlier.acls]
