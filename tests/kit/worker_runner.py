@@ -18,8 +18,9 @@ from tests.kit.traffic import WAIT_S, Peer, close_all, listen
 from workers.boot import BootPlan, run_child
 from workers.contract.channel import ChannelClosedError, ChildEnd, open_channel
 from workers.contract.context import Confinement, WorkerContext
+from workers.contract.custody import Entrusted, Kept, Released, Word, hear, open_custody
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import FromChild, LogBatch, LogRecord, Ready, ToChild
+from workers.contract.messages import Freeze, FromChild, LogBatch, LogRecord, Ready, ToChild
 from workers.contract.settings import AclSettings, Settings
 from workers.contract.slots import SLOT, CloseReason, Counter, DropReason, Region
 from workers.loop import run
@@ -31,7 +32,9 @@ class RunningWorker:
     """A worker that serves; stop it and all its datagrams are accounted for, or stop says which are not.
 
     descriptors: how many sockets it may have open for its sessions. The listeners stay the caller's.
-    pid: its process. to: the addresses of its listeners. records: what it has logged, as far as read.
+    before: one that was frozen, whose sessions it goes on with. kept: what a frozen one has left.
+    region, permits: its shared memory, and the pool of sessions. pid: its process. to: the addresses of its listeners.
+    records: what it has logged, as far as read.
     permits_left: once it has stopped, how many sessions could be opened.
     """
 
@@ -42,14 +45,19 @@ class RunningWorker:
         place: Place | None = None,
         level: int = 7,
         descriptors: int | None = None,
+        before: RunningWorker | None = None,
     ) -> None:
         self.to: list[Peer] = [sock.getsockname()[:2] for sock in listeners]
         self.permits_left = 0
         self.records: list[LogRecord] = []
         self._said: list[FromChild] = []
-        self._region = Region.create("test", settings.max_sessions)
-        self._permits = os.eventfd(settings.max_sessions, os.EFD_SEMAPHORE | os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        capacity = settings.max_sessions
+        self.region = before.region if before is not None else Region.create("test", capacity)
+        self.permits = before.permits if before is not None else _pool(capacity)
+        self._given = () if before is None else tuple(before.kept.values())
+        self.kept: dict[int, Kept] = {}
         self._channel, theirs = open_channel()
+        self._custody, self._entrusting = open_custody()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         self.pid = os.fork()
         if self.pid == 0:
@@ -58,6 +66,9 @@ class RunningWorker:
             self._serve(settings, listeners, theirs, level, descriptors)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
+        self._entrusting.close()
+        for entry in self._given:  # The parent would keep them; here the worker that has them is enough.
+            os.close(entry.fd)
         self._process = os.pidfd_open(self.pid)
         self._code: int | None = None
         self._read(lambda: Ready() in self._said)
@@ -74,10 +85,22 @@ class RunningWorker:
             if descriptors is not None:
                 leave_descriptors(descriptors + 1)  # the worker's epoll takes one
             return run(
-                WorkerContext(0, settings, tuple(listeners), channel, self._region, self._permits, wakeup, level)
+                WorkerContext(
+                    0,
+                    settings,
+                    tuple(listeners),
+                    channel,
+                    self.region,
+                    self.permits,
+                    wakeup,
+                    level,
+                    custody=self._entrusting,
+                    kept=self._given,
+                )
             )
 
-        own = {self._region.fd, self._permits, channel.fileno(), *(sock.fileno() for sock in listeners)}
+        sockets = [channel, self._entrusting, *listeners]
+        own = {self.region.fd, self.permits, *(sock.fileno() for sock in sockets), *(kept.fd for kept in self._given)}
         run_child(BootPlan("worker 0", settings.name, channel, frozenset(own), CONFINEMENT), serve)
 
     # --- what it says ------------------------------------------------------------------------------------------------
@@ -108,7 +131,7 @@ class RunningWorker:
 
     def count(self, counter: int) -> int:
         """Return one of its counters, as published: exact once it has stopped."""
-        return self._region.words[counter]
+        return self.region.words[counter]
 
     @property
     def drops_out(self) -> dict[DropReason, int]:
@@ -142,13 +165,46 @@ class RunningWorker:
 
     def open_slots(self) -> list[tuple[int, int]]:
         """Return the sessions that stand in shared memory: their slots and beginnings."""
-        region = self._region
+        region = self.region
         found = [SLOT.unpack_from(region.memory, region.offset(slot)) for slot in range(region.words[Counter.TOP])]
         return [(slot, fields[5]) for slot, fields in enumerate(found) if fields[0]]
+
+    def datagrams_in(self, slot: int) -> tuple[int, int]:
+        """Return how many datagrams a slot says its session has passed: to its client, to its server."""
+        fields = SLOT.unpack_from(self.region.memory, self.region.offset(slot))
+        return fields[9], fields[10]
 
     def signal(self, number: int) -> None:
         """Send it a signal."""
         os.kill(self.pid, number)
+
+    def freeze(self) -> None:
+        """Have it leave its sessions to another one, which is started with this one as `before`; it is over then."""
+        self.tell(Freeze())
+        select.select([self._process], [], [], WAIT_S)
+        self._end()
+        if self._code != ExitCode.FROZEN:
+            raise AssertionError(f"the worker ended with {self._code}: {self.logged('traceback')}")
+        with contextlib.suppress(ChannelClosedError):
+            while (found := hear(self._custody)) is not None:
+                self._keep(*found)
+        self._custody.close()
+
+    def _keep(self, word: Word, descriptors: list[int]) -> None:
+        slots = word.slots if isinstance(word, Released) else [entry.slot for entry in word.entries]
+        for old in [self.kept.pop(slot) for slot in slots if slot in self.kept]:
+            os.close(old.fd)
+        if isinstance(word, Entrusted):
+            for entry, descriptor in zip(word.entries, descriptors, strict=True):
+                self.kept[entry.slot] = Kept(entry.slot, entry.opened_ns, entry.note, descriptor)
+
+    def _end(self) -> None:
+        """Take its exit status and its last words."""
+        self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        with contextlib.suppress(ChannelClosedError):
+            self._drain()
+        os.close(self._process)
+        self._channel.close()
 
     def stop(self) -> None:
         """End it, and hold it to account: it ended as told, and received = forwarded + dropped in each direction."""
@@ -157,15 +213,12 @@ class RunningWorker:
         self.signal(signal.SIGTERM)
         if not select.select([self._process], [], [], WAIT_S)[0]:
             self.signal(signal.SIGKILL)
-        self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        with contextlib.suppress(ChannelClosedError):
-            self._drain()
+        self._end()
         with contextlib.suppress(BlockingIOError):
             while True:
-                self.permits_left += os.eventfd_read(self._permits)
-        for descriptor in (self._process, self._permits):
-            os.close(descriptor)
-        self._channel.close()
+                self.permits_left += os.eventfd_read(self.permits)
+        os.close(self.permits)
+        self._custody.close()
         if self._code != ExitCode.STOPPED:
             raise AssertionError(f"the worker ended with {self._code}: {self.logged('traceback')}")
         received = self.count(Counter.RECEIVED_OUT), self.count(Counter.RECEIVED_IN)
@@ -183,6 +236,10 @@ class RunningWorker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _pool(permits: int) -> int:
+    return os.eventfd(permits, os.EFD_SEMAPHORE | os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
 
 def leave_descriptors(count: int) -> None:

@@ -422,3 +422,49 @@ def test_signals_change_the_level_within_its_bounds_and_ask_for_its_state(fast_p
         worker.signal(signal.SIGRTMIN + 1)
         ((text,),) = (record.fields for record in worker.wait_for("state"))
         assert text.startswith("worker 0, 0 sessions, 0 opened; ")
+
+
+# --- frozen ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", SessionKind)
+def test_a_frozen_worker_leaves_its_sessions_to_the_next_one_the_youngest_too(fast_path, kind):
+    with udp() as server, udp() as client, udp() as newcomer:
+        settings, sockets = listen((forward_to(server.getsockname(), kind),), fast_path=fast_path)
+        try:
+            first = RunningWorker(settings, sockets)
+            client.sendto(b"one", first.to[0])
+            _, proxys = server.recvfrom(100)
+            first.freeze()
+            assert first.count(Counter.SESSIONS) == 1
+            assert [(slot, kept.opened_ns) for slot, kept in first.kept.items()] == first.open_slots()
+            client.sendto(b"two", first.to[0])
+            newcomer.sendto(b"hello", first.to[0])
+            with RunningWorker(settings, sockets, before=first) as second:
+                assert server.recvfrom(100) == (b"two", proxys)
+                assert server.recvfrom(100)[0] == b"hello"
+                assert second.wait_for("sessions-taken-over")[0].fields == (1,)
+                second.until(lambda: second.count(Counter.SESSIONS) == 2)
+                assert [slot for slot, _ in second.open_slots()][:1] == [0]
+            assert second.count(Counter.SESSIONS_OPENED) == 2
+            assert second.closes == {CloseReason.SHUTDOWN: 2}
+            assert second.permits_left == settings.max_sessions
+        finally:
+            close_all(sockets)
+
+
+def test_a_frozen_workers_counts_are_exact_and_nothing_is_in_doubt(fast_path):
+    with udp() as server, udp() as client:
+        settings, sockets = listen((forward_to(server.getsockname()),), fast_path=fast_path)
+        try:
+            worker = RunningWorker(settings, sockets)
+            for number in range(7):
+                client.sendto(b"%d" % number, worker.to[0])
+                server.recvfrom(100)
+            worker.freeze()
+            assert worker.datagrams_in(0) == (0, 7)
+            assert worker.count(Counter.SWEPT) == 0
+            assert worker.count(Counter.FORWARDED_OUT) == 7
+            RunningWorker(settings, sockets, before=worker).stop()
+        finally:
+            close_all(sockets)
