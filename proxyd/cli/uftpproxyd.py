@@ -61,7 +61,9 @@ def _refuse(error: ProxydError) -> int:
 def _run(order: Order, line: CommandLine) -> Ending:
     def serve(on_ready: Callable[[], None]) -> Ending:
         try:
-            os.nice(line.nice)
+            # Where the service manager forbids the call, only who asks for a priority has to hear of it.
+            if line.nice:
+                os.nice(line.nice)
         except PermissionError as error:
             return Ending(FrameStatus.UNAVAILABLE, f"check -N {line.nice}: {error.strerror}")
         return run_proxy(order, on_ready)
