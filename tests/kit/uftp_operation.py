@@ -140,11 +140,21 @@ class Operation:
         old = self.proxies.get(address)
         if old is not None:
             old.world = World()  # what it still has in mind happens to nobody
+            old.close()
         for members in self.world.members.values():
             members.discard(address)
         ring = KeyRing(_own_keys(), self.chance.randbytes, _agreement_key() if address == RESPONSE else None)
         self.proxies[address] = node = ProxyNode(self.world, address, _settings(address), ring)
+        node.outlive()
         self.world.add(node, "C" if address == BELOW else "A", groups=() if address == BELOW else (PUBLIC,))
+
+    def kill_proxy(self) -> None:
+        """Let a proxy's process die, at once or in the midst of what it does next; another goes on with its groups."""
+        node = self.proxies[self.chance.choice((ABOVE, BELOW, RESPONSE))]
+        if self.chance.random() < 0.5:
+            node.die_at = self.chance.randrange(4)
+        else:
+            node.die()
 
     def run(self, hours: float) -> None:
         """Let the site work for so long, then let everything that was begun come to its end."""
@@ -214,6 +224,8 @@ class Operation:
         )
         mishaps = (
             (0.05, lambda: self.start_proxy(self.chance.choice((ABOVE, BELOW, RESPONSE)))),
+            (0.30, self.kill_proxy),
+            (0.30, self.kill_proxy),
             (0.10, transfer.server.stop),
             (0.10, lambda: self._restart(transfer)),
             (0.15, lambda: setattr(self.chance.choice(transfer.clients), "mute", True) if transfer.clients else None),

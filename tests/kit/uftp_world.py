@@ -157,6 +157,12 @@ class ProxyNode:
         self.keep = Store.create("a machine in the world", 4 << 20)
         self._begin()
 
+    def close(self) -> None:
+        """Let go of what was written down."""
+        if self.keep is not None:
+            self.keep.close()
+            self.keep = None
+
     def die(self) -> None:
         """Be killed, and live on as a replacement, which has the same socket and nothing else but what was kept."""
         self.deaths += 1

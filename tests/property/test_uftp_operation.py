@@ -1,4 +1,4 @@
-"""Two days of a site with three proxies: transfers, loss, duplicates, reordering, restarts and strangers.
+"""Two days of a site with three proxies: transfers, loss, duplicates, reordering, restarts, deaths and strangers.
 
 Whatever happens, nothing but counted drops comes of it; and when everybody is silent no proxy has anything left: no
 group, no client, no message that waits, no membership, and no table that has grown. Then it serves as on the first day.
@@ -25,6 +25,7 @@ from tests.kit.uftp_operation import (
 from tests.kit.uftp_world import PUBLIC, SECOND
 from workers.contract.uftp import Fact
 from workers.deadlines import NEVER
+from workers.uftp import records
 from workers.uftp.addresses import host_of
 from workers.uftp.header import Function
 from workers.uftp.machine import Machine
@@ -65,8 +66,10 @@ def test_two_days_of_everything_leave_nothing_behind(seed: int) -> None:
     before = Counter(operation.said)
     operation.rest(1)
     assert set(operation.said - before) == HEARTBEATS, "somebody still speaks of a group"
+    assert sum(node.deaths for node in operation.proxies.values()) > 5
     for address, node in operation.proxies.items():
         holds_nothing(node.machine)
+        assert not [family for family in node.keep.open().read() if records.group_of(family)]
         assert not +node.joined
         memberships = {group for group, members in operation.world.members.items() if address in members}
         assert memberships == (set() if address == BELOW else {host_of(PUBLIC)})
