@@ -40,9 +40,11 @@ _proxyctl_command() {
 _proxyctl_words() {
     case $1 in
         '') echo '-h --help -n --name -s --socket -v --version' ;;
+        top) echo "--json -i --interval --once $_proxyctl_filters" ;;
         sessions) echo "--json --sort --limit $_proxyctl_filters" ;;
         kill) echo "--json --all $_proxyctl_filters" ;;
         explain) echo '--json --group --tos --transparent --direct' ;;
+        reload) echo '--json --dry-run' ;;
         drain) echo '--json --timeout --wait' ;;
         users) echo '--json --user --group --address --by-group' ;;
         tap) echo '--json -w --write -c --count -b --bytes -t --time -s --snap --side' ;;
@@ -72,13 +74,13 @@ _proxyctl() {
         --sort) words='acl age bytes client datagrams ends idle server' ;;
         --acl) words=$(_proxyctl_ask sessions | awk 'NR > 1 { print $4 }' | sort -u) ;;
         --client | --server | --worker | --idle | --older | --limit | --timeout | --group | --tos | --user | --address) return ;;
-        -c | --count | -b | --bytes | -t | --time | --snap) return ;;
+        -c | --count | -b | --bytes | -t | --time | --snap | -i | --interval) return ;;
         *)
             if [[ $current == -* ]]; then
                 words=$(_proxyctl_words "$command")
             else
                 case $command in
-                    '') words='status sessions session kill loglevel explain drain doctor capacity users groups tap' ;;
+                    '') words='status sessions session kill loglevel explain reload upgrade drain doctor capacity users groups tap top' ;;
                     session | kill | tap) words=$(_proxyctl_ask sessions | awk 'NR > 1 { print $1 }') ;;
                     loglevel) words='3 4 5 6 7 8 9 + -' ;;
                 esac

@@ -41,7 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     commands.add_parser("status", parents=[output], help="how the proxy is")
     sessions = commands.add_parser("sessions", parents=[output], help="list sessions")
-    _add_filters(sessions)
+    add_filters(sessions)
     sessions.add_argument("--sort", choices=sorted(SORT_KEYS), default="age", help="by what (age)")
     sessions.add_argument("--limit", type=_count, metavar="N", help="print the first N only")
     session = commands.add_parser("session", parents=[output], help="all about one session")
@@ -49,10 +49,13 @@ def make_parser() -> argparse.ArgumentParser:
     kill = commands.add_parser("kill", parents=[output], help="end sessions")
     kill.add_argument("ids", nargs="*", metavar="id", help="their ids; or filters, or --all")
     kill.add_argument("--all", action="store_true", help="end all sessions")
-    _add_filters(kill)
+    add_filters(kill)
     level = commands.add_parser("loglevel", parents=[output], help="show or set the level of the debug log")
     level.add_argument("level", nargs="?", help="3 (errors) to 9 (everything), + or -")
     _add_explain(commands.add_parser("explain", parents=[output], help="what would become of a datagram"))
+    reload = commands.add_parser("reload", parents=[output], help="read the configuration again")
+    reload.add_argument("--dry-run", action="store_true", help="change nothing, say what would change")
+    commands.add_parser("upgrade", parents=[output], help="hand over to the program that is installed now")
     drain = commands.add_parser("drain", parents=[output], help="begin no session any more, end with the last one")
     drain.add_argument("--timeout", type=_seconds, metavar="S", help="end after S seconds at the latest")
     drain.add_argument("--wait", action="store_true", help="return when the proxy has ended")
@@ -62,6 +65,10 @@ def make_parser() -> argparse.ArgumentParser:
     users.add_argument("--address", metavar="HOST", help="only at these addresses: ADDRESS[/PREFIX]")
     users.add_argument("--by-group", action="store_true", help="how many there are in each group")
     commands.add_parser("groups", parents=[output], help="the transfers of a UFTP proxy")
+    live = commands.add_parser("top", parents=[output], help="a live view: rates by session, rule, listener, group")
+    live.add_argument("-i", "--interval", type=_seconds, default=2.0, metavar="S", help="seconds between looks (2)")
+    live.add_argument("--once", action="store_true", help="print it once, after one interval")
+    add_filters(live)
     _add_tap(commands.add_parser("tap", parents=[output], help="write a session's datagrams to a file"))
     for name, text in (
         ("doctor", "check this machine for a configuration"),
@@ -72,7 +79,8 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_filters(parser: argparse.ArgumentParser) -> None:
+def add_filters(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which sessions are meant."""
     hosts = "ADDRESS[/PREFIX][:PORT] or :PORT"
     parser.add_argument("--client", metavar="HOST", help=f"of these clients: {hosts}")
     parser.add_argument("--server", metavar="HOST", help=f"with these servers: {hosts}")
