@@ -49,6 +49,8 @@ _IPV6_TRANSPARENT = 75
 _PMTUDISC_DONT = 0
 """Never set DF: answers up to 65,507 bytes leave in fragments, and a forged ICMP cannot make the socket refuse them."""
 
+_BEFORE_BINDING = (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+"""Set once, and refused later. Source: ipv6(7)."""
 _COUNT_LOSSES = (socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _OPTIONS: dict[int, tuple[Option, ...]] = {
@@ -152,7 +154,7 @@ def adapt(
             raise SetupError(f"go on with {describe(listener)}", reason)
         try:
             for level, option, value in _options(listener, wishes):
-                for sock in group:
+                for sock in group if (level, option) != _BEFORE_BINDING else ():
                     sock.setsockopt(level, option, value)
             if wishes.shared and owner is not None:
                 _give(group, owner)

@@ -353,6 +353,13 @@ def test_sockets_that_stand_get_the_options_that_new_rules_wish_for(bound: list[
     assert [group[0].getsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS) for group in bound[0]] == [1, 1]
 
 
+def test_sockets_of_ipv6_that_stand_get_options_too(bound: list[Group]) -> None:
+    place = listener(LOOPBACK6, 0)
+    bound.append(bind_listeners([place], 2))
+    adapt(bound[0], [place], Wishes(), Wishes(tos=True))
+    assert [group[0].getsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS) for group in bound[0]] == [1, 1]
+
+
 def test_rules_for_which_clients_would_have_to_move_are_refused_where_there_are_several_workers(
     bound: list[Group],
 ) -> None:
