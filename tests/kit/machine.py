@@ -1,18 +1,22 @@
 """A throw-away machine: this one's file system under a layer that is forgotten, in a network namespace of one's own.
 
-What is installed, written or removed there is seen by nobody outside, and goes with it. Processes are this machine's.
-Source: mount(8), overlay; nsenter(1).
+What is installed, written or removed there is seen by nobody outside, and goes with it; so do its processes, which see
+no others. Source: mount(8), overlay; nsenter(1); pid_namespaces(7).
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.kit.place import Namespace, Place, end_all
+from tests.kit.installed import children_of
+from tests.kit.place import Namespace, Place
 from tests.kit.process import Process
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +39,8 @@ mount --bind "$1" "$0/root$1"
 mount -o remount,bind,ro "$0/root$1"
 mount -t sysfs sysfs "$0/root/sys"
 echo prepared
-exec chroot "$0/root" sleep infinity
+# Its first process, so it must be one that takes care of orphans.
+exec chroot "$0/root" bash -c 'sleep infinity & wait'
 """
 _PROBE = (
     'mount -t tmpfs tmpfs "$0" && mkdir "$0/u" "$0/w" "$0/r" && '
@@ -56,20 +61,22 @@ class Machine(Place):
         self.home = home
         self._folder = folder
         self._holder: Process | None = None
+        self._first = 0
 
     def start(self) -> None:
         """Make it. Raises ProcessError where this machine cannot."""
-        self._holder = self.space.popen(["unshare", "--mount", "sh", "-c", _PREPARE, self._folder, ROOT])
+        command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _PREPARE, self._folder, ROOT]
+        self._holder = self.space.popen(command)
         self._holder.wait_for("prepared")
+        (self._first,) = children_of(self._holder.pid)
 
     def argv(self, argv: Sequence[str | Path]) -> list[str]:
         """Return the command line that runs argv there, with an ordinary root's environment."""
         return [*self._enter(f"--net={self.space.path}"), "env", "-i", *self._setting(), *super().argv(argv)]
 
     def _enter(self, *words: str) -> list[str]:
-        assert self._holder is not None
-        inside = f"/proc/{self._holder.pid}"
-        return ["nsenter", *words, f"--mount={inside}/ns/mnt", f"--root={inside}/root"]
+        inside = f"/proc/{self._first}"
+        return ["nsenter", *words, f"--mount={inside}/ns/mnt", f"--pid={inside}/ns/pid", f"--root={inside}/root"]
 
     def _setting(self) -> list[str]:
         return [f"--chdir={self.home}", f"PATH={PATH}", f"HOME={self.home}", "LANG=C.UTF-8"]
@@ -92,9 +99,8 @@ class Machine(Place):
 
     def bring(self, path: Path) -> str:
         """Copy a file of this machine's there; return its place."""
-        assert self._holder is not None
         place = f"{self.home}/{path.name}"
-        Place().run(["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "cp", path, f"{self._folder}/root{place}"])
+        Place().run(["nsenter", f"--mount=/proc/{self._first}/ns/mnt", "cp", path, f"{self._folder}/root{place}"])
         return place
 
     def read(self, path: str) -> str:
@@ -102,11 +108,12 @@ class Machine(Place):
         return self.run(["cat", path], check=False).stdout
 
     def close(self) -> None:
-        """End what was started there, also what detached itself."""
+        """End what was started there, also what detached itself: with the first process all end."""
         super().close()
-        end_all([pid for pid in self.space.pids() if self._holder is None or pid != self._holder.pid])
         if self._holder is not None:
-            self._holder.stop()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._first, signal.SIGKILL)
+            self._holder.wait()
 
 
 def can_overlay(folder: Path, environment: Mapping[str, str] | None = None) -> bool:

@@ -17,8 +17,10 @@ import pytest
 Test = TypeVar("Test", bound=Callable[..., object])
 
 PACKAGES = {
+    "curl": "curl",
     "dig": "bind9-dnsutils",
     "dpkg-deb": "dpkg",
+    "fish": "fish",
     "flock": "util-linux",
     "in.tftpd": "tftpd-hpa",
     "ip": "iproute2",
@@ -36,12 +38,16 @@ PACKAGES = {
     "snmpd": "snmpd",
     "snmpget": "snmp",
     "start-stop-daemon": "dpkg",
+    "strace": "strace",
+    "sysctl": "procps",
+    "systemd-analyze": "systemd",
     "tcpdump": "tcpdump",
     "tftp": "tftp-hpa",
     "uftp": "uftp",
     "uftp_keymgt": "uftp",
     "uftpd": "uftp",
     "unshare": "util-linux",
+    "zsh": "zsh",
 }
 """Program to the Debian package that has it. scripts/test installs those the tests need."""
 

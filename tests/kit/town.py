@@ -45,7 +45,10 @@ class Town:
             bridges = {plug.network for plugs in self._hosts.values() for plug in plugs.values()}
             for bridge in sorted(bridges):
                 switch.configure(
-                    [f"link add {bridge} type bridge mcast_snooping 0", f"link set {bridge} addrgenmode none up"]
+                    [
+                        f"link add br-{bridge} type bridge mcast_snooping 0",
+                        f"link set dev br-{bridge} addrgenmode none up",
+                    ]
                 )
             numbers = itertools.count(1)
             for host, plugs in self._hosts.items():
@@ -74,8 +77,8 @@ class Town:
         switch.configure(
             [
                 f"link add {end} type veth peer name {interface} netns {space.name}",
-                f"link set {end} addrgenmode none master {plug.network} up",
+                f"link set dev {end} addrgenmode none master br-{plug.network} up",
             ]
         )
         addresses = [f"addr add {plug.address} brd + dev {interface}"] if plug.address else []
-        space.configure([*addresses, f"link set {interface} up"])
+        space.configure([*addresses, f"link set dev {interface} up"])

@@ -1,0 +1,169 @@
+"""Units for systemd: valid, sandboxed as far as documented, and the proxy does with what they leave it.
+
+No systemd runs in the tests: what a unit forbids is compared with what the proxies are seen to do (strace), while the
+rights that a unit denies them are taken away (setpriv).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kit.installed import UDP_PROXY, requires_installed
+from tests.kit.place import Namespace
+from tests.kit.process import Process
+from tests.kit.requirement import requires_namespaces, requires_program
+
+ROOT = Path(__file__).parents[2]
+UNITS = ROOT / "etc" / "systemd"
+TEMPLATES = ("udp-proxy@.service", "uftpproxyd@.service")
+WRITABLE = ("/run/", "/var/log/", "/tmp/", "/dev/", "/proc/self/fd/")
+MOST = 3.0
+"""The exposure that the reasons in docs/production.md leave."""
+
+pytestmark = requires_program("systemd-analyze")
+
+
+def analyse(*words: str | Path) -> str:
+    done = subprocess.run(["systemd-analyze", *words], check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("unit", TEMPLATES)
+def test_every_point_of_exposure_has_its_reason(unit: str) -> None:
+    found = json.loads(analyse("security", "--offline=yes", "--json=short", UNITS / unit))
+    table = (ROOT / "docs" / "production.md").read_text().partition("| what it counts |")[2].partition("\n\n")[0]
+    reasons = {name.replace("\\|", "|") for name in re.findall(r"`([A-Z][A-Za-z]+=[^`]*)`", table)}
+    counted = {each["name"]: float(each["exposure"]) for each in found if each["set"] is False and each["exposure"]}
+    assert counted.keys() <= reasons
+    assert analyse("security", "--offline=yes", f"--threshold={int(MOST * 10)}", UNITS / unit)
+
+
+def test_no_reason_is_given_for_what_is_not_counted() -> None:
+    counted: set[str] = set()
+    for unit in TEMPLATES:
+        found = json.loads(analyse("security", "--offline=yes", "--json=short", UNITS / unit))
+        counted |= {each["name"] for each in found if each["set"] is False and each["exposure"]}
+    table = (ROOT / "docs" / "production.md").read_text().partition("| what it counts |")[2].partition("\n\n")[0]
+    firsts = [line.split(" | ")[0] for line in table.splitlines()[2:]]
+    names = {name.replace("\\|", "|") for line in firsts for name in re.findall(r"`([^`]+)`", line)}
+    assert names == counted
+
+
+@pytest.mark.parametrize("unit", sorted(path.name for path in UNITS.glob("*.service")))
+def test_a_unit_is_valid(unit: str, tmp_path: Path) -> None:
+    text = re.sub(r"/usr/sbin/[\w-]+", "/bin/true", (UNITS / unit).read_text())
+    place = tmp_path / unit.replace("@", "@x")
+    place.write_text(re.sub(r"^Documentation=.*\n", "", text, flags=re.MULTILINE))
+    done = subprocess.run(["systemd-analyze", "verify", place], check=False, capture_output=True, text=True, timeout=60)
+    assert unit.replace("@", "@x") not in done.stderr, done.stderr
+
+
+_CONFIGURATION = """version KERNUN-2_3-RELEASE;
+udp-proxy SANDBOX {{
+  nodaemon;
+  app-user nobody;
+  chroot-dir "{folder}";
+  listen-on {{ transparent [127.0.0.1] port 53; }}
+  udpserver {{ max-sessions 10; workers 1; }}
+  control {{ group adm; }}
+  session-acl ALL {{ to {{ [127.0.0.1] }}; accept; source-address client; timeout both 5; }}
+}}
+"""
+UFTPPROXYD = UDP_PROXY.with_name("uftpproxyd")
+
+
+def directives(unit: str, name: str) -> list[str]:
+    """Return the words of all lines of a directive."""
+    lines = re.findall(rf"^{name}=(.*)$", (UNITS / unit).read_text(), re.MULTILINE)
+    return [word for line in lines for word in line.split()]
+
+
+def members(group: str) -> set[str]:
+    """Return the system calls of one of systemd's groups, those of groups within it too."""
+    words = re.findall(r"^    ([@\w-]+)$", analyse("syscall-filter", group), re.MULTILINE)
+    return {call for word in words for call in (members(word) if word[0] == "@" else {word})}
+
+
+def permitted_calls(unit: str) -> set[str]:
+    """Return the system calls that a unit leaves its service. Source: systemd.exec(5), SystemCallFilter."""
+    found: set[str] = set()
+    for line in re.findall(r"^SystemCallFilter=(.*)$", (UNITS / unit).read_text(), re.MULTILINE):
+        named = {call for word in line.lstrip("~").split() for call in (members(word) if word[0] == "@" else {word})}
+        found = found - named if line[0] == "~" else found | named
+    return found | members("@default")
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Iterator[Namespace]:
+    made = Namespace(f"pxd-{os.getpid()}-0-unit")
+    made.make()
+    yield made
+    made.close()
+
+
+def traced(space: Namespace, unit: str, trace: Path, *argv: str | Path) -> Process:
+    """Start a daemon with a unit's rights, its system calls being written down; return it when it serves."""
+    rights = ",".join(f"+{word.removeprefix('CAP_').lower()}" for word in directives(unit, "CapabilityBoundingSet"))
+    sandbox = ["setpriv", "--no-new-privs", "--inh-caps=-all", f"--bounding-set=-all,{rights}"]
+    process = space.popen(["strace", "-f", "-qq", "-s", "200", "-o", trace, *sandbox, *argv])
+    process.wait_for("UDPS-700-K|Serving|uftpproxyd .*, client proxy")
+    return process
+
+
+def end(process: Process, trace: Path) -> None:
+    """End a daemon that strace has started, by the number of its first process; strace ends with it."""
+    os.kill(int(trace.read_text().split(" ", 1)[0]), signal.SIGTERM)
+    process.wait()
+
+
+def check(unit: str, trace: str) -> None:
+    """Compare what was done with what the unit leaves; what setpriv does comes before the second execve."""
+    done = trace.split("execve(", 2)[2]
+    called = set(re.findall(r"^\d+ +([a-z_0-9]+)\(", done, re.MULTILINE))
+    assert {"setresuid", "recvfrom"} <= called
+    assert called - permitted_calls(unit) == set()
+    assert re.findall(r"mprotect\(.*PROT_EXEC|mmap\(.*PROT_WRITE\|PROT_EXEC", done) == []
+    assert set(re.findall(r"socket\((AF_\w+)", done)) <= set(directives(unit, "RestrictAddressFamilies"))
+    written = re.findall(r'openat\([^"]*"([^"]+)", [^)]*O_(?:WRONLY|RDWR|CREAT)', done)
+    assert [path for path in written if not path.startswith(WRITABLE)] == []
+
+
+@requires_namespaces
+@requires_installed
+@requires_program("setpriv", "strace")
+def test_udp_proxy_does_with_what_its_unit_leaves_it(space: Namespace, tmp_path: Path) -> None:
+    configuration, trace = tmp_path / "sandbox.cfg", tmp_path / "trace"
+    configuration.write_text(_CONFIGURATION.format(folder=tmp_path))
+    process = traced(space, TEMPLATES[0], trace, UDP_PROXY, "-P", tmp_path / "sandbox.pid", "-f", configuration)
+    space.run([UDP_PROXY.with_name("proxyctl"), "-s", tmp_path / "sandbox.ctl", "status"])
+    end(process, trace)
+    check(TEMPLATES[0], trace.read_text())
+
+
+@requires_namespaces
+@requires_installed
+@requires_program("setpriv", "strace")
+def test_uftpproxyd_does_with_what_its_unit_leaves_it(space: Namespace, tmp_path: Path) -> None:
+    trace, socket = tmp_path / "trace", tmp_path / "sandbox.ctl"
+    space.configure(
+        [
+            "link add eth0 type veth peer name far0",
+            "link set far0 up",
+            "addr add 192.0.2.1/24 dev eth0",
+            "link set eth0 up",
+        ]
+    )
+    options = ["-c", "-d", "-O", "eth0", "-U", "0xc0c0", "-K", "rsa:2048", "--chroot", tmp_path, "--control", socket]
+    process = traced(space, TEMPLATES[1], trace, UFTPPROXYD, *options, "-P", tmp_path / "sandbox.pid")
+    space.run([UDP_PROXY.with_name("proxyctl"), "-s", socket, "status"])
+    end(process, trace)
+    check(TEMPLATES[1], trace.read_text())
