@@ -11,23 +11,21 @@ from __future__ import annotations
 import os
 import socket
 from collections import Counter as Tally
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from operator import attrgetter
 
 from workers.contract.context import WorkerContext
 from workers.contract.custody import Kept
-from workers.contract.settings import QueueSettings, Settings
 from workers.contract.slots import SLOT, CloseReason, Counter
 from workers.errors import RevivalError
 from workers.listener import Listener
 from workers.net import ancillary
-from workers.net.plain import PythonAddress, from_python
 from workers.net.transport import FlowKey
+from workers.net.upstream import target_address
 from workers.parts import Parts
 from workers.session.admission import compile_terms, rules_of, shaped_queues
 from workers.session.saved import Note, Place, Saved, presume_active, read_note, revive
 from workers.session.session import Session, Terms
-from workers.wire import sockaddr
 from workers.wire.sockaddr import V4_BYTES
 
 PUBLISH_NS = 100_000_000
@@ -72,6 +70,10 @@ class Heirs:
         }
         self._generations = dict(context.earlier)
         self._generations[context.settings.generation & 0xFFFF] = context.settings
+        self._queues = {
+            generation: {queue.name: queue for queue in settings.queues}
+            for generation, settings in self._generations.items()
+        }
         self._terms: dict[tuple[int, int], Terms | None] = {}
 
     def take(self, kept: Kept) -> Session:
@@ -114,7 +116,7 @@ class Heirs:
         _check_socket(sock, session, saved)
         if session.key in parts.engine.tables[listener.index]:
             raise RevivalError("its client has another one")
-        parts.sockets.resume(session, sock, self._queues(saved.generation))
+        parts.sockets.resume(session, sock, self._queues[saved.generation])
         parts.engine.resume(session, now_ns)
         return session
 
@@ -135,10 +137,6 @@ class Heirs:
         if settings is self._context.settings:
             return self._parts.engine.admission.terms[rule]
         return compile_terms(rules_of(settings)[rule], shaped_queues(self._context.settings))
-
-    def _queues(self, generation: int) -> Mapping[str, QueueSettings]:
-        settings: Settings = self._generations[generation]
-        return {queue.name: queue for queue in settings.queues}
 
     def _key(self, session: Session, listener: Listener) -> FlowKey:
         """Return what finds a session on its listener. Raises RevivalError where it cannot be there."""
@@ -165,23 +163,24 @@ def _check_socket(sock: socket.SocketType, session: Session, saved: Saved) -> No
     if (sock.family, sock.type, sock.proto) != (_FAMILIES[saved.side], socket.SOCK_DGRAM, socket.IPPROTO_UDP):
         raise RevivalError("its socket is of another kind")
     sock.setblocking(False)
-    local, peer = from_python(saved.side, sock.getsockname()), _peer_of(sock, saved.side)
-    if local[2:4] != saved.local[2:4] or local[2:4] == bytes(2):
+    port, peer = sock.getsockname()[1], _peer_of(sock)
+    if port != int.from_bytes(saved.local[2:4], "big") or not port:
         raise RevivalError("its socket has another port")
     if peer is None and session.connected:
         raise RevivalError("its socket has no server")
     if peer is not None and not (session.connected or session.fixed):
         raise RevivalError("its socket has a server already")
-    if peer is not None and sockaddr.decode(peer) != sockaddr.decode(session.target):
+    if peer is not None and peer != target_address(session.target)[:2]:
         raise RevivalError("its socket has another server")
 
 
-def _peer_of(sock: socket.SocketType, version: int) -> bytes | None:
+def _peer_of(sock: socket.SocketType) -> tuple[str, int] | None:
+    """Return the peer's address and port, None where the socket has none."""
     try:
-        peer: PythonAddress = sock.getpeername()
+        host, port = sock.getpeername()[:2]
     except OSError:
         return None
-    return from_python(version, peer)
+    return host.partition("%")[0], port
 
 
 def _reply_control(note: Note, session: Session) -> bytes:

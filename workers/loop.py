@@ -48,6 +48,7 @@ _STEPS = {int(signal.SIGUSR1): 1, int(signal.SIGUSR2): -1}
 def run(context: WorkerContext) -> ExitCode:
     """Serve until told to stop. Raises ContractError when the parent is gone or speaks nonsense."""
     sandbox.sharpen_timers()
+    gc.set_threshold(GC_THRESHOLD)
     return Worker(context).serve()
 
 
@@ -84,7 +85,6 @@ class Worker:
 
     def serve(self) -> ExitCode:
         """Turn until stopped."""
-        gc.set_threshold(GC_THRESHOLD)
         poll, clock = self._poll.poll, time.monotonic_ns
         permits = self._parts.permits
         linger, turns = Linger(), 0

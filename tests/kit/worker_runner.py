@@ -181,14 +181,33 @@ class RunningWorker:
     def freeze(self) -> None:
         """Have it leave its sessions to another one, which is started with this one as `before`; it is over then."""
         self.tell(Freeze())
-        select.select([self._process], [], [], WAIT_S)
-        self._end()
-        if self._code != ExitCode.FROZEN:
-            raise AssertionError(f"the worker ended with {self._code}: {self.logged('traceback')}")
+        self._bequeath(ExitCode.FROZEN)
+
+    def kill(self) -> None:
+        """End it without a word; another one, started with this one as `before`, goes on with what it had told."""
+        self.signal(signal.SIGKILL)
+        self._bequeath(-signal.SIGKILL)
+
+    def hear_custody(self) -> int:
+        """Take what it has entrusted so far; return how many sessions are kept."""
         with contextlib.suppress(ChannelClosedError):
             while (found := hear(self._custody)) is not None:
                 self._keep(*found)
+        return len(self.kept)
+
+    def _bequeath(self, code: int) -> None:
+        select.select([self._process], [], [], WAIT_S)
+        self._end()
+        if self._code != code:
+            raise AssertionError(f"the worker ended with {self._code}: {self.logged('traceback')}")
+        self.hear_custody()
         self._custody.close()
+        for slot in [slot for slot, entry in self.kept.items() if self.region.opened(slot) != entry.opened_ns]:
+            os.close(self.kept.pop(slot).fd)
+        held = self.region.words[Counter.PERMITS]
+        self.region.reset(self.kept.keys())
+        if held > len(self.kept):
+            os.eventfd_write(self.permits, held - len(self.kept))
 
     def _keep(self, word: Word, descriptors: list[int]) -> None:
         slots = word.slots if isinstance(word, Released) else [entry.slot for entry in word.entries]

@@ -181,6 +181,27 @@ def test_a_session_keeps_what_is_left_of_its_limits_and_of_its_time(fast_path: s
         assert path.closes == {CloseReason.DGRAMS_OUT: 1}
 
 
+def test_what_a_killed_worker_had_no_time_to_write_down_ends_no_session() -> None:
+    limits = Limits(both_ns=SECOND)
+    with udp() as server, udp() as client, line(forward_to(server.getsockname(), limits=limits)) as workers:
+        proxys = ask(workers.path, client, server)
+        path = workers.path
+        path.tend(T0 + SECOND // 4)
+        path.parts.keeper.begin_sweep(T0 + SECOND // 2)
+        path.parts.keeper.sweep(path.sessions)
+        path.parts.keeper.end_sweep()
+        ask(path, client, server, T0 + SECOND * 3 // 4)
+        ask(path, client, server, T0 + SECOND * 5 // 4)
+        path.region.words[Counter.PUBLISHED] = T0 + SECOND * 5 // 4
+        path = workers.succeed(path.die(), T0 + 2 * SECOND)
+        (session,) = path.sessions
+        assert T0 + SECOND * 5 // 4 <= session.last_out_ns < T0 + SECOND * 3 // 2
+        path.tend(T0 + SECOND * 9 // 4)
+        assert ask(path, client, server, T0 + SECOND * 9 // 4) == proxys
+        path.tend(T0 + 4 * SECOND)
+        assert path.sessions == []
+
+
 def test_a_session_whose_time_ran_out_while_nobody_served_ends_at_once() -> None:
     limits = Limits(both_ns=2 * SECOND)
     with udp() as server, udp() as client, line(forward_to(server.getsockname(), limits=limits)) as workers:

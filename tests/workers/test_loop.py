@@ -468,3 +468,30 @@ def test_a_frozen_workers_counts_are_exact_and_nothing_is_in_doubt(fast_path):
             RunningWorker(settings, sockets, before=worker).stop()
         finally:
             close_all(sockets)
+
+
+# --- killed ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_session_is_entrusted_when_it_has_lived_for_a_moment_and_another_worker_goes_on(fast_path):
+    with udp() as server, udp() as client:
+        settings, sockets = listen((forward_to(server.getsockname()),), fast_path=fast_path)
+        try:
+            worker = RunningWorker(settings, sockets)
+            client.sendto(b"one", worker.to[0])
+            _, proxys = server.recvfrom(100)
+            worker.until(lambda: worker.hear_custody() == 1)
+            worker.kill()
+            with RunningWorker(settings, sockets, before=worker) as second:
+                client.sendto(b"two", second.to[0])
+                assert server.recvfrom(100) == (b"two", proxys)
+            assert second.permits_left == settings.max_sessions
+        finally:
+            close_all(sockets)
+
+
+def test_the_shared_memory_says_how_far_it_can_be_believed(fast_path):
+    with udp() as server, udp() as client, serving(forward_to(server.getsockname()), fast_path=fast_path) as worker:
+        client.sendto(b"one", worker.to[0])
+        worker.until(lambda: worker.count(Counter.SWEPT) > worker.open_slots()[0][1] if worker.open_slots() else False)
+        assert worker.count(Counter.SWEPT) <= worker.count(Counter.PUBLISHED)

@@ -13,8 +13,8 @@ import msgspec
 
 from workers.contract.custody import MAX_NOTE_BYTES
 from workers.contract.settings import ListenerSettings, SessionKind
-from workers.contract.slots import SLOT
-from workers.errors import DecodeError, RevivalError
+from workers.contract.slots import SLOT, SOCKADDR_BYTES
+from workers.errors import RevivalError
 from workers.session.engine import LAST_TRACK
 from workers.session.session import UNLIMITED, Grant, Session, Terms
 from workers.wire import sockaddr
@@ -26,6 +26,8 @@ KINDS = {kind: number for number, kind in enumerate(SessionKind)}
 LAG_NS = 1_000_000_000
 """How long what traffic changes may be missing in a slot, once the last sweep is done."""
 _TRANSPARENT, _FIXED = 1, 2
+_IPV4, _IPV6 = sockaddr.FAMILY.pack(sockaddr.AF_INET), sockaddr.FAMILY.pack(sockaddr.AF_INET6)
+_PADDING, _NO_FLOW = bytes(SOCKADDR_BYTES - 8), bytes(4)
 _NAMES = ("server_name", "client_name", "user")
 """What a note can do without, the least important first."""
 
@@ -188,13 +190,10 @@ def _spend(session: Session, saved: Saved) -> None:
 
 def _address(raw: bytes) -> bytes:
     """Return a slot's address without its padding. Raises RevivalError where it is none."""
-    try:
-        address, port = sockaddr.decode(raw)
-    except DecodeError as error:
-        raise RevivalError("an address of it is none") from error
-    plain = sockaddr.encode(address, port, sockaddr.scope_of(raw) if address.version == 6 else 0)
-    _require(plain.ljust(len(raw), b"\0") == raw, "an address of it is none")
-    return plain
+    if raw[:2] == _IPV4 and raw[8:] == _PADDING:
+        return raw[:V4_BYTES]
+    _require(raw[:2] == _IPV6 and raw[4:8] == _NO_FLOW, "an address of it is none")
+    return raw
 
 
 def _require(holds: bool, reason: str) -> None:
