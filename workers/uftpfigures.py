@@ -14,6 +14,7 @@ from workers.contract.slots import Counter
 from workers.contract.uftp import DropReason, Fact
 from workers.net.upstream import drops_of
 from workers.stats import Publisher, Stats
+from workers.tallies import Lag
 from workers.uftp.machine import Machine
 
 MOST_ROOM_BYTES = 20_000
@@ -47,10 +48,11 @@ class Losses:
 
 
 class Figures:
-    """One worker's. words: the header of its region."""
+    """One worker's. words: the header of its region. lag: how long its turns take."""
 
     def __init__(self, words: memoryview, sock: socket.socket, workers: int) -> None:
         self.losses = Losses(sock, filtered=workers > 1)
+        self.lag = Lag(words)
         self._words = words
         self._publisher = Publisher(words)
         self._drops = [words[Counter.UFTP_DROPS + reason] for reason in DropReason]
@@ -66,6 +68,7 @@ class Figures:
         self.losses.look()
         stats.overflow = self.losses.overflow
         self._publisher.publish(stats)
+        self.lag.publish()
         words, drops, facts = self._words, machine.drops, machine.facts
         for reason, base in enumerate(self._drops):
             words[Counter.UFTP_DROPS + reason] = base + drops[DropReason(reason)]

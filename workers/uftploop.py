@@ -93,11 +93,16 @@ class UftpWorker:
     def serve(self) -> ExitCode:
         """Turn until stopped."""
         gc.set_threshold(GC_THRESHOLD)
-        clock, listening = time.monotonic_ns, self._sock.fileno()
+        clock, listening, lag = time.monotonic_ns, self._sock.fileno(), self._figures.lag
+        now_ns = clock()
         while self._ending is None:
-            for fd, _ in self._poll.poll(self._tend(clock())):
+            wait_s = self._tend(clock())
+            lag.note(clock() - now_ns)
+            events = self._poll.poll(wait_s)
+            now_ns = clock()
+            for fd, _ in events:
                 if fd == listening:
-                    self._take(clock())
+                    self._take(now_ns)
                 elif fd == self._context.wakeup:
                     self._handle_signals()
                 else:

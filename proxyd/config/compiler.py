@@ -178,5 +178,6 @@ def _monitor(section: Section | None) -> MonitorSettings | None:
     if section is None or section.has("disabled"):
         return None
     http = section.item("http")
-    listen = None if http is None else (http.get("address"), http.get("port"))
-    return MonitorSettings(listen, setting(section, "comm-dir"), setting(section, "interval"))
+    listen = (http.get("address"), http.get("port")) if http is not None and "port" in http else None
+    path = http.get("socket") if http is not None and "socket" in http else None
+    return MonitorSettings(listen, setting(section, "comm-dir"), setting(section, "interval"), path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -27,6 +28,8 @@ _STAMP_DIGITS = 5
 _GENERATION = 0xFFFF
 """What of a generation has room in a record."""
 NS = 1e9
+CACHED = 32_768
+"""Addresses and ids remembered: who looks at the same sessions every few seconds saves half of the work."""
 
 
 class SessionError(ProxydError):
@@ -68,6 +71,7 @@ class Session(msgspec.Struct, frozen=True):
     generation: int = 1
 
 
+@lru_cache(maxsize=CACHED)
 def session_id(worker: int, slot: int, began_ns: int) -> str:
     """Return a session's id, as `0.17.4f2k9`."""
     value, digits = began_ns // 1000, []
@@ -154,6 +158,7 @@ def _seconds(ns: int) -> float:
     return round(max(ns, 0) / NS, 3)
 
 
+@lru_cache(maxsize=CACHED)
 def _sock(raw: bytes) -> str:
     """Write a raw socket address, padded to an IPv6 one's length; an empty one is unspecified."""
     if not any(raw):

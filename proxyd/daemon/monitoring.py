@@ -42,7 +42,6 @@ class HttpMonitor:
     sock: socket.socket
     started_unix: float
     path: str | None = None
-    mode: str = ""
     board: Board = field(default_factory=Board)
     site: Site = field(default_factory=Site.load)
     ours: bool = True
@@ -94,7 +93,6 @@ class HttpMonitor:
                 line_key(raw_sockaddr(listener), listener.device, transparent=listener.transparent)
                 for listener in estate.standing
             ),
-            mode=self.mode,
         )
 
     def look(self, children: Sequence[Child], now_ns: int) -> None:

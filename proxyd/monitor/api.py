@@ -14,13 +14,12 @@ from proxyd.control.protocol import NUMBER, Slots
 from proxyd.control.sessions import Filter, Reader, Session, SessionError, parse_peer
 from proxyd.monitor import transfers
 from proxyd.monitor.view import View
-from workers.contract.slots import SLOT, SOCKADDR_BYTES, Counter, Region
+from workers.contract.slots import SLOT, Counter, Region
 from workers.contract.tallies import LAG_BOUNDS_NS
 
 LIMIT, MAX_LIMIT = 100, 1000
 MAX_LOOKED_AT = 20_000
 """Slots that one request looks at: what no filter lets through costs time too."""
-GENERATION_OFFSET = SLOT.size - 4 * SOCKADDR_BYTES - 2
 _NS = 1e9
 
 
@@ -43,7 +42,6 @@ def status(view: View) -> dict[str, Any]:
         "name": view.name,
         "version": view.version,
         "file": view.file,
-        "mode": view.mode or None,
         "started_unix": view.started_unix,
         "now_unix": time.time(),
         "generation": view.generation,
@@ -114,21 +112,21 @@ def acls(view: View) -> dict[str, Any]:
 
 
 def listeners(view: View) -> dict[str, Any]:
-    """Return the listeners in their order, with what each has received; last, what server sides have lost."""
-    *lines, server_side = view.line_figures()
+    """Return the listeners in their order, with what each has received; and what server sides have lost."""
+    lines = view.line_figures()
     return {
         "listeners": [
             {
                 "address": figures.address,
                 "transparent": listener.transparent,
                 "device": listener.device,
-                "received": None if view.is_uftp else figures.received,
-                "bytes": None if view.is_uftp else figures.bytes,
+                "received": figures.received,
+                "bytes": figures.bytes,
                 "overflow": figures.lost,
             }
             for listener, figures in zip(view.listeners, lines, strict=False)
         ],
-        "server_side_overflow": server_side.lost,
+        "server_side_overflow": None if view.is_uftp else lines[-1].lost,
     }
 
 
@@ -196,13 +194,14 @@ _PAGING: dict[str, None] = {"limit": None, "cursor": None}
 def sessions(view: View, query: Mapping[str, str]) -> dict[str, Any]:
     """Return a page of the sessions that a query means. Raises QueryError."""
     wanted, (limit, place) = parse_filter(query), parse_page(query)
+    everything = wanted.empty
     found: list[Session] = []
     following: Place | None = None
     for looked_at, (at, session) in enumerate(_read(view, place)):
         if looked_at >= MAX_LOOKED_AT or len(found) >= limit:
             following = at
             break
-        if session is not None and (wanted.empty or wanted.fits(session)):
+        if session is not None and (everything or wanted.fits(session)):
             found.append(session)
     return {
         "sessions": found,
@@ -213,8 +212,7 @@ def sessions(view: View, query: Mapping[str, str]) -> dict[str, Any]:
 
 def _read(view: View, place: Place) -> Iterator[tuple[Place, Session | None]]:
     """Yield what stands in the slots that are in use, from a place on; None for what cannot be read now."""
-    readers = {number: Reader(rules, list(view.listeners)) for number, rules in view.rules.items()}
-    strange = Reader([], list(view.listeners))
+    reader = Reader(view.present_rules, list(view.listeners), view.generation, view.rules)
     for worker in range(place.worker, len(view.regions)):
         region = view.regions[worker]
         first = place.slot if worker == place.worker else 0
@@ -222,9 +220,8 @@ def _read(view: View, place: Place) -> Iterator[tuple[Place, Session | None]]:
         for slot in open_slots(region, first):
             start = region.offset(slot)
             record = region.memory[start : start + SLOT.size]
-            generation = int.from_bytes(record[GENERATION_OFFSET : GENERATION_OFFSET + 2], "little")
             part = Slots(worker, now_ns, NUMBER.pack(slot) + record)
-            session = next(readers.get(generation, strange).read(part), None)
+            session = next(reader.read(part), None)
             yield Place(worker, slot), session
 
 

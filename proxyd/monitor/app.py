@@ -11,12 +11,11 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 
 from proxyd.monitor import api, groups
+from proxyd.monitor.exposition import OPEN_METRICS, PLAIN, expose, wants_open_metrics
 from proxyd.monitor.http import Answer, Request, is_local_name, refusal
-from proxyd.monitor.metrics import ProxyCollector
+from proxyd.monitor.metrics import collect
 from proxyd.monitor.site import Site
 from proxyd.monitor.view import View
 
@@ -31,8 +30,6 @@ class Monitor:
         self._view = view
         self._site = site
         self._local = local
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(ProxyCollector(view))
         self._pages: dict[str, Callable[[Request], Answer]] = {
             "/metrics": self._metrics,
             "/livez": self._live,
@@ -58,8 +55,9 @@ class Monitor:
             return refusal(HTTPStatus.BAD_REQUEST, str(error))
 
     def _metrics(self, request: Request) -> Answer:
-        encode, kind = choose_encoder(request.headers.get("accept", ""))
-        return Answer(HTTPStatus.OK, kind, encode(self._registry))
+        modern = wants_open_metrics(request.headers.get("accept", ""))
+        text = expose(collect(self._view), open_metrics=modern)
+        return Answer(HTTPStatus.OK, OPEN_METRICS if modern else PLAIN, text.encode())
 
     def _live(self, _request: Request) -> Answer:
         return Answer(HTTPStatus.OK, TEXT, b"ok\n")

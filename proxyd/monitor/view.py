@@ -61,7 +61,6 @@ class View:
     rules: Mapping[int, list[RuleState]] = field(default_factory=dict)
     listeners: tuple[ListenerState, ...] = ()
     line_keys: tuple[int, ...] = ()
-    mode: str = ""
 
     @property
     def is_uftp(self) -> bool:
@@ -116,7 +115,11 @@ class View:
                 yield RuleFigures(label, "", found[0], found[1], found[0] - found[2])
 
     def line_figures(self) -> list[LineFigures]:
-        """Return what each listener has received, and last what sockets towards servers have lost."""
+        """Return what each listener has received; where there are sessions, last what their sockets have lost."""
+        if self.is_uftp:
+            # One socket a worker, for everything.
+            counts = map(self.total, (Counter.RECEIVED_OUT, Counter.BYTES_OUT, Counter.QUEUE_OVERFLOW))
+            return [LineFigures(self.listeners[0].address if self.listeners else "-", *counts)]
         rows = self._rows(LINES)
         figures = [
             LineFigures(listener.address, *rows.get(key, (0, 0, 0)))

@@ -14,7 +14,7 @@ from proxyd.errors import SetupError
 from proxyd.uftp import hosts, lists
 from proxyd.uftp.hosts import Host
 from proxyd.uftp.interfaces import Entry, default_out, default_uid, find_interface, one_each, usable
-from proxyd.uftp.options import CommandLine, OptionError
+from proxyd.uftp.options import CommandLine, OptionError, parse_monitor
 from workers.contract.settings import Address, ControlSettings, ListenerSettings, LogSettings, Settings
 from workers.contract.uftp import HeartbeatSettings, Interface, Mode, UftpSettings
 
@@ -111,6 +111,7 @@ def compile_frame(line: CommandLine, settings: UftpSettings) -> Settings:
             json=line.log_format == "json",
         ),
         program=PROGRAM,
+        monitor=None if line.monitor is None else parse_monitor(line.monitor),
         control=None if line.control is None else ControlSettings(_from_root(line.control)),
     )
 

@@ -8,11 +8,13 @@ Source: uftpproxyd(8), OPTIONS.
 from __future__ import annotations
 
 import getopt
+import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from proxyd.errors import ProxydError
+from workers.contract.settings import Address, MonitorSettings
 from workers.contract.uftp import DEFAULT_BUFFER_BYTES, DEFAULT_CLIENTS, DEFAULT_GROUPS, DEFAULT_PORT
 
 USAGE = "usage: uftpproxyd { -s { dest | fp=fingerprint } | -c | -r } [options]; uftpproxyd --help lists them"
@@ -65,6 +67,7 @@ class CommandLine:
     chroot: str | None = None
     single_process: bool = False
     control: str | None = None
+    monitor: str | None = None
     max_groups: int = DEFAULT_GROUPS
     max_clients: int = DEFAULT_CLIENTS
     log_format: str = FORMATS[0]
@@ -158,6 +161,24 @@ def _yes(_text: str) -> bool:
 
 _PORT = _number(1, 65535)
 
+
+def parse_monitor(text: str) -> MonitorSettings:
+    """Return where the monitor serves: an address and a port, or a Unix socket by its path. Raises OptionError."""
+    if text.startswith("/"):
+        return MonitorSettings(path=text)
+    host, _, port = text.rpartition(":")
+    try:
+        found = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        raise OptionError(f"found '{text}'; wanted ADDRESS:PORT, [ADDRESS]:PORT or /FILE") from None
+    return MonitorSettings((Address(found.version, int(found)), _PORT(port)))
+
+
+def _monitor(text: str) -> str:
+    parse_monitor(text)
+    return text
+
+
 OPTIONS = (
     Option("s", "server", "dest | fp=fingerprint", _text, "server proxy to this host, or to whom a heartbeat proves"),
     Option("c", "client", "", _yes, "client proxy"),
@@ -191,6 +212,7 @@ OPTIONS = (
     Option("chroot", "chroot", "directory", _text, "the workers' root"),
     Option("singleproc", "single_process", "", _yes, "one process that does everything"),
     Option("control", "control", "file", _text, "socket to take orders on (proxyctl)"),
+    Option("monitor", "monitor", "address:port|file", _monitor, "serve a page and metrics over HTTP (no)"),
     Option("max-groups", "max_groups", "count", _number(1, 100_000), "transfers at once (10000)"),
     Option("max-clients", "max_clients", "count", _number(1, 100_000), "clients of one transfer (10000)"),
     Option("log-format", "log_format", "text|json", _one_of(FORMATS), "form of the log"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from proxyd import __version__
+from proxyd.daemon.monitoring import inherit_monitor, open_monitor
 from proxyd.daemon.startup import Openings, Order
 from proxyd.uftp import sockets
 from proxyd.uftp.compiler import compile_frame, compile_settings
@@ -36,8 +37,10 @@ def make_order(line: CommandLine) -> Order:
         openings=Openings(
             open_log,
             lambda _frame, workers: sockets.bind(settings, workers),
+            monitoring=open_monitor,
             descriptors=sockets.descriptors,
             store_bytes=lambda _frame, workers: store_bytes(settings, workers),
+            inherit_monitoring=inherit_monitor,
         ),
         pidfile="" if line.pidfile is None else str(Path("/") / line.pidfile),
         banner=_banner(settings, keys),

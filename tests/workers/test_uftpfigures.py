@@ -80,6 +80,16 @@ def test_counts_grow_over_replacements_and_gauges_do_not() -> None:
     region.unmap()
 
 
+def test_turns_are_published_with_the_other_figures() -> None:
+    region = Region.create("test", 1)
+    with Bench() as bench:
+        figures = Figures(region.words, bench.sock, 1)
+        figures.lag.note(50_000)
+        figures.publish(bench.outbox.stats, bench.machine)
+    assert (region.words[Counter.LAG], region.words[Counter.LAG_NS]) == (1, 50_000)
+    region.unmap()
+
+
 def test_figures_are_told_in_words() -> None:
     region = Region.create("test", 1)
     with Bench() as bench:

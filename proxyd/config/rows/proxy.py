@@ -234,9 +234,13 @@ MONITORING = (
     ),
     Keyword(
         "http",
-        "Serve metrics, health and the state over HTTP on this address and port: /metrics, /livez, /readyz,"
-        " /api/v1/status. Everybody who reaches the port may read them.",
-        ((value("address", hosts.ADDRESS), named("port", numbers.LISTEN_PORT, optional=False)),),
+        "Serve a page, metrics, health and the state over HTTP, on this address and port or on a Unix socket:"
+        " /, /metrics, /livez, /readyz, /api/v1/. Everybody who reaches the port may read them; of the socket, owner"
+        " and group.",
+        (
+            (value("address", hosts.ADDRESS), named("port", numbers.LISTEN_PORT, optional=False)),
+            (named("socket", words.PATH, optional=False),),
+        ),
         extension=True,
     ),
 )

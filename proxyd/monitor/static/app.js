@@ -4,7 +4,7 @@ import { Graph } from "./charts.js";
 import { LISTENERS, PROCESSES, REASONS, RULES, SESSIONS } from "./columns.js";
 import { keep, make, say, set } from "./dom.js";
 import { bits, bytes, count, duration, rate, scaled } from "./format.js";
-import { Rates } from "./rates.js";
+import { Rates, Work } from "./rates.js";
 import { LongTable, ShortTable } from "./table.js";
 import { showTransfers } from "./transfers.js";
 
@@ -89,6 +89,7 @@ class Page {
     this.hits = new Rates();
     this.lines = new Rates();
     this.flows = new Rates();
+    this.work = new Work();
     this.graphs = null;
     this.tables = null;
     this.now = null;
@@ -163,8 +164,7 @@ class Page {
     const title = `${now.name}: ${now.program}`;
     if (document.title !== title) document.title = title;
     say(byId("name"), now.name);
-    const mode = now.mode ? `, ${now.mode} proxy` : "";
-    say(byId("about"), `${now.program} ${now.version}${mode}, up ${duration(now.now_unix - now.started_unix)}`);
+    say(byId("about"), `${now.program} ${now.version}, up ${duration(now.now_unix - now.started_unix)}`);
     this.tellState(now.state);
     const { done, failed, last_failed: bad, last_unix: when } = now.reload;
     const ended = when === null ? "not reloaded yet" : `last reload ${bad ? "failed" : "succeeded"} ${new Date(when * 1000).toLocaleString()}`;
@@ -180,8 +180,7 @@ class Page {
     const workers = new Map(now.workers.map((worker) => [`worker ${worker.index}`, worker]));
     this.tables.processes.show(now.processes.map((process) => {
       const worker = workers.get(process.name);
-      const cpu = of(`cpu ${process.name}`, process.cpu_ns);
-      const row = { ...process, pid: process.pid || null, cpu: cpu === null ? process.cpuBefore ?? null : cpu / 1e9 };
+      const row = { ...process, pid: process.pid || null, cpu: this.work.of(process, now.now_unix) };
       if (worker === undefined) return { ...row, sessions: null, rate: null, lag: null };
       const turns = of(`turns ${worker.index}`, worker.loop_turns);
       const busy = of(`busy ${worker.index}`, worker.loop_seconds);

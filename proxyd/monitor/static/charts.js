@@ -3,16 +3,17 @@
 import { draw, make, say, set } from "./dom.js";
 
 const HEIGHT = 144;
-const LEFT = 62;
+const LEFT = 78;
 const BOTTOM = 18;
 const TOP = 6;
-const LINES = 3;
+const LINES = 4;
+const FIRST_SPAN = 60;
 
-/** The smallest of 1, 2, 5, 10, 20 … that is not below a value. */
+/** The smallest of 1, 2, 4, 8, 10, 20 … that is not below a value. */
 export function roof(value) {
   if (!(value > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value * 0.999999);
+  return [1, 2, 4, 8, 10].map((step) => step * power).find((step) => step >= value * 0.999999);
 }
 
 /** A graph of the last `length` values of some series. format: how a value is written. */
@@ -24,13 +25,14 @@ export class Graph {
     this.values = names.map(() => []);
     this.now = names.map(() => make("b"));
     this.paths = names.map((_, number) => draw("path", { class: `series series-${number}` }));
+    this.area = draw("path", { class: "area" });
     this.ticks = [];
     const keys = names.map((name, number) =>
       make("span", { class: "key" }, this.#sample(number), `${name} `, this.now[number]));
     this.width = 600;
     this.picture = draw("svg", { role: "img", "aria-label": title });
     for (let line = 0; line <= LINES; line += 1) this.picture.append(...this.#gridLine(line));
-    this.picture.append(...this.paths);
+    this.picture.append(this.area, ...this.paths);
     new ResizeObserver(() => this.#fit()).observe(this.picture);
     this.element = make("figure", {}, make("figcaption", {}, make("strong", {}, title), ...keys), this.picture);
     this.title = title;
@@ -55,6 +57,12 @@ export class Graph {
     this.#draw();
   }
 
+  /** Close a line down to zero. */
+  #closed(line) {
+    const first = line.slice(1).split(" ")[0];
+    return line.includes("M", 1) ? "" : `${line}V${this.#y(0)}H${first}Z`;
+  }
+
   #y(part) {
     return HEIGHT - BOTTOM - part * (HEIGHT - BOTTOM - TOP);
   }
@@ -73,7 +81,9 @@ export class Graph {
   #draw() {
     const highest = roof(Math.max(0, ...this.values.flat().filter((value) => value !== null)));
     this.ticks.forEach((tick, line) => say(tick, line === 0 ? "0" : this.format((highest * line) / LINES)));
-    const step = (this.width - LEFT) / (this.length - 1);
+    // A minute at first, then as much as there is.
+    const span = Math.max(FIRST_SPAN, this.values[0].length);
+    const step = (this.width - LEFT) / (span - 1);
     this.values.forEach((series, number) => {
       const first = this.width - (series.length - 1) * step;
       let drawn = "";
@@ -87,6 +97,7 @@ export class Graph {
         pen = "L";
       });
       set(this.paths[number], "d", drawn);
+      if (number === 0) set(this.area, "d", drawn && this.#closed(drawn));
     });
     const words = this.names.map((name, number) => `${name} ${this.now[number].textContent}`);
     set(this.picture, "aria-label", `${this.title}: ${words.join(", ")}`);

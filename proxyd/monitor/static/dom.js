@@ -31,18 +31,19 @@ export function set(element, name, value) {
 /** Make a parent have one child for each key, in this order, keeping those it has: focus and scrolling stay. */
 export function keep(parent, items, keyOf, create, update) {
   const old = new Map([...parent.children].map((child) => [child.dataset.key, child]));
+  const wanted = new Set();
   let place = parent.firstElementChild;
   for (const item of items) {
     const key = String(keyOf(item));
     let child = old.get(key);
-    if (child === undefined) {
+    if (child === undefined || wanted.has(child)) {
       child = create(item);
       child.dataset.key = key;
     }
-    old.delete(key);
+    wanted.add(child);
     if (child === place) place = place.nextElementSibling;
     else parent.insertBefore(child, place);
     update(child, item);
   }
-  for (const child of old.values()) child.remove();
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
 }

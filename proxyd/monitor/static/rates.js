@@ -25,3 +25,21 @@ export class Rates {
     return (value - old) / this.span;
   }
 }
+
+/** Remembers how much processor time each process had used. It is told anew every five seconds or so, not at each look. */
+export class Work {
+  constructor() {
+    this.known = new Map();
+  }
+
+  /** Return the part of a processor that a process has used of late, null while that is not known. */
+  of(process, at) {
+    const key = `${process.name} ${process.pid}`;
+    const before = this.known.get(key);
+    if (before === undefined) this.known.set(key, { used: process.cpu_ns, at, part: null });
+    else if (process.cpu_ns !== before.used || at - before.at > 10) {
+      this.known.set(key, { used: process.cpu_ns, at, part: (process.cpu_ns - before.used) / 1e9 / (at - before.at) });
+    }
+    return before?.part ?? null;
+  }
+}

@@ -4,7 +4,7 @@ import os
 
 from proxyd.config.compiler import MAX_WORKERS, usable_processors
 from tests.proxyd.config.samples import acl, config, load
-from workers.contract.settings import LogSettings, ResolverSettings
+from workers.contract.settings import Address, LogSettings, ResolverSettings
 
 
 def test_a_short_configuration_has_the_documented_defaults() -> None:
@@ -27,6 +27,16 @@ def test_keys_turn_things_on() -> None:
     settings = load(config(proxy="nodaemon; singleproc; fast-path off; app-user root group root;")).settings
     assert (settings.single_process, settings.foreground, settings.fast_path) == (True, True, False)
     assert (settings.app_user, settings.app_group) == ("root", "root")
+
+
+def test_the_monitor_serves_on_a_port_or_on_a_unix_socket() -> None:
+    wanted = load(config(proxy="monitoring { http [::1] port 9; }")).settings.monitor
+    assert wanted is not None
+    assert (wanted.listen, wanted.path) == ((Address(6, 1), 9), None)
+    wanted = load(config(proxy='monitoring { http socket "/run/dns.http"; }')).settings.monitor
+    assert wanted is not None
+    assert (wanted.listen, wanted.path) == (None, "/run/dns.http")
+    assert load(config(proxy="monitoring { http [::1] port 9; disabled; }")).settings.monitor is None
 
 
 def test_a_proxy_without_a_name_is_called_udp_proxy() -> None:

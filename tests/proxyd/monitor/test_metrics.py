@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from prometheus_client import CollectorRegistry
-from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from proxyd.daemon.board import PARENT
 from proxyd.daemon.roster import Child, Role
-from proxyd.monitor.metrics import ProxyCollector
+from proxyd.monitor.exposition import expose
+from proxyd.monitor.metrics import collect
 from proxyd.monitor.view import NO_RULE_LABEL, SERVER_SIDE, View
 from tests.proxyd.monitor.views import LISTENERS, a_view, count_lines, count_rule
 from workers.contract.slots import CLOSE_WORDS, CloseReason, Counter, DropReason
@@ -20,9 +19,7 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 def samples(view: View) -> Samples:
     """Return what the collector says, written out and read again."""
-    registry = CollectorRegistry()
-    registry.register(ProxyCollector(view))
-    families = text_string_to_metric_families(generate_latest(registry).decode())
+    families = list(text_string_to_metric_families(expose(collect(view), open_metrics=True)))
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in families

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from proxyd.uftp.options import OPTIONS, CommandLine, OptionError, help_text, parse_options, parse_uid
+from proxyd.uftp.options import OPTIONS, CommandLine, OptionError, help_text, parse_monitor, parse_options, parse_uid
+from workers.contract.settings import Address
 
 
 def test_values_may_be_attached_or_separate_and_operands_are_ignored() -> None:
@@ -74,6 +75,31 @@ def test_a_uid_is_hexadecimal_with_or_without_its_prefix(text: str, uid: int) ->
 def test_what_is_no_uid_is_refused(text: str) -> None:
     with pytest.raises(OptionError):
         parse_options(["-c", "-U", text])
+
+
+@pytest.mark.parametrize(
+    ("text", "listen", "path"),
+    [
+        ("127.0.0.1:9100", (Address(4, 0x7F00_0001), 9100), None),
+        ("[::1]:9", (Address(6, 1), 9), None),
+        ("::1:9", (Address(6, 1), 9), None),
+        ("/run/uftp.http", None, "/run/uftp.http"),
+    ],
+)
+def test_the_monitor_is_on_an_address_or_a_unix_socket(
+    text: str, listen: tuple[Address, int] | None, path: str | None
+) -> None:
+    wanted = parse_monitor(text)
+    assert (wanted.listen, wanted.path) == (listen, path)
+    assert parse_options(["-c", "--monitor", text]).monitor == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "9100", "host:9100", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "run/x", ":9"]
+)
+def test_what_is_no_place_for_a_monitor_is_refused(text: str) -> None:
+    with pytest.raises(OptionError, match="--monitor"):
+        parse_options(["-c", "--monitor", text])
 
 
 def test_nought_is_the_default_uid() -> None:
