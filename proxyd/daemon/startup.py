@@ -11,8 +11,8 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -133,13 +133,25 @@ def run_proxy(order: Order, on_ready: Callable[[], None]) -> Ending:
         stack.callback(notifier.close)
         try:
             start = _prepare(order, logs, notifier)
-            if start.heir is not None:
-                stack.callback(start.heir.give_up, "it has ended")
-            estate = _set_up(start, stack)
-            return _serve(estate, start, on_ready)
+            with _answering_for(start.heir):
+                return _serve(_set_up(start, stack), start, on_ready)
         except SetupError as error:
             logs.note("setup-failed", error.step, error.reason)
             return Ending(ExitStatus.UNAVAILABLE, str(error))
+
+
+@contextmanager
+def _answering_for(heir: Heir | None) -> Iterator[None]:
+    """Tell whoever has left something what became of it, if this program does not come to serve."""
+    why = "it has ended"
+    try:
+        yield
+    except SetupError as error:
+        why = str(error)
+        raise
+    finally:
+        if heir is not None:
+            heir.give_up(why)
 
 
 @dataclass(slots=True)

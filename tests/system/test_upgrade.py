@@ -1,0 +1,198 @@
+"""The program is started anew while clients never stop asking: no session is lost, and if it fails nothing changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.kit import steady
+from tests.kit.installed import UDP_PROXY, launch, pidfile, requires_installed, wait_for_end
+from tests.kit.lab import Lab
+from tests.kit.process import Process
+from tests.kit.proxy import STARTED, Configuration, acl
+from tests.kit.requirement import requires_namespaces
+from tests.kit.way import WAY4, WAY6, Way
+
+PORT = 7000
+PROXYCTL = Path(sys.executable).with_name("proxyctl")
+TIMEOUT = "timeout both 600;"
+
+pytestmark = requires_installed
+
+
+@dataclass
+class Scene:
+    """A proxy in the background between clients that never stop asking and their server."""
+
+    lab: Lab
+    folder: Path
+    name: str
+    way: Way
+    log: Process
+    server: Process
+    clients: Process
+
+    @property
+    def pid(self) -> int:
+        """The proxy's process, by its pidfile."""
+        return int(pidfile(self.name).read_text())
+
+    def asked(self) -> dict[str, int]:
+        """Return how the clients stand."""
+        counts: dict[str, int] = json.loads(self.clients.ask("report", r"^\{"))
+        return counts
+
+    def write(self, rule: str = TIMEOUT, proxy: str = "", **changes: object) -> None:
+        """Write the configuration, with other items."""
+        logs = f'log-debug {{ file "{self.folder}/debug.log"; }} log-stats {{ file "{self.folder}/stats.log"; }}'
+        acls = acl(f"[{self.way.server}] : {PORT}", rule)
+        whole = {"listen": self.way.listen(PORT), "acls": acls, "proxy": f"{logs} {proxy}", "name": self.name}
+        (self.folder / "udp-proxy.cfg").write_text(Configuration(**{**whole, **changes}).text)  # type: ignore[arg-type]
+
+    def ctl(self, *words: str) -> Process:
+        """Run proxyctl where the proxy runs, to its end."""
+        process = self.lab.proxy.popen([PROXYCTL, "-n", self.name, *words])
+        process.wait(40)
+        return process
+
+    def upgrade(self) -> None:
+        """Have the proxy upgraded; return when the new program serves and the old one has ended."""
+        old, begun = self.pid, len(self.log.lines)
+        process = self.ctl("upgrade")
+        assert process.wait() == 0, process.output
+        self.log.wait_for("UDPS-763-K Taken over", begun)
+        assert self.pid != old
+        wait_for_end(old)
+
+    def end(self, count: int) -> dict[str, int]:
+        """Let the clients stop; check that none was ever seen at another port, and return what they have counted."""
+        counts: dict[str, int] = json.loads(self.clients.ask("stop", r"^\{", 30))
+        heard = json.loads(self.server.ask("report", r"^\{"))
+        print(f"{counts}, server {heard}, {counts['sent'] - counts['answered']} datagrams without an answer")
+        assert (counts["moved"], counts["known"]) == (0, count)
+        assert heard["ports"] == count
+        return counts
+
+
+@pytest.fixture
+def scene(request: pytest.FixtureRequest, lab: Lab, tmp_path: Path, name: str) -> Scene:
+    """100 clients with a session each, over IPv4 unless the test asks for another way."""
+    way = getattr(request, "param", WAY4)
+    server = lab.server.popen([sys.executable, "-I", steady.__file__, "serve", way.server, str(PORT)])
+    server.wait_for("^ready")
+    (tmp_path / "debug.log").touch()
+    log = lab.proxy.follow(tmp_path / "debug.log")
+    scene = Scene(lab, tmp_path, name, way, log, server, server)
+    scene.write()
+    started = lab.proxy.popen([UDP_PROXY, "-f", tmp_path / "udp-proxy.cfg"])
+    assert started.wait() == 0, started.output
+    arguments = [sys.executable, "-I", steady.__file__, "ask", "100", "300", way.front, str(PORT)]
+    scene.clients = lab.client.popen(arguments)
+    while scene.asked()["known"] < 100:
+        time.sleep(0.05)  # the clients ask on meanwhile
+    time.sleep(0.5)  # a session is safe from 200 ms on; nothing tells outsiders
+    return scene
+
+
+@requires_namespaces
+@pytest.mark.parametrize("scene", [WAY4, WAY6], ids=["4", "6"], indirect=True)
+def test_five_upgrades_lose_no_session_and_no_datagram(scene: Scene) -> None:
+    for _ in range(5):
+        scene.upgrade()
+    counts = scene.end(100)
+    assert counts["answered"] == counts["sent"]
+    assert "100 sessions" in scene.log.wait_for("UDPS-763-K Taken over")
+
+
+@requires_namespaces
+def test_a_new_program_brings_its_own_configuration_and_sessions_keep_the_rules_that_they_began_with(
+    scene: Scene,
+) -> None:
+    more = f"{scene.way.listen(PORT)} {scene.way.listen(PORT + 1)}"
+    scene.write("timeout both 600; max-dgrams-out 1;", listen=more, sessions=1500)
+    scene.upgrade()
+    status = json.loads(scene.ctl("status", "--json").output)
+    assert [one["address"] for one in status["listeners"]] == [
+        f"[{scene.way.front}]:{PORT}",
+        f"[{scene.way.front}]:{PORT + 1}",
+    ]
+    assert status["proxy"]["max_sessions"] == 1500
+    before = scene.asked()["answered"]
+    while scene.asked()["answered"] < before + 300:
+        time.sleep(0.05)  # the clients ask on meanwhile
+    scene.end(100)
+
+
+@requires_namespaces
+@pytest.mark.parametrize(
+    ("proxy", "listen", "why"),
+    [
+        ('chroot-dir "/nowhere/at/all";', "", "/nowhere/at/all"),
+        ("", "non-transparent [192.0.2.1] port 7001;", r"bind \[192.0.2.1\]:7001"),
+        ("nonsense;", "", "nonsense"),
+    ],
+    ids=["no root for the workers", "an address that is not here", "a broken configuration"],
+)
+def test_a_new_program_that_does_not_come_up_changes_nothing_and_says_why(
+    scene: Scene, proxy: str, listen: str, why: str
+) -> None:
+    old = scene.pid
+    scene.write(proxy=proxy, listen=f"{scene.way.listen(PORT)} {listen}")
+    process = scene.ctl("upgrade")
+    assert process.wait() == 1, process.output
+    assert re.search(why, process.output), process.output
+    assert scene.pid == old
+    scene.write()
+    scene.upgrade()
+    counts = scene.end(100)
+    assert counts["answered"] == counts["sent"]
+
+
+@requires_namespaces
+def test_a_new_program_that_is_killed_in_the_middle_costs_no_session(scene: Scene) -> None:
+    old, begun = scene.pid, len(scene.log.lines)
+    process = scene.lab.proxy.popen([UDP_PROXY, "--takeover", "--foreground", "-f", scene.folder / "udp-proxy.cfg"])
+    scene.log.wait_for(rf"\[{process.pid}\.0\]: UDPS-763-K Taken over", begun)
+    process.signal(signal.SIGKILL)
+    found = scene.log.wait_for("UDPS-76[12]-", begun)
+    if "UDPS-762-E" in found:
+        assert scene.pid == old
+        scene.upgrade()
+        scene.end(100)
+
+
+@requires_namespaces
+def test_a_third_program_is_refused_before_and_after(scene: Scene) -> None:
+    for _ in range(2):
+        third = launch(scene.lab.proxy, scene.folder, (scene.folder / "udp-proxy.cfg").read_text())
+        assert third.wait() == 69
+        assert f"already running as process {scene.pid}" in third.output
+        scene.upgrade()
+    scene.end(100)
+
+
+@requires_namespaces
+def test_the_log_tells_the_whole_story(scene: Scene) -> None:
+    begun = len(scene.log.lines)
+    scene.upgrade()
+    scene.log.wait_for("UDPS-701-K", begun)
+    lines = "\n".join(scene.log.lines[begun:])
+    for words in (
+        "UDPS-767-K The program was started anew",
+        "UDPS-760-K Handing over to process",
+        "UDPS-763-K Taken over from process",
+        "UDPS-761-K Process",
+        f"{STARTED} Proxy",
+    ):
+        assert words in lines
+    assert "SESSION-END" not in lines
+    os.kill(scene.pid, signal.SIGTERM)
+    scene.log.wait_for("UDPS-722-K", begun)
