@@ -1,0 +1,21 @@
+# shellcheck shell=bash
+# bash completion for test-udp, made by python -m proxyd.cli.completion: change that, not this file.
+# To be installed as /usr/share/bash-completion/completions/test-udp.
+
+_test_udp() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+    COMPREPLY=()
+    case $previous in
+        -d) mapfile -t COMPREPLY < <(compgen -W '3 4 5 6 7 8 9' -- "$current") ;;
+        -f) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+        -t) : ;;
+        *)
+            case $current in
+                -* | "") mapfile -t COMPREPLY < <(compgen -W '-h -v -d -f -r -t' -- "$current"; :) ;;
+                *) mapfile -t COMPREPLY < <(:) ;;
+            esac
+            ;;
+    esac
+}
+
+complete -F _test_udp test-udp
