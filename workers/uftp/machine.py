@@ -143,7 +143,7 @@ class Machine:
                 self._inside(datagram, head, arrival, now_ns)
         except DecodeError as error:
             reason = _NOISE.get(error.field, DropReason.MALFORMED)
-            self._reject(reason, datagram, arrival, str(error))
+            self._reject(reason, datagram, arrival, str(error), told=error.field not in announcing.FRAME_FIELDS)
         except SealError as error:
             self._reject(DropReason.NOT_AUTHENTIC, datagram, arrival, str(error))
         except PeerError as error:
@@ -298,11 +298,16 @@ class Machine:
         if self._heartbeats is not None:
             self._archive.save_nonce(self._heartbeats.nonce)
 
-    def _reject(self, reason: DropReason, datagram: bytes, arrival: Arrival, why: str) -> None:
+    def _reject(self, reason: DropReason, datagram: bytes, arrival: Arrival, why: str, told: bool = True) -> None:
+        """Count and note what was not used. told: whether of an announcement that is refused the log has been told."""
         self._station.drop(reason)
         if reason in _NOISE.values():
             self._station.note("uftp-noise", None, arrival.source, why)
             return
         number = datagram[header.FUNCTION_AT]
+        if number == Function.ANNOUNCE and told:
+            head = header.decode(datagram)
+            if self._station.groups.get(GroupKey(head.group_id, head.group_instance)) is None:
+                return
         name = Function(number).name if number in roles.FUNCTIONS else f"message {number}"
         self._station.note("uftp-rejected", None, name, arrival.source, why)

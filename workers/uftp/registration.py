@@ -15,6 +15,7 @@ from workers.uftp.groups import Group, PhaseInput
 from workers.uftp.keying import KeyInfoAck
 from workers.uftp.register import ClientKey, Register
 from workers.uftp.station import Station
+from workers.uftp.suite import SignatureType
 
 
 def register(station: Station, group: Group, uid: int, message: Register, now_ns: int) -> None:
@@ -95,10 +96,24 @@ def _enter(station: Station, group: Group, uid: int, now_ns: int) -> Client[Clie
     return client
 
 
+def check_name(station: Station, group: Group, uid: int) -> None:
+    """Return if a client may have this UID. Raises PeerError.
+
+    The server's own does no harm, and is common where both are made of private addresses; but under an authenticated
+    cipher two who seal with one key and one UID reuse nonces, which gives both messages and the key away.
+    """
+    if not uid:
+        raise PeerError("no client has UID 0")
+    if uid == station.uid:
+        raise PeerError("the UID of this proxy; the client needs another one (uftpd -U)")
+    sealed = group.crypto is not None and group.crypto.suite.signature is SignatureType.AUTHENC
+    if uid == group.terms.server_uid and sealed:
+        raise PeerError("the server's UID, which with this cipher is not safe; the client needs another one (uftpd -U)")
+
+
 def _check_uid(station: Station, group: Group, uid: int) -> None:
     """Return if a new client may be known. Raises PeerError. With authentication its CLIENT_KEY must pass as well."""
-    if uid in (0, station.uid, group.terms.server_uid):
-        raise PeerError("not a client's UID")
+    check_name(station, group, uid)
     if group.crypto is not None and group.crypto.client_auth:
         station.lists.check_uid(uid)
         return

@@ -17,6 +17,7 @@ from workers.uftp.extensions import EncInfo
 from workers.uftp.groups import Group
 from workers.uftp.keys import EcPrivateKey, EcPublicKey, PrivateKey, PublicKey
 from workers.uftp.records import ClientRecord, CryptoRecord, DamagedError, LegRecord, Secrets
+from workers.uftp.registration import check_name
 from workers.uftp.schedule import MASTER_BYTES, Handshake
 from workers.uftp.station import Station
 from workers.uftp.suite import Suite
@@ -102,8 +103,9 @@ def revive_clients(station: Station, group: Group, found: Mapping[bytes, bytes])
 
 def _revive_client(station: Station, group: Group, uid: int, record: ClientRecord) -> Client[ClientLeg]:
     state = _STATES.get(record.state)
-    if state is None or uid in (0, station.uid, group.terms.server_uid):
-        raise RevivalError("no such state or client")
+    check_name(station, group, uid)
+    if state is None:
+        raise RevivalError("no such state")
     leg = None if record.leg is None or group.crypto is None else _revive_leg(group.crypto, record.leg)
     if group.crypto is not None and state is not ClientState.MUTE and (leg is None or not leg.proved):
         raise RevivalError("further than its keys are")

@@ -166,6 +166,16 @@ def test_two_servers_are_two_groups_with_their_own_ways_back() -> None:
     assert {sent.to for sent in one.wait(GRTT_NS)} == {SERVER}
 
 
+def test_a_refused_announcement_is_one_line_in_the_log() -> None:
+    one = Bench(changes={"servers": ()})
+    one.announce()
+    assert len(one.notes("uftp-group-refused")) == 1
+    assert one.notes("uftp-rejected") == []
+    assert one.machine.drops[DropReason.NOT_ALLOWED] == 1
+    one.feed(Header(Function.ANNOUNCE, SERVER_UID, GROUP + 1).encode() + b"\x01\xff" + bytes(30))
+    assert len(one.notes("uftp-rejected")) == 1
+
+
 def test_the_log_level_can_be_changed() -> None:
     one = bench()
     one.machine.log_level = 0

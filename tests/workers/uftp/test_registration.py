@@ -119,11 +119,25 @@ def test_clients_of_groups_that_end_make_room() -> None:
     assert one.machine.facts[Fact.CLIENTS] == 0
 
 
-@pytest.mark.parametrize("uid", [0, SERVER_UID, 0xC0C0])
-def test_nobody_registers_under_the_uid_of_server_or_proxy(uid: int) -> None:
+@pytest.mark.parametrize("uid", [0, 0xC0C0])
+def test_nobody_registers_under_the_uid_of_the_proxy_or_none(uid: int) -> None:
     one = bench()
     assert aborted(one, one.register(uid)).host == uid
     assert one.wait(GRTT_NS) == []
+
+
+@pytest.mark.parametrize("spec", [None, (4, 3, 1, 1), (6, 3, 3, 1)], ids=["plain", "hmac", "gcm"])
+def test_a_client_with_the_servers_uid_takes_part_where_that_is_safe(spec: tuple[int, ...] | None) -> None:
+    cipher = None if spec is None else make_cipher(*spec)
+    scene = chain(2, cipher=cipher, ring=make_ring(cipher) if cipher else None)
+    scene.clients[0].uid = SERVER_UID
+    scene.server.wanted = frozenset(client.uid for client in scene.clients)
+    safe = spec is None or spec[0] != 6
+    assert scene.run(20) is safe
+    assert (scene.clients[0].data == scene.server.data) is safe
+    assert [note.fields[0] for note in scene.below.said("uftp-client-refused")][:1] == ([] if safe else [SERVER_UID])
+    if not safe:
+        assert "uftpd -U" in scene.below.said("uftp-client-refused")[0].fields[1]
 
 
 def test_a_client_that_is_not_listed_is_refused_and_the_list_is_said_to_prove_nothing() -> None:
