@@ -24,9 +24,9 @@ def session(acl: AclSettings, source: bytes = client(1)) -> Session:
     return made
 
 
-def treatment(*rules: AclSettings, priority: bool = True) -> Treatment:
+def treatment(*rules: AclSettings, priority: bool = True, older: tuple[AclSettings, ...] = ()) -> Treatment:
     settings = Settings("T", (), 9, 1, rules, queues=(SLOW, MARKED))
-    return Treatment(settings, Buckets(settings.queues, RateRegion.create("t", 4)), priority=priority)
+    return Treatment(settings, Buckets(settings.queues, RateRegion.create("t", 4)), priority=priority, older=older)
 
 
 def test_each_direction_has_the_rate_of_its_own_queue_k107() -> None:
@@ -69,3 +69,15 @@ def test_priorities_that_answers_cannot_carry_are_warned_of() -> None:
     note_lost_priorities(diary.journal, ())
     note_lost_priorities(diary.journal, ("marked", "other"))
     assert [record.fields for record in diary.take("priority-lost")] == [("marked",), ("other",)]
+
+
+def test_sessions_of_older_rules_meet_the_queues_of_today_where_these_are_still_there() -> None:
+    older = replace(rule("OLD"), queue_to_server="slow", queue_to_client="marked")
+    gone = replace(rule("GONE"), queue_to_server="gone", queue_to_client="gone")
+    found = treatment(rule(), older=(older, gone))
+    assert found.marks
+    assert found.mark(session(older)) == marking.control_data(4, marking.Marking(None, 7, 6))
+    assert found.allow_out(session(older), [400] * 5, SECOND) == 2
+    assert found.mark(session(gone)) == b""
+    assert found.allow_out(session(gone), [400] * 5, SECOND) == 5
+    assert found.allow_in(session(gone), [400] * 5, SECOND) == 5

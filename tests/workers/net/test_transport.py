@@ -167,6 +167,19 @@ def test_a_flow_is_a_sender_and_the_address_it_wrote_to(kind, version, option, h
     assert usual == ([0, 1, 2, 0] if version == 4 else [0, 0, 2, 0])
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_key_is_the_same_whether_it_was_received_or_made_of_an_address(kind, host):
+    rig = Rig(kind)
+    version = 6 if ":" in host else 4
+    with udp(host) as sock, udp(host) as peer:
+        rig.adopt(sock)
+        peer.sendto(b"x", sock.getsockname())
+        rig.hear(sock, version)
+        source = rig.transport.source(0, version)
+        assert list(rig.transport.keys(1, version)) == [rig.transport.key(source)]
+        assert source == raw_of(peer)
+
+
 def test_a_train_comes_as_one_message_that_says_its_size(kind):
     rig = Rig(kind)
     with udp() as sock, udp() as peer:

@@ -13,13 +13,25 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.ports import free_port
 from tests.kit.requirement import requires_namespaces
 from tests.kit.traffic import address, let_arrive, network_of_its_own, udp, waiting
 from tests.workers.forked import in_child
 from tests.workers.net.rig import Rig, each_transport, raw_of
+from workers.net.ancillary import UDP_GRO
 from workers.net.mmsg import MmsgTransport
 from workers.net.plain import PlainTransport
-from workers.net.upstream import BARE, REST_NS, RESTING_SOCKETS, Setup, Upstreams, lost_since, target_address
+from workers.net.upstream import (
+    BARE,
+    REST_NS,
+    RESTING_SOCKETS,
+    Setup,
+    Upstreams,
+    cookie_of,
+    delivers_trains,
+    lost_since,
+    target_address,
+)
 from workers.wire import sockaddr
 
 SEVEN = Setup(local=sockaddr.encode(address("127.0.0.7"), 0))
@@ -32,13 +44,13 @@ def open_descriptors() -> int:
 class Shore:
     """Upstreams with their epoll, and a server to reach."""
 
-    def __init__(self, kind=MmsgTransport, host: str = "127.0.0.1", reuse: bool = True) -> None:
+    def __init__(self, kind=MmsgTransport, host: str = "127.0.0.1", reuse: bool = True, doubled: bool = False) -> None:
         self.poll = select.epoll()
         self.rig = Rig(kind)
         self.version = 6 if ":" in host else 4
         self.server = udp(host)
         self.now_ns = 0
-        self.upstreams = Upstreams(self.poll, self.rig.transport, reuse=reuse)
+        self.upstreams = Upstreams(self.poll, self.rig.transport, reuse=reuse, doubled=doubled)
 
     def open(self) -> tuple[socket.SocketType, int]:
         return self.upstreams.open(self.version, BARE, raw_of(self.server), self.now_ns)
@@ -233,3 +245,69 @@ def test_an_address_is_read_once():
 )
 def test_losses_only_grow_though_a_reading_may_be_behind_the_last(drops, before, lost):
     assert lost_since(drops, before) == lost
+
+
+# --- where the parent holds duplicates -------------------------------------------------------------------------------
+
+
+@each_transport
+@pytest.mark.parametrize("setup", [BARE, SEVEN, None], ids=["unbound", "own address", "own port"])
+@pytest.mark.parametrize("connected", [True, False])
+def test_a_socket_that_is_open_elsewhere_too_is_out_of_epoll_and_takes_nothing_any_more(kind, setup, connected):
+    shore = Shore(kind, doubled=True)
+    port = free_port()
+    setup = Setup(local=sockaddr.encode(address("127.0.0.7"), port)) if setup is None else setup
+    target = raw_of(shore.server) if connected else None
+    sock, fd = shore.upstreams.open(4, setup, target, shore.now_ns)
+    sock.sendto(b"x", shore.server.getsockname())
+    _, where = shore.server.recvfrom(10)
+    with socket.socket(fileno=os.dup(fd)) as double:
+        shore.upstreams.close_for_good(sock)
+        assert sock.fileno() == -1
+        with udp() as other:
+            for sender in (shore.server, other):
+                sender.sendto(b"late", where)
+            let_arrive()
+        assert not waiting(double)
+        assert shore.poll.poll(0) == []
+
+
+def test_a_chosen_port_serves_the_next_socket_though_the_last_one_is_open_elsewhere():
+    shore = Shore(doubled=True)
+    setup = Setup(
+        ((socket.SOL_SOCKET, socket.SO_REUSEADDR, 1), (socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)),
+        sockaddr.encode(address("127.0.0.7"), free_port()),
+    )
+    sock, fd = shore.upstreams.open(4, setup, None, shore.now_ns)
+    where = sock.getsockname()
+    with socket.socket(fileno=os.dup(fd)):
+        shore.upstreams.close_for_good(sock)
+        later, _ = shore.upstreams.open(4, setup, None, shore.now_ns)
+        with contextlib.ExitStack() as stack:
+            senders = [stack.enter_context(udp()) for _ in range(16)]  # the kernel spreads senders over such sockets
+            for sender in senders:
+                sender.sendto(b"x", where)
+            let_arrive()
+        assert len([later.recv(10) for _ in senders]) == len(senders)
+
+
+def test_a_resumed_socket_is_known_and_watched():
+    shore = Shore(PlainTransport)
+    made = socket.SocketType(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    made.connect(shore.server.getsockname())
+    shore.upstreams.resume(made)
+    shore.server.sendto(b"x", made.getsockname())
+    assert shore.poll.poll(10) == [(made.fileno(), select.EPOLLIN)]
+    assert shore.rig.transport.receive_each([made.fileno()]) == [1]
+
+
+def test_a_cookie_tells_sockets_apart_whatever_their_descriptors():
+    with udp() as one, udp() as other, socket.socket(fileno=os.dup(one.fileno())) as double:
+        assert cookie_of(one) == cookie_of(double) != cookie_of(other)
+
+
+def test_a_socket_says_whether_it_delivers_trains():
+    with udp() as sock:
+        assert not delivers_trains(sock)
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+        assert delivers_trains(sock)

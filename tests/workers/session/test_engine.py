@@ -122,3 +122,26 @@ def test_clients_admitted_together_whose_sockets_fail_leave_nothing_behind_k83(p
     assert driver.stats.balanced
     driver.permits.settle()
     assert pool.free() == 2
+
+
+def test_a_listener_that_only_serves_its_sessions_drops_and_counts_newcomers(pool: Pool) -> None:
+    driver = Driver([rule()], pool, listeners=2)
+    driver.engine.welcoming = 1
+    driver.rested = 5
+    for listener, number in ((0, 1), (1, 2), (1, 3)):
+        driver.hear_clients(listener, [Arrival(client(number), PROXY, datagrams(1))], T0)
+    assert driver.engine.sessions == 1
+    assert driver.stats.drops_out[DropReason.DRAINING] == 2
+    session = driver.sessions[0]
+    driver.engine.welcoming = 0
+    driver.hear_clients(0, [Arrival(client(1), PROXY, datagrams(1))], T0)
+    assert session.dgrams_out == 2
+
+
+def test_going_on_numbers_new_sessions_behind_the_newest(pool: Pool) -> None:
+    driver, old = started(pool, rule())
+    old.track, old.slot = 70, 2
+    driver.engine.go_on([old])
+    hear(driver, 1, number=2)
+    hear(driver, 1, number=3)
+    assert [(session.track, session.slot) for session in driver.sessions] == [(70, 2), (71, 0), (72, 1)]

@@ -11,7 +11,7 @@ from workers.contract.slots import CloseReason
 from workers.deadlines import NEVER, TICK_NS
 from workers.errors import EngineMisuse
 from workers.session.records import Records
-from workers.session.session import Grant, Session, Terms
+from workers.session.session import Grant, Session, Terms, Trail
 from workers.session.table import SessionTable
 from workers.stats import Stats
 
@@ -134,3 +134,35 @@ def test_the_end_of_all_spares_no_listener(table: SessionTable) -> None:
     table.end_all(CloseReason.SHUTDOWN, T0)
     assert table.sessions == 0
     assert reasons(table) == [CloseReason.SHUTDOWN] * 2
+
+
+# --- kept safe, and gone on with -------------------------------------------------------------------------------------
+
+
+def test_sessions_come_to_last_within_a_tick_those_without_limits_of_time_too(table: SessionTable) -> None:
+    ended, unlimited, limited = begin(table), begin(table, 2), begin(table, 3, both_ns=SECOND)
+    table.end(ended, CloseReason.KILLED, T0)
+    assert table.next_deadline_ns() <= T0 + TICK_NS
+    table.expire(T0 + TICK_NS)
+    assert table.take_lasting() == [unlimited, limited]
+    assert table.take_lasting() == []
+
+
+def test_a_resumed_session_is_found_and_ends_in_time_but_was_not_opened_here(table: SessionTable) -> None:
+    session = Session(Terms.of(rule(both_ns=SECOND)), T0, 4, 1)
+    session.listener, session.key, session.client, session.destination = 0, 1, client(1), PROXY
+    session.target, session.transparent, session.grant = server(), False, Grant(None, None)
+    table.resume(session, T0)
+    table.occupy({4})
+    assert table.tables[0] == {1: session}
+    assert table.stats.sessions_opened == 0
+    assert table.take_lasting() == []
+    table.expire(T0 + SECOND + TICK_NS)
+    assert reasons(table) == [CloseReason.TIMEOUT_BOTH]
+
+
+def test_everybody_is_there_once_with_an_alias_too(table: SessionTable) -> None:
+    sessions = [begin(table, number) for number in (1, 2)]
+    sessions[0].trail = Trail()
+    table.trails.alias(sessions[0], 9)
+    assert list(table.everybody()) == sessions
