@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from proxyd.control import protocol
@@ -25,6 +25,8 @@ from workers.contract.tallies import LINES, RULES, Area, Rows, line_key, rule_ke
 RECORDS_A_MESSAGE = 240
 """Records in one message: as many as fit."""
 ROWS_A_MESSAGE = 100
+TAPS_A_SECOND = 16
+"""A worker looks through all its sessions for each: who asks without end must not keep it from its datagrams."""
 _NOTHING = (0, 0, 0)
 WITH_RULES = "udp-proxy"
 """The program that has sessions and rules."""
@@ -39,11 +41,14 @@ class Tapping(Protocol):
 
 
 class Showing:
-    """One proxy's."""
+    """One proxy's. clock: CLOCK_MONOTONIC in nanoseconds."""
 
-    def __init__(self, estate: Estate, conductor: Tapping) -> None:
+    def __init__(self, estate: Estate, conductor: Tapping, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self._clock = clock
         self._estate = estate
         self._conductor = conductor
+        self._taps_left = TAPS_A_SECOND
+        self._second = 0
 
     def users(self, _request: AskUsers) -> Iterator[Reply]:
         """Yield who sits at which address now."""
@@ -95,6 +100,8 @@ class Showing:
                 yield protocol.Refused("no Unix socket of type SOCK_SEQPACKET came with the question")
             elif request.worker >= len(regions) or regions[request.worker].opened(request.slot) != request.began_ns:
                 yield protocol.Refused("there is no such session")
+            elif not self._has_time():
+                yield protocol.Refused(f"more than {TAPS_A_SECOND} taps in a second: try again")
             elif self._conductor.tap(request.worker, _order(request), lane):
                 yield protocol.Done()
             else:
@@ -102,6 +109,14 @@ class Showing:
         finally:
             if lane is not None:
                 os.close(lane)
+
+    def _has_time(self) -> bool:
+        """Tell whether another tap may be begun now, and count it."""
+        second = self._clock() // 1_000_000_000
+        if second != self._second:
+            self._second, self._taps_left = second, TAPS_A_SECOND
+        self._taps_left -= 1
+        return self._taps_left >= 0
 
 
 def slot_records(estate: Estate, size: int) -> Iterator[protocol.Slots]:

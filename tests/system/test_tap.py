@@ -8,11 +8,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from socket import send_fds
 
 import pytest
 
+from proxyd.control.protocol import AskGroups, AskHits, AskSessions, AskTap, AskUsers, encode
 from tests.kit.installed import requires_installed
 from tests.kit.lab import Lab
 from tests.kit.requirement import requires_namespaces, requires_program
@@ -118,6 +120,36 @@ def test_a_watcher_that_sleeps_loses_copies_and_no_client_loses_a_datagram(tmp_p
         copied = sum(message.kind is Kind.DATAGRAM for message in messages)
         assert messages[0].kind is Kind.BEGUN
         assert 0 < copied < 1200
+    assert "UDPS-711-W" not in desk.proxy.log.output
+
+
+@requires_namespaces
+def test_requests_without_end_and_descriptors_of_any_kind_change_nothing_for_the_traffic(
+    tmp_path: Path, lab: Lab, name: str
+) -> None:
+    desk = Desk(lab, tmp_path, name)
+    with desk.clients(3) as clients:
+        (session, *_) = desk.listed(3)
+        place = session["worker"], session["slot"], session["began_ns"]
+        requests = [AskTap(*place, 1, 1, 1), AskUsers(), AskGroups(), AskHits(), AskSessions()]
+        before = len(list(Path(f"/proc/{desk.proxy.pid}/fd").iterdir()))
+        hostile = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(20)]
+        for number, sock in enumerate(hostile):
+            sock.settimeout(WAIT_S)
+            sock.connect(str(desk.path))
+            sock.setblocking(False)
+            for request in requests * 5:
+                with suppress(BlockingIOError):
+                    # Wrong kinds, several at once, with questions that want none.
+                    send_fds(sock, [encode(request)], [sock.fileno(), 1, 2][: number % 4])
+        for _ in range(30):
+            for client in clients:
+                echo(client)
+        for sock in hostile:
+            sock.close()
+        assert len(desk.listed(3)) == 3
+        while len(list(Path(f"/proc/{desk.proxy.pid}/fd").iterdir())) > before:
+            desk.asked("status")
     assert "UDPS-711-W" not in desk.proxy.log.output
 
 

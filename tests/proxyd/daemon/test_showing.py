@@ -16,7 +16,7 @@ from proxyd.control.protocol import NUMBER, AskGroups, AskHits, AskTap, AskUsers
 from proxyd.daemon import demands, sockets
 from proxyd.daemon.asker import Asker
 from proxyd.daemon.oob import UsersFile
-from proxyd.daemon.showing import Showing, slot_records
+from proxyd.daemon.showing import TAPS_A_SECOND, Showing, slot_records
 from proxyd.daemon.spawn import Estate
 from tests.proxyd.config.samples import ACTIONS, config, load
 from tests.proxyd.control.office import Nowhere
@@ -120,6 +120,24 @@ def test_who_asks_hears_that_the_worker_cannot_be_told_or_that_there_are_no_sess
             (refusal,) = told(Showing(of, Chief(able=False)).tap(ASKED, asker(far)))
             assert isinstance(refusal, Refused)
             assert words in refusal.why
+
+
+def test_who_asks_without_end_does_not_keep_the_worker_busy(estate: Estate) -> None:
+    chief = Chief()
+    now = [5 * 10**9]
+    showing = Showing(estate, chief, lambda: now[0])
+
+    def ask() -> Reply:
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with near:
+            (reply,) = told(showing.tap(ASKED, asker(far)))
+            return reply
+
+    replies = [ask() for _ in range(TAPS_A_SECOND + 5)]
+    assert [isinstance(reply, Done) for reply in replies] == [True] * TAPS_A_SECOND + [False] * 5
+    assert len(chief.orders) == TAPS_A_SECOND
+    now[0] += 10**9
+    assert ask() == Done()
 
 
 # --- records ---------------------------------------------------------------------------------------------------------
