@@ -20,9 +20,9 @@ from proxyd.uftp.keyload import KeyLoadError, Keys, load_keys, title_of
 from proxyd.uftp.options import CommandLine, OptionError
 from workers import uftploop
 from workers.contract.settings import Settings
-from workers.contract.uftp import UftpSettings
+from workers.contract.uftp import Mode, UftpSettings
 from workers.errors import KeyRefused
-from workers.uftp.keyring import KeyRing
+from workers.uftp.keyring import KeyRing, warm
 from workers.uftp.keys import EcPrivateKey
 from workers.uftp.pem import decode_pem, encode_pem
 
@@ -117,6 +117,8 @@ def begin(line: CommandLine) -> tuple[Program, UftpSettings, Keys]:
     # Last, because it may write files.
     keys = load_keys(dataclasses.replace(line, new_keys=(), key_files=()) if _inherits(line) else line)
     settings = dataclasses.replace(settings, crypto=keys.crypto)
+    if settings.mode is not Mode.SERVER:
+        warm(os.urandom)
     return Program(line, settings, keys), settings, keys
 
 

@@ -14,6 +14,7 @@ from workers.errors import KeyRefused
 from workers.uftp import keys, pem
 from workers.uftp.curves import CURVES, Curve
 from workers.uftp.framing import MAX_HEADER_BYTES
+from workers.uftp.hashes import HASHES
 from workers.uftp.keys import EcPrivateKey, EcPublicKey, PrivateKey, PublicKey
 from workers.wire.reader import WORD_BYTES
 
@@ -23,6 +24,8 @@ DEFAULT_RSA_BITS = 512
 """What the original programs make when they are told nothing."""
 THROWAWAY_RSA_BITS = frozenset({512, 768, 1024, 1536, 2048, 3072, 4096})
 """A key of 4,096 bits takes a second: a stranger's announcements must not ask for every size there is."""
+PRIME256V1, SHA256 = 23, 3
+"""Numbers of the protocol: what groups use most."""
 SHOWN_MAX_BYTES = MAX_HEADER_BYTES - 12 - max(curve.blob_bytes for curve in CURVES.values() if curve.make)
 """What PROXY_KEY, the message with the most beside them, leaves for a key and its signature."""
 
@@ -108,6 +111,17 @@ class KeyRing:
         if isinstance(kind, Curve):
             return keys.make_ec_key(kind, self._entropy)
         return keys.make_rsa_key(kind, self._entropy) if kind in THROWAWAY_RSA_BITS else None
+
+
+def warm(entropy: Entropy) -> None:
+    """Use once what the library only loads when it is used first, some 20 ms: a worker's first group must not wait.
+
+    To be called before the workers are forked, which then share it.
+    """
+    curve = CURVES[PRIME256V1]
+    key = keys.make_ec_key(curve, entropy)
+    key.public.verify(key.sign(b"", HASHES[SHA256]), b"", HASHES[SHA256])
+    key.agree(keys.make_ec_key(curve, entropy).public)
 
 
 def load(settings: CryptoSettings, entropy: Entropy) -> KeyRing:

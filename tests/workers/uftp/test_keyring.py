@@ -87,3 +87,26 @@ def test_a_ring_is_loaded_from_the_settings(entropy: Callable[[int], bytes]) -> 
 def test_a_curve_that_cannot_be_used_is_refused(curve: int, entropy: Callable[[int], bytes]) -> None:
     with pytest.raises(KeyRefused):
         keyring.load(CryptoSettings(ecdh_curve=curve), entropy)
+
+
+def test_warming_up_takes_entropy_for_throw_away_keys_only(entropy: Callable[[int], bytes]) -> None:
+    drawn: list[int] = []
+
+    def counted(count: int) -> bytes:
+        drawn.append(count)
+        return entropy(count)
+
+    keyring.warm(counted)
+    assert drawn
+    assert KeyRing((), counted).made == ()
+
+
+def test_a_throw_away_key_of_a_predecessor_is_used_in_the_place_of_a_new_one(entropy: Callable[[int], bytes]) -> None:
+    made = keys.make_ec_key(P256, entropy)
+    ring = KeyRing((), entropy)
+    assert ring.readopt(made)
+    assert ring.made == (made,)
+    assert ring.fitting(keys.make_ec_key(P256, entropy).public) is made
+    assert ring.find(keys.fingerprint_of(made.public)) is made
+    assert not ring.readopt(keys.make_ec_key(P256, entropy))
+    assert not KeyRing((made,), entropy).readopt(keys.make_ec_key(P384, entropy))
