@@ -17,6 +17,7 @@ import pytest
 Test = TypeVar("Test", bound=Callable[..., object])
 
 PACKAGES = {
+    "chromium": "chromium",
     "curl": "curl",
     "dig": "bind9-dnsutils",
     "dpkg-deb": "dpkg",
