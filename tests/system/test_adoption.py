@@ -14,7 +14,8 @@ import pytest
 
 from tests.kit import delivery
 from tests.kit.installed import Proxy, requires_installed, serve
-from tests.kit.lab import Lab
+from tests.kit.lab import BACK, FRONT, Lab
+from tests.kit.place import Place
 from tests.kit.proxy import Configuration, acl
 from tests.kit.requirement import requires_namespaces, requires_program
 from tests.kit.way import WAIT_S, WAYS, Way, connected
@@ -220,3 +221,52 @@ def test_no_session_is_lost_however_often_workers_are_killed_under_load(
     # A worker has a batch in its hands at most, in each direction, when it is killed.
     assert load.sent - load.asked <= kills * 2 * len(clients)
     assert proxy.log.stop() == 0
+
+
+# --- to everybody ----------------------------------------------------------------------------------------------------
+
+
+@requires_namespaces
+@pytest.mark.parametrize("far", [True, False], ids=["far", "near"])
+def test_a_broadcast_is_answered_by_all_hosts_after_a_kill_as_before_and_makes_no_storm(
+    tmp_path: Path, lab: Lab, far: bool
+) -> None:
+    delivery.lead_through(lab)
+    everywhere, to_all = (
+        f"transparent [0.0.0.0] port {PORT}; non-transparent [0.0.0.0] port {PORT};",
+        BACK.address4(255),
+    )
+    items = f"to {{ [{to_all}] }}; transparency transparent;" if far else f"plug-to [{to_all}] : {PORT};"
+    rule = f"session-acl ALL {{ {items} accept; session-type broadcast; timeout session 60 both 30; }}"
+    proxy = serve(lab.proxy, tmp_path, Configuration(everywhere, rule))
+    with ExitStack() as stack:
+        hosts = {}
+        for number, name in {2: "server", 20: "second"}.items():
+            host = lab.hosts[name] if name in lab.hosts else lab.attach(name, BACK, number)
+            hosts[host.address4] = stack.enter_context(broadcasting(host.namespace, "0.0.0.0", PORT))
+        client = stack.enter_context(broadcasting(lab.client, WAYS[4].client, 0))
+        without = sockets_of(proxy)
+        seen = set()
+        for payload in (b"who is there", b"and again", b"and once more"):
+            client.sendto(payload, (to_all if far else FRONT.address4(255), PORT))
+            for address, sock in hosts.items():
+                asked, sender = sock.recvfrom(100)
+                assert asked == payload
+                seen.add(sender)
+                sock.sendto(address.encode(), sender)
+            answers = {client.recvfrom(100) for _ in hosts}
+            assert answers == {(address.encode(), (address, PORT)) for address in hosts}
+            wait_until_kept(proxy, without + 1)
+            kill_workers(proxy)
+        assert len(seen) == 1
+        assert not select.select([client, *hosts.values()], [], [], 0.5)[0]
+    assert begun(proxy) == 1
+
+
+def broadcasting(place: Place, address: str, port: int) -> socket.socket:
+    """Return a socket of a place that may write to everybody."""
+    sock = place.socket()
+    sock.settimeout(WAIT_S)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    sock.bind((address, port))
+    return sock
