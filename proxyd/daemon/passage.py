@@ -326,7 +326,7 @@ class Passage:
             self._journal.note("not-laid-up", error.strerror or str(error))
             return
         if total > room:
-            self._journal.note("not-laid-up", f"of {total} sessions there is room for {room}")
+            self._journal.note("not-laid-up", f"of {total} sessions there is room for {max(room, 0)}")
         if room >= 0:
             self._journal.note("laid-up", sum(map(len, laid)))
 
