@@ -17,7 +17,7 @@ from proxyd.cli.ctl_frame import Status, UsageError, connect, filter_of, put
 from proxyd.cli.guard import guarded
 from proxyd.config.expression import Probe, parse_expression
 from proxyd.config.load import load
-from proxyd.control import capacity, doctor, inquiry, reports, sessions
+from proxyd.control import capacity, doctor, inquiry, multicast, reports, sessions
 from proxyd.control.client import Connection, RefusedError, UnreachableError
 from proxyd.control.facts import Facts, read_facts
 from proxyd.control.protocol import AskDrain, AskExplain, AskLevel
@@ -25,6 +25,7 @@ from proxyd.control.sessions import Filter, Session, SessionError
 from proxyd.daemon import capabilities
 from proxyd.errors import ConfigErrors
 from workers.contract.settings import Settings
+from workers.contract.uftp import DEFAULT_BUFFER_BYTES
 
 PROGRAM = "proxyctl"
 LEVELS = range(3, 10)
@@ -207,10 +208,23 @@ def _machine(arguments: argparse.Namespace) -> tuple[Facts, Settings, int | None
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    facts, settings, _ = _machine(arguments)
-    findings = doctor.examine(facts, settings)
+    findings = _findings_of_uftp(arguments)
+    if findings is None:
+        facts, settings, _ = _machine(arguments)
+        findings = doctor.examine(facts, settings)
     put(arguments, findings, reports.findings_text(findings))
     return Status.DONE if all(finding.verdict == "ok" for finding in findings) else Status.NO
+
+
+def _findings_of_uftp(arguments: argparse.Namespace) -> list[doctor.Finding] | None:
+    """Return what was found for a running UFTP proxy, None where something else is asked for."""
+    if arguments.file is not None:
+        return None
+    with connect(arguments) as connection:
+        proxy = inquiry.ask_state(connection).proxy
+    if proxy.program != "uftpproxyd":
+        return None
+    return multicast.examine(multicast.read_multicast(proxy.pid), DEFAULT_BUFFER_BYTES)
 
 
 def _capacity(arguments: argparse.Namespace) -> int:

@@ -64,7 +64,7 @@ def read_facts(settings: Settings, process: int | None, held: frozenset[int], pr
         ports=last - first + 1 - reserved_within((net / "ipv4/ip_local_reserved_ports").read_text(), first, last),
         receive_bytes=_number(net / "core/rmem_max"),
         memory_bytes=_available(proc / "meminfo"),
-        strict=_strict(net / "ipv4/conf"),
+        strict=strict_interfaces(net / "ipv4/conf"),
         conntrack=_conntrack(net / "netfilter"),
         addresses=frozenset(
             entry.address.partition("%")[0] for entries in psutil.net_if_addrs().values() for entry in entries
@@ -107,7 +107,7 @@ def _available(path: Path) -> int:
     return 0 if found is None else int(found[1]) * 1024
 
 
-def _strict(folder: Path) -> tuple[str, ...]:
+def strict_interfaces(folder: Path) -> tuple[str, ...]:
     """Return the interfaces that filter strictly: the larger of an interface's own setting and that of all counts."""
     values = {entry.name: _number(entry / "rp_filter") for entry in folder.iterdir()}
     everywhere = values.pop("all", 0)

@@ -48,11 +48,12 @@ class Proxy:
         self.orders: list[Request] = []
         self.stubborn = False
         self.file = ""
+        self.program = "udp-proxy"
 
     def answer(self, request: Request) -> Iterator[Reply]:
         match request:
             case AskStatus():
-                found = state(pid=os.getpid(), file=self.file)
+                found = state(pid=os.getpid(), file=self.file, program=self.program)
                 yield from (found.proxy, Workers(found.workers), Listeners(found.listeners), Rules(found.rules))
             case AskSessions():
                 records = [
@@ -214,3 +215,9 @@ def test_a_machine_that_is_not_fit_is_a_no(run: Run, tmp_path: Path) -> None:
 def test_a_proxy_that_cannot_be_reached_has_its_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-s", str(tmp_path / "x.ctl"), "status"]) == Status.UNREACHABLE == 69
     assert "does not run" in capsys.readouterr().err
+
+
+def test_the_doctor_looks_at_multicast_where_a_uftp_proxy_runs(run: Run, proxy: Proxy) -> None:
+    proxy.program = "uftpproxyd"
+    found = json.loads(run("doctor", "--json")[1])
+    assert {"multicast membership", "interfaces", "receive buffers"} <= {finding["subject"] for finding in found}

@@ -1,0 +1,96 @@
+"""Which multicast groups a process's network namespace has joined, and on which interfaces it could. Changes nothing.
+
+Source: proc_pid_net(5), /proc/PID/net/igmp and igmp6; the kernel's net/ipv4/igmp.c, whose addresses are words of
+network order printed as the machine's own; if.h, IFF_UP and IFF_MULTICAST.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+
+import msgspec
+
+from proxyd.control.doctor import Finding
+from proxyd.control.facts import strict_interfaces
+
+PROC, INTERFACES = Path("/proc"), Path("/sys/class/net")
+IFF_UP, IFF_MULTICAST = 0x1, 0x1000
+_EVERYBODY = frozenset(("224.0.0.1", "ff01::1", "ff02::1"))
+"""All hosts: every interface is a member without being asked."""
+
+
+class Multicast(msgspec.Struct, frozen=True):
+    """A namespace. joined: (interface, group) pairs; able: the interfaces that are up and carry multicast, lo aside.
+
+    receive_bytes: the largest receive buffer without privileges.
+    strict: the interfaces that drop what does not come in by the way it would go out (rp_filter 1).
+    """
+
+    joined: tuple[tuple[str, str], ...]
+    able: tuple[str, ...]
+    receive_bytes: int
+    strict: tuple[str, ...]
+
+
+def read_multicast(process: int, proc: Path = PROC, interfaces: Path = INTERFACES) -> Multicast:
+    """Read the namespace of a process; of interfaces and limits our own, which is the same where both are in it."""
+    net = proc / str(process) / "net"
+    joined = parse_igmp((net / "igmp").read_text())
+    if (net / "igmp6").exists():
+        joined += parse_igmp6((net / "igmp6").read_text())
+    flags = {entry.name: int((entry / "flags").read_text(), 16) for entry in sorted(interfaces.iterdir())}
+    wanted = IFF_UP | IFF_MULTICAST
+    return Multicast(
+        joined=tuple(pair for pair in joined if pair[1] not in _EVERYBODY),
+        able=tuple(name for name, value in flags.items() if value & wanted == wanted and name != "lo"),
+        receive_bytes=int((proc / "sys/net/core/rmem_max").read_text()),
+        strict=strict_interfaces(proc / "sys/net/ipv4/conf"),
+    )
+
+
+def parse_igmp(text: str) -> list[tuple[str, str]]:
+    """Return the (interface, group) pairs of /proc/net/igmp."""
+    found, interface = [], ""
+    for line in text.splitlines()[1:]:
+        words = line.split()
+        if words and not line.startswith("\t\t"):
+            interface = words[1].rstrip(":")
+        elif words:
+            raw = int(words[0], 16).to_bytes(4, sys.byteorder)
+            found.append((interface, socket.inet_ntop(socket.AF_INET, raw)))
+    return found
+
+
+def parse_igmp6(text: str) -> list[tuple[str, str]]:
+    """Return the (interface, group) pairs of /proc/net/igmp6."""
+    rows = (line.split() for line in text.splitlines() if line.strip())
+    return [(words[1], socket.inet_ntop(socket.AF_INET6, bytes.fromhex(words[2]))) for words in rows]
+
+
+def examine(facts: Multicast, wanted_bytes: int) -> list[Finding]:
+    """Return what was found, for a proxy whose socket wants so large a receive buffer."""
+    found = []
+    groups = ", ".join(f"{group} on {interface}" for interface, group in facts.joined[:8])
+    if facts.joined:
+        more = len(facts.joined) - 8
+        rest = f" and {more} more" if more > 0 else ""
+        found.append(Finding("ok", "multicast membership", f"joined: {groups}{rest}"))
+    else:
+        text = "no group is joined on this machine: announcements reach a proxy by unicast only"
+        found.append(Finding("warning", "multicast membership", text, "uftpproxyd -M with the servers' public group"))
+    if facts.able:
+        found.append(Finding("ok", "interfaces", f"multicast goes in and out by {', '.join(facts.able)}"))
+    else:
+        text = "no interface but lo is up and carries multicast"
+        found.append(Finding("error", "interfaces", text, "ip link set dev INTERFACE up multicast on"))
+    for name in facts.strict:
+        text = f"{name} drops multicast of servers to which it has no route (rp_filter 1)"
+        found.append(Finding("warning", "reverse path", text, f"sysctl -w net.ipv4.conf.{name}.rp_filter=2"))
+    if facts.receive_bytes >= wanted_bytes:
+        found.append(Finding("ok", "receive buffers", f"the socket gets the {wanted_bytes} bytes it wants"))
+    else:
+        text = f"the socket wants {wanted_bytes} bytes to hold bursts, and may get {facts.receive_bytes}"
+        found.append(Finding("warning", "receive buffers", text, f"sysctl -w net.core.rmem_max={wanted_bytes}"))
+    return found
