@@ -62,8 +62,14 @@ class Custodian:
         if self.say_all():
             self._since_ns = NEVER
             return NEVER
+        self._shrink()
         self._retry_ns = now_ns + RETRY_NS
         return self._retry_ns
+
+    def _shrink(self) -> None:
+        """Forget what need not be said any more: a parent may be deaf for long, and sessions come and go."""
+        self._waiting = deque(session for session in self._waiting if session.sock is not None)
+        self._released = list(dict.fromkeys(self._released))
 
     def say_all(self) -> bool:
         """Say everything now; tell whether there was room for it. Raises ChannelClosedError when the parent is gone."""

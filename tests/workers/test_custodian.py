@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -129,6 +130,22 @@ def test_what_finds_no_room_is_tried_again_in_the_same_order(desk: Desk) -> None
     assert desk.custodian.tend(T0 + RETRY_NS) == NEVER
     entries = [word.entries for word, _ in desk.heard() if isinstance(word, Entrusted)]
     assert [found for part in entries for found in part] == [entry(session) for session in sessions]
+
+
+def test_a_parent_that_is_deaf_for_long_costs_no_memory(desk: Desk) -> None:
+    desk.fill()
+    lasting = desk.session(5)
+    desk.custodian.entrust([lasting])
+    for turn in range(50):
+        passing = [Session(TERMS, T0, slot, 1) for slot in range(200)]
+        desk.custodian.entrust(passing)
+        desk.custodian.release(range(200))
+        desk.custodian.tend(T0 + turn * SECOND)
+        # Of the test only: the list's, the loop's, and the call's own.
+        assert max(sys.getrefcount(session) for session in passing) == 3
+    desk.empty()
+    desk.custodian.tend(T0 + 60 * SECOND)
+    assert [word for word, _ in desk.heard()] == [Released(list(range(200))), Entrusted([entry(lasting)])]
 
 
 def test_all_slots_of_a_large_worker_can_be_released_at_once(desk: Desk) -> None:
