@@ -23,7 +23,7 @@ from proxyd.daemon.roster import Child, Role
 from proxyd.daemon.spawn import Estate, Spawner
 from proxyd.errors import ProxydError, SetupError
 from proxyd.logs.setup import Logs
-from workers.contract.settings import Settings
+from workers.contract.settings import ListenerSettings, Settings
 
 CLEAR_NS = 5_000_000_000
 """How often is looked whether a listener that has vanished has sessions still."""
@@ -62,7 +62,7 @@ class Reloader:
         self._logs = logs
         self._means = means
         self._rollout: Rollout | None = None
-        self._clearing = False
+        self._clearing: list[ListenerSettings] = []
         self._names: tuple[str, ...] = estate.names
         self._notes: tuple[str, ...] = ()
         self._wider = 0
@@ -189,9 +189,9 @@ class Reloader:
         estate, roster = self._estate, self._crew.roster
         names = names if settings.resolve_names else ()
         # Workers of the generation before need theirs still, until they are renewed.
-        wanted = tuple(dict.fromkeys((*names, *self._names)))
+        wanted = tuple(dict.fromkeys((*names, *self._names))) if names else ()
         more = not set(names) <= set(estate.names) or settings.resolver != before.resolver
-        estate.names, self._names = wanted if more else estate.names, names
+        estate.names, self._names = wanted if more or not names else estate.names, names
         resolvers = [child for child in roster.children if child.role is Role.RESOLVER and not child.dismissed]
         if not estate.resolving:
             for child in resolvers:
@@ -219,6 +219,9 @@ class Reloader:
         self._rollout = Rollout(order, self._at_work)
 
     def _at_work(self, child: Child) -> bool:
+        """Tell whether a ready child has what others need of it, or has done what it has to do before it serves."""
+        if child.role is Role.WORKER:
+            return self._crew.vault.serves(child.index)
         return child.role is not Role.RESOLVER or not self._crew.book.anew
 
     # --- its end ---------------------------------------------------------------------------------------------------
@@ -228,7 +231,9 @@ class Reloader:
         self._rollout = None
         self._crew.roster.forget_dismissed()
         if self._clearing:
-            self._clearing = False
+            for listener in self._clearing:
+                self._logs.note("listener-closed", sockets.raw_sockaddr(listener))
+            self._clearing = []
         else:
             estate.shared.settle(self._wider)
             self._forget_generations()
@@ -259,8 +264,7 @@ class Reloader:
         gone = {index for index in range(first, len(estate.standing)) if index not in used}
         if not gone:
             return
-        for index in sorted(gone):
-            self._logs.note("listener-closed", sockets.raw_sockaddr(estate.standing[index]))
+        self._clearing = [estate.standing[index] for index in sorted(gone)]
         for group in estate.listeners:
             sockets.close_all([group[index] for index in gone])
         estate.listeners = tuple(
@@ -269,5 +273,6 @@ class Reloader:
         before = len(estate.settings.listeners)
         estate.extra = tuple(item for index, item in enumerate(estate.extra, before) if index not in gone)
         estate.retired -= len(gone)
-        self._clearing = True
-        self._rollout = Rollout(child for child in self._crew.roster.children if child.role is Role.WORKER)
+        self._rollout = Rollout(
+            (child for child in self._crew.roster.children if child.role is Role.WORKER), self._at_work
+        )

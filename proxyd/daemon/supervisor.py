@@ -25,7 +25,6 @@ from proxyd.daemon.roster import Child, Role, Roster
 from proxyd.daemon.signals import SignalPipe
 from proxyd.daemon.spawn import Estate, Spawner, WorkerMain
 from proxyd.daemon.state import describe_state
-from proxyd.daemon.titles import ParentTitle
 from proxyd.errors import ProxydError, SetupError
 from proxyd.logs.relay import Relay
 from proxyd.logs.setup import Logs
@@ -35,6 +34,8 @@ STOP_NS = 5_000_000_000
 """How long children may take to end before they are killed."""
 _TICK_NS = 1_000_000_000
 _RETRY_NS = 50_000_000
+_RENEWING_NS = 5_000_000
+"""How long to wait at most while children are renewed: what they do in shared memory wakes nobody."""
 
 LEVEL_STEPS: dict[int, int] = {signal.SIGUSR1: 1, signal.SIGUSR2: -1}
 STOPPING: dict[int, str] = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "SIGINT"}
@@ -82,7 +83,6 @@ class Supervisor:
         self._passage = Passage(estate, self._crew, logs, onward, self._epoll, self._hindrance)
         self._herald = Herald(onward.notifier, estate, self._crew.roster, logs)
         self._control = open_control(estate, self._conductor, logs, self._passage)
-        self._title = ParentTitle(estate.settings.name, estate.settings.program)
         self._ending: Ending | None = None
         self._kill_ns = 0
         self._answers: dict[int, Callable[[int], None]] = {
@@ -146,6 +146,8 @@ class Supervisor:
                 self._crew.receive(descriptor)
 
     def _wait_ns(self, now_ns: int) -> int:
+        if self._reloader.running:
+            return _RENEWING_NS
         if self._logs.waiting or self._crew.owing:
             return _RETRY_NS
         due_ns = self._crew.roster.next_due_ns()
@@ -159,7 +161,6 @@ class Supervisor:
             self._herald.serve()
 
     def _keep_time(self, now_ns: int) -> None:
-        self._title.update(self._estate.shared.sessions)
         users = self._estate.users
         if users is not None and users.look(now_ns):
             self._crew.tell_workers(users.parts)

@@ -101,8 +101,7 @@ class Vault:
         self.close(worker)
         region, entries = self._shared.regions[worker], self._entries.get(worker, {})
         self._drop(worker, [slot for slot, entry in entries.items() if region.opened(slot) != entry.opened_ns])
-        served = region.words[Counter.TURNS] != self._turns.get(worker)
-        self._attempts[worker] = 0 if served else self._attempts.get(worker, 0) + 1
+        self._attempts[worker] = 0 if self.serves(worker) else self._attempts.get(worker, 0) + 1
         given_up = self._attempts[worker] >= ATTEMPTS and bool(entries)
         if given_up:
             self.lost += len(entries)
@@ -110,6 +109,10 @@ class Vault:
             self._drop(worker, list(entries))
         self._shared.reclaim(worker, entries.keys())
         return not given_up
+
+    def serves(self, worker: int) -> bool:
+        """Tell whether a worker has turned its loop since it was forked: it has all that it took over by then."""
+        return self._shared.regions[worker].words[Counter.TURNS] != self._turns.get(worker)
 
     def kept(self, worker: int) -> tuple[Kept, ...]:
         """Return the sessions that are kept for a worker, by slot."""

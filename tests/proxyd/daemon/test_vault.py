@@ -183,6 +183,15 @@ def test_a_replacement_that_has_served_makes_the_count_begin_anew(scene: Scene) 
     assert len(scene.vault.kept(0)) == 1
 
 
+def test_a_worker_serves_when_its_loop_has_turned(scene: Scene) -> None:
+    assert not scene.vault.serves(0)
+    scene.region.words[Counter.TURNS] += 1
+    assert scene.vault.serves(0)
+    scene.vault.close(0)
+    scene.vault.open(0).close()
+    assert not scene.vault.serves(0)
+
+
 def test_the_loop_finds_the_worker_by_the_descriptor_as_long_as_it_is_heard(scene: Scene) -> None:
     scene.entrust(Entry(0, 100, b""))
     ((descriptor, _),) = scene.epoll.poll(0)
