@@ -63,7 +63,8 @@ def _run(order: Order, line: CommandLine) -> Ending:
         try:
             # Where the service manager forbids the call, only who asks for a priority has to hear of it.
             if line.nice:
-                os.nice(line.nice)
+                # A program that the running one has started has its priority already.
+                os.nice(line.nice - (os.nice(0) if line.takeover else 0))
         except PermissionError as error:
             return Ending(FrameStatus.UNAVAILABLE, f"check -N {line.nice}: {error.strerror}")
         return run_proxy(order, on_ready)

@@ -1,4 +1,5 @@
-"""What the service manager is told from turn to turn: how the proxy is, that it reloads, and that it is alive.
+"""What outsiders are told from turn to turn: by the process title how many sessions there are, and the service manager
+how the proxy is, that it reloads, and that it is alive.
 
 Source: sd_notify(3); systemd.service(5), WatchdogSec.
 """
@@ -13,6 +14,7 @@ from proxyd.daemon.notify import Notifier
 from proxyd.daemon.pulse import Beat, Pulse
 from proxyd.daemon.roster import Role, Roster, State
 from proxyd.daemon.spawn import Estate
+from proxyd.daemon.titles import ParentTitle
 from workers.contract.slots import Counter
 
 
@@ -32,6 +34,7 @@ class Herald:
         self._estate = estate
         self._roster = roster
         self._journal = journal
+        self._title = ParentTitle(estate.settings.name, estate.settings.program)
         self._pulse = Pulse(notifier.beat_ns)
         self._serving = self._reloading = False
         self._stuck: list[int] = []
@@ -51,6 +54,7 @@ class Herald:
 
     def tend(self, now_ns: int, *, reloading: bool) -> None:
         """Tell what there is to be told. reloading: whether children are being renewed."""
+        self._title.update(self._estate.shared.sessions)
         self._notifier.flush()
         if not self._serving:
             return

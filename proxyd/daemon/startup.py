@@ -198,9 +198,18 @@ def _prepare(order: Order, logs: Logs, notifier: Notifier) -> Start:
     found = _find_legacy(start, path)
     if found is not None:
         start.heir = come_into(found, settings, _recompiler(order))
+        _require_the_same_place(start.heir, start)
     elif path is not None:
         refuse_second(path)
     return start
+
+
+def _require_the_same_place(heir: Heir, start: Start) -> None:
+    """Raise SetupError where a program that cannot listen elsewhere would have to."""
+    if start.order.openings.land is None and heir.past.settings.listeners != start.settings.listeners:
+        where = sockets.describe(heir.past.settings.listeners[0])
+        heir.give_up(f"it was to listen elsewhere than on {where}")
+        raise SetupError(STEP, f"the running program listens on {where}; another port takes a restart")
 
 
 def _find_legacy(start: Start, pidfile: Path | None) -> tuple[Legacy, Giver] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from proxyd import __version__
+from proxyd.daemon.launch import this_program
 from proxyd.daemon.monitoring import inherit_monitor, open_monitor
 from proxyd.daemon.startup import Openings, Order
 from proxyd.uftp import sockets
@@ -13,7 +14,7 @@ from proxyd.uftp.interfaces import list_interfaces
 from proxyd.uftp.keyload import Keys, load_keys
 from proxyd.uftp.logformat import open_log
 from proxyd.uftp.options import CommandLine
-from proxyd.uftp.rereading import begin
+from proxyd.uftp.rereading import begin, frame_of
 from workers.contract.uftp import UftpSettings
 
 GROUP_BYTES, CLIENT_BYTES = 2048, 512
@@ -45,6 +46,12 @@ def make_order(line: CommandLine) -> Order:
         pidfile="" if line.pidfile is None else str(Path("/") / line.pidfile),
         banner=_banner(settings, keys),
         read=program.read,
+        text=program.text,
+        recompile=frame_of,
+        takeover=line.takeover,
+        private=program.private,
+        inherit=program.inherit,
+        launch=this_program(),
     )
 
 
