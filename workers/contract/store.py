@@ -114,6 +114,7 @@ class Ledger:
         self._memory = memory
         self._words = memoryview(memory).cast("Q")
         self._half_bytes = half_bytes
+        self._most_put = half_bytes - _WORD - half_bytes // KEPT_FREE
         self._families: dict[bytes, _Family] = {}
         self._live = 0
         self.emptied = False
@@ -136,8 +137,9 @@ class Ledger:
             return {}
         self._words[_Word.READINGS] = in_vain + 1
         while (entry := self._entry(self._at)) is not None:
-            self._note(entry, self._at)
-            self._at += _room(entry)
+            room = _room(_encode(entry))
+            self._note(entry, self._at, room)
+            self._at += room
         self._words[self._at // _WORD] = 0
         return {
             family: {name: self._value(place) for name, place in found.places.items()}
@@ -177,17 +179,17 @@ class Ledger:
 
     def _write(self, entry: _Entry) -> bool:
         """Write a record if there is room, what counts being copied to the other half if that makes some."""
-        room, puts = _room(entry), entry.deed is _Deed.PUT
-        most = self._half_bytes - _WORD - (self._half_bytes // KEPT_FREE if puts else 0)
-        used = self._at - self._start
-        if used + room > min(max(2 * self._live, SPARE_BYTES), most):
+        body = _encode(entry)
+        room, used = _room(body), self._at - self._start
+        most = self._most_put if entry.deed is _Deed.PUT else self._half_bytes - _WORD
+        if used + room > most or used + room > max(2 * self._live, SPARE_BYTES):
             # Not again and again where nearly all of it counts.
             if used - self._live >= self._half_bytes // KEPT_FREE or 2 * self._live < used:
                 self._tidy()
                 used = self._at - self._start
             if used + room > most:
                 return False
-        self._lay(entry)
+        self._lay(entry, body)
         return True
 
     def _tidy(self) -> None:
@@ -197,7 +199,7 @@ class Ledger:
         self._begin(1 - active)
         self._words[self._at // _WORD] = 0
         for entry in entries:
-            self._lay(entry)
+            self._lay(entry, _encode(entry))
         self._words[_Word.ACTIVE] = 1 - active
         with contextlib.suppress(OSError):
             self._memory.madvise(mmap.MADV_REMOVE, old_start, self._half_bytes)
@@ -208,22 +210,20 @@ class Ledger:
         self._families = {}
         self._live = 0
 
-    def _lay(self, entry: _Entry) -> None:
-        """Write behind the end; the word that makes it count comes last."""
-        body = _HEAD.pack(entry.deed, len(entry.family), len(entry.name), len(entry.value))
-        body += entry.family + entry.name + entry.value
-        at = self._at
-        end = at + _room(entry)
+    def _lay(self, entry: _Entry, body: bytes) -> None:
+        """Write a record behind the end; the word that makes it count comes last. body: as it stands in the log."""
+        at, room = self._at, _room(body)
+        end = at + room
         self._memory[at + _WORD : at + _WORD + len(body)] = body
         self._words[end // _WORD] = 0
         self._words[at // _WORD] = zlib.crc32(body) << 32 | len(body)
-        self._note(entry, at)
+        self._note(entry, at, room)
         self._at = end
 
     # --- what counts -------------------------------------------------------------------------------------------------
 
-    def _note(self, entry: _Entry, at: int) -> None:
-        """Take in what a record does. at: where it lies."""
+    def _note(self, entry: _Entry, at: int, room: int) -> None:
+        """Take in what a record does. at: where it lies; room: the bytes that it takes."""
         if entry.deed == _Deed.DROP_FAMILY:
             gone = self._families.pop(entry.family, None)
             self._live -= gone.room if gone is not None else 0
@@ -234,7 +234,7 @@ class Ledger:
         older = found.places.get(entry.name)
         change = 0 if older is None else -self._room_at(older)
         if entry.deed == _Deed.PUT:
-            change += _room(entry)
+            change += room
             found.places[entry.name] = at
         elif older is not None:
             del found.places[entry.name]
@@ -264,10 +264,10 @@ class Ledger:
         name_at = _HEAD.size + family
         value_at = name_at + name
         entry = _Entry(deed, body[_HEAD.size : name_at], body[name_at:value_at], body[value_at:])
-        return entry if at + _room(entry) <= end else None
+        return entry if at + _room(body) <= end else None
 
     def _room_at(self, at: int) -> int:
-        return _WORD + _rounded(self._words[at // _WORD] & _LENGTH)
+        return _WORD + (((self._words[at // _WORD] & _LENGTH) + _WORD - 1) & -_WORD)
 
     def _value(self, at: int) -> bytes:
         start = at + _WORD
@@ -276,10 +276,12 @@ class Ledger:
         return self._memory[value_at : value_at + value]
 
 
-def _rounded(length: int) -> int:
-    return -(-length // _WORD) * _WORD
+def _encode(entry: _Entry) -> bytes:
+    """Return a record as it stands in the log, behind its word."""
+    deed, family, name, value = entry
+    return _HEAD.pack(deed, len(family), len(name), len(value)) + family + name + value
 
 
-def _room(entry: _Entry) -> int:
-    """Return the bytes that a record takes."""
-    return _WORD + _rounded(_HEAD.size + len(entry.family) + len(entry.name) + len(entry.value))
+def _room(body: bytes) -> int:
+    """Return the bytes that a record takes, its word and what fills the last one up included."""
+    return _WORD + ((len(body) + _WORD - 1) & -_WORD)
