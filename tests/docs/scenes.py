@@ -144,12 +144,7 @@ def _getting_started() -> Scene:
         receiver={"eth0": Plug("branch", f"{B}.21/24")},
     )
 
-    def prepare(town: Town, folder: Path) -> None:
-        _name_server(town, folder)
-        town["firewall"].configure([f"route add {B}.0/24 via {OUTSIDE}.3"])
-        town["branch"].configure([f"route add {INSIDE}.0/24 via {OUTSIDE}.1"])
-
-    return Scene(firewall, {"client": f"{INSIDE}.1"}, frozenset({"branch"}), prepare)
+    return Scene(firewall, {"client": f"{INSIDE}.1"}, frozenset({"branch"}), _name_server)
 
 
 _WITH_FIREWALL = frozenset({"firewall"})

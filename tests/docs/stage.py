@@ -60,10 +60,6 @@ class Stage:
 
     def _run(self, block: Block) -> None:
         machine = self._machines[block.host]
-        if "until" in block.words:
-            running = machine.popen(["bash", "-euc", f"{{ {block.text}\n}} 2>&1"])
-            running.wait_for(block.words["until"])
-            return
         if "online" in block.words or "scripts/" in block.text:
             done = machine.online(["bash", "-euc", f"cd {ROOT}\n{block.text}"])
         else:

@@ -11,7 +11,7 @@ PAGE = """# A page
 udp-proxy X {
 ```
 Some words, `code`.
-```sh on=client until="it serves"
+```sh on=client status=2
 run this
 ```
 ```sh not-run
@@ -32,7 +32,7 @@ def test_blocks_have_their_words_and_their_text() -> None:
         {"file": "/etc/x.cfg", "on": "proxy"},
         "udp-proxy X {\n",
     )
-    assert (commands.host, commands.words["until"], commands.is_run) == ("client", "it serves", True)
+    assert (commands.host, commands.words["status"], commands.is_run) == ("client", "2", True)
     assert (spared.is_run, spared.excuse) == (False, "it takes a week.")
     assert (picture.language, picture.is_run, picture.excuse) == ("", False, "")
 

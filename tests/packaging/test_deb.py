@@ -57,11 +57,15 @@ def test_a_package_is_installed_serves_is_removed_and_purged(machine: Machine, p
     assert status(machine, "udp-proxy", "start") == 0
     assert passes_datagrams(machine)
 
-    # Once more while it runs: an administrator's change stays.
+    # Once more while it runs: an administrator's change stays, and so do sessions, in a new parent.
     machine.shell("echo STOP_SECONDS=11 >>/etc/default/udp-proxy")
+    before_upgrade = machine.read("/run/udp-proxy-echo.pid")
+    (session,) = machine.shell("proxyctl sessions | awk 'NR > 1 { print $2 }'").stdout.splitlines()
     machine.run(["dpkg", "--install", file], within_s=WITHIN_S)
     assert "STOP_SECONDS=11" in machine.read("/etc/default/udp-proxy")
     assert status(machine, "udp-proxy", "status") == 0
+    assert machine.read("/run/udp-proxy-echo.pid") != before_upgrade
+    assert session in machine.shell("proxyctl sessions").stdout
     assert passes_datagrams(machine)
 
     parent = machine.read("/run/udp-proxy-echo.pid").strip()
