@@ -152,6 +152,7 @@ class Page {
     };
     this.showHead(now);
     showCards(cardsOf(now, pace));
+    set(byId("glance"), "data-at", now.now_unix);
     const values = this.uftp
       ? [[pace.bytesOut], [pace.out, pace.received, pace.dropped], [now.sessions, now.facts.clients]]
       : [[pace.bytesOut, pace.bytesIn], [pace.out, pace.in, pace.dropped], [now.sessions, pace.opened]];
