@@ -32,6 +32,7 @@ PACKAGES = {
     "nsd": "nsd",
     "nsenter": "util-linux",
     "openssl": "openssl",
+    "promtool": "prometheus",
     "rsyslogd": "rsyslog",
     "setpriv": "util-linux",
     "shellcheck": "shellcheck",
