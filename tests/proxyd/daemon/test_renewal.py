@@ -1,0 +1,132 @@
+"""What a new generation needs, prepared beside the present one: all of it, or nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from proxyd.daemon import descriptors
+from proxyd.daemon.reading import Reading
+from proxyd.daemon.renewal import Means, Prepared, RefusedError, next_generation, prepare
+from proxyd.daemon.session import land_on
+from proxyd.daemon.spawn import Estate
+from proxyd.errors import ProxydError, SetupError
+from proxyd.logs.setup import Logs, open_logs
+from tests.proxyd.daemon.estates import an_estate, own_listener
+from workers.contract.settings import AuthSettings, LogSettings, MonitorSettings, QueueSettings, Settings
+
+
+def refuse(_settings: Settings) -> None:
+    raise SetupError("show", "no place")
+
+
+@dataclass
+class Scene:
+    """An estate, and what opens things for it."""
+
+    estate: Estate
+    logs: Logs
+    means: Means
+
+    def prepare(self, **fields: object) -> Prepared:
+        settings = dataclasses.replace(self.estate.settings, **fields)  # type: ignore[arg-type]
+        return prepare(self.estate, Reading(settings), self.means, self.logs)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    def open_them(settings: Settings) -> Logs:
+        return open_logs(settings, foreground=False, ident="TEST")
+
+    with an_estate(tmp_path / "log") as estate:
+        logs = open_them(estate.settings)
+        yield Scene(estate, logs, Means(lambda: Reading(estate.settings), open_them, land_on))
+        logs.close()
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - only how many
+
+
+def test_where_nothing_changes_everything_goes_on_as_it_is(scene: Scene) -> None:
+    before = open_files()
+    prepared = scene.prepare()
+    assert open_files() == before
+    assert prepared.settings == dataclasses.replace(scene.estate.settings, generation=2)
+    assert prepared.landing is not None
+    assert prepared.landing.sockets == scene.estate.listeners
+    assert (prepared.logs, prepared.monitoring, prepared.users, prepared.rates) == (None, None, None, None)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_generation_gets_a_number_that_no_session_has(scene: Scene, count: int) -> None:
+    scene.estate.settings = dataclasses.replace(scene.estate.settings, generation=0xFFFF)
+    scene.estate.earlier = dict.fromkeys(range(count), scene.estate.settings)
+    assert next_generation(scene.estate) == 0x10000 + count
+
+
+def test_what_cannot_change_is_refused_before_anything_is_opened(scene: Scene) -> None:
+    before = open_files()
+    with pytest.raises(RefusedError) as caught:
+        scene.prepare(workers=9, chroot_dir="/", listeners=(own_listener(),))
+    assert len(caught.value.lines) == 2
+    assert open_files() == before
+
+
+def test_where_one_step_fails_nothing_of_the_steps_before_it_stays_open(scene: Scene, tmp_path: Path) -> None:
+    fresh = own_listener()
+    changes = {"listeners": (fresh,), "debug_log": LogSettings(file=str(tmp_path / "none" / "log"))}
+    before = open_files()
+    for _ in range(2):
+        with pytest.raises(SetupError, match="log-debug"):
+            scene.prepare(**changes)
+        assert open_files() == before, "and the listener is free again"
+
+
+def test_a_monitor_that_cannot_be_had_is_told_and_the_new_log_is_closed_again(scene: Scene, tmp_path: Path) -> None:
+    scene.means = dataclasses.replace(scene.means, monitoring=refuse)
+    scene.prepare()
+    before = open_files()
+    with pytest.raises(ProxydError, match="no place"):
+        scene.prepare(
+            monitor=MonitorSettings(path=str(tmp_path / "x")), debug_log=LogSettings(file=str(tmp_path / "other"))
+        )
+    assert open_files() == before
+
+
+def test_logs_are_opened_anew_only_where_they_are_others(scene: Scene, tmp_path: Path) -> None:
+    level = dataclasses.replace(scene.estate.settings.debug_log, level=9)
+    assert scene.prepare(debug_log=level).logs is None
+    prepared = scene.prepare(debug_log=LogSettings(file=str(tmp_path / "other")))
+    assert prepared.logs is not None
+    prepared.logs.close()
+
+
+def test_buckets_are_made_anew_where_queues_have_changed(scene: Scene) -> None:
+    first = scene.prepare(queues=(QueueSettings("Q", rate_bps=8),))
+    assert first.rates is not None
+    scene.estate.settings, scene.estate.shared.rates = first.settings, first.rates
+    assert scene.prepare().rates is first.rates
+    assert scene.prepare(queues=()).rates is None
+    first.rates.unmap()
+
+
+def test_users_are_read_before_anybody_asks_for_them(scene: Scene, tmp_path: Path) -> None:
+    path = tmp_path / "users"
+    path.write_text("10.0.0.1\tjane\n")
+    prepared = scene.prepare(auth=AuthSettings("OOB", str(path)))
+    assert prepared.users is not None
+    assert [entry[2] for part in prepared.users.parts for entry in part.entries] == ["jane"]
+
+
+def test_what_is_worth_a_warning_is_noted(scene: Scene) -> None:
+    scene.means = dataclasses.replace(scene.means, descriptors=lambda _settings, _workers: 1 << 62)
+    notes = scene.prepare(foreground=not scene.estate.settings.foreground).notes
+    assert any("open files are permitted" in note for note in notes)
+    assert any("'nodaemon' counts from the next start on" in note for note in notes)
+    assert descriptors.needed(scene.estate.settings, 1) < 1 << 62
