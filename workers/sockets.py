@@ -115,7 +115,9 @@ class SessionSockets:
             sock = self._special.resume(session, sock, queues)
         fd = sock.fileno()
         session.sock, session.deep = sock, delivers_trains(sock)
-        self._lost[fd] = drops_of(sock)
+        drops = drops_of(sock)
+        if drops:
+            self._lost[fd] = drops
         if fd >= len(self.sessions):
             self.cover(fd)
         if fd not in self._special.shared:

@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +72,23 @@ class Proxy:
         started = re.findall(r"UDPS-710-K Child worker (\d+) started, process (\d+)", self.log.output)
         latest = {int(index): int(pid) for index, pid in started}
         return [latest[index] for index in sorted(latest)]
+
+    @property
+    def sockets(self) -> int:
+        """How many sockets the parent has: listeners, channels, and one for every session that it keeps."""
+        found = 0
+        for entry in Path(f"/proc/{self.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed since it was listed
+                found += str(entry.readlink()).startswith("socket:")
+        return found
+
+    def wait_for_sockets(self, count: int) -> None:
+        """Wait until the parent has so many sockets: a session's comes when it has lived for a moment."""
+        deadline = time.monotonic() + WAIT_S
+        while (found := self.sockets) < count:
+            if time.monotonic() > deadline:
+                raise ProcessError(f"the parent has {found} sockets, {count} were wanted")
+            time.sleep(ASK_AGAIN_S)
 
     def signal(self, number: int) -> None:
         """Send a signal to the parent."""

@@ -72,3 +72,16 @@ def test_a_running_proxy_tells_its_sessions_records_and_counts(tmp_path: Path, h
     assert proxy.totals()["out_forwarded"] == 1
     state = proxy.state_when(lambda state: "opened" in state)
     assert (state["opened"], state["sessions"], state["level"], state["closed-dgrams-reached"]) == (1, 0, 6, 1)
+
+
+@requires_installed
+def test_the_parents_sockets_are_counted_and_grow_when_a_session_is_kept(tmp_path: Path) -> None:
+    peer, port = udp_peer(Place(), "echo", "127.0.0.1"), free_port()
+    rule = acl(f"[127.0.0.1] : {peer.port}")
+    proxy = serve(Place(), tmp_path, Configuration(f"non-transparent [127.0.0.1] port {port};", rule, workers=1))
+    without = proxy.sockets
+    with connected(Place(), "127.0.0.1", "127.0.0.1", port) as client:
+        client.send(b"hello")
+        proxy.wait_for_sockets(without + 1)
+    assert proxy.sockets == without + 1
+    assert proxy.log.stop() == 0

@@ -6,7 +6,6 @@ import os
 import select
 import signal
 import socket
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -52,20 +51,6 @@ def exchange(client: socket.socket, server: socket.socket, payload: bytes) -> tu
     return proxys[:2]
 
 
-def sockets_of(proxy: Proxy) -> int:
-    """Return how many sockets the parent has."""
-    names = (str(entry.readlink()) for entry in Path(f"/proc/{proxy.pid}/fd").iterdir())
-    return len([name for name in names if name.startswith("socket:")])
-
-
-def wait_until_kept(proxy: Proxy, sockets: int) -> None:
-    """Wait until the parent has so many sockets: those it had, and those of sessions that have lived for a moment."""
-    deadline = time.monotonic() + WAIT_S
-    while sockets_of(proxy) < sockets:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)  # nothing tells outsiders
-
-
 @requires_namespaces
 @pytest.mark.parametrize("fast_path", ["on", "off"])
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
@@ -76,9 +61,9 @@ def test_a_session_goes_on_by_the_same_port_when_its_worker_is_killed(
     rule = acl(f"[{way.server}] : {PORT}", f"session-type {kind}; timeout both 30;")
     proxy = serve(lab.proxy, tmp_path, Configuration(way.listen(PORT), rule, f"nodaemon; fast-path {fast_path};"))
     with way.server_socket(lab, PORT) as server, way.client_socket(lab, PORT) as client:
-        without = sockets_of(proxy)
+        without = proxy.sockets
         before = exchange(client, server, b"one")
-        wait_until_kept(proxy, without + 1)
+        proxy.wait_for_sockets(without + 1)
         for payload in (b"two", b"three"):
             kill_workers(proxy)
             assert exchange(client, server, payload) == before
@@ -105,10 +90,10 @@ def test_a_transparent_session_goes_on_when_its_worker_is_killed(
     rule = f"session-acl ALL {{ accept; session-type {kind}; {items} timeout both 30; }}"
     proxy = serve(lab.proxy, tmp_path, Configuration(listen, rule))
     with way.server_socket(lab, PORT) as server, connected(lab.client, way.client, way.server, PORT) as client:
-        without = sockets_of(proxy)
+        without = proxy.sockets
         before = exchange(client, server, b"one")
         assert before[0] == (way.client if items else way.back)
-        wait_until_kept(proxy, without + 1)
+        proxy.wait_for_sockets(without + 1)
         for payload in (b"two", b"three"):
             kill_workers(proxy)
             assert exchange(client, server, payload) == before
@@ -139,11 +124,11 @@ def test_clients_with_one_forced_port_are_told_apart_as_before(tmp_path: Path, l
     ):
         two.settimeout(WAIT_S)
         two.bind((other, PORT))
-        without = sockets_of(proxy)
+        without = proxy.sockets
         pairs = ((asking_one, one), (asking_two, two))
         for client, server in pairs:
             assert exchange(client, server, b"before") == (way.client, PORT + 1)
-        wait_until_kept(proxy, without + 2)
+        proxy.wait_for_sockets(without + 2)
         for payload in (b"after", b"after that"):
             kill_workers(proxy)
             for client, server in pairs:
@@ -201,9 +186,9 @@ def test_no_session_is_lost_however_often_workers_are_killed_under_load(
         server = stack.enter_context(way.server_socket(lab, PORT))
         clients = [stack.enter_context(way.client_socket(lab, PORT)) for _ in range(40)]
         load = Load(clients, server)
-        without = sockets_of(proxy)
+        without = proxy.sockets
         load.turn()
-        wait_until_kept(proxy, without + len(clients))
+        proxy.wait_for_sockets(without + len(clients))
         load.turn()
         for number in range(kills):
             start, victim = len(proxy.log.lines), proxy.workers[number % 2]
@@ -245,7 +230,7 @@ def test_a_broadcast_is_answered_by_all_hosts_after_a_kill_as_before_and_makes_n
             host = lab.hosts[name] if name in lab.hosts else lab.attach(name, BACK, number)
             hosts[host.address4] = stack.enter_context(broadcasting(host.namespace, "0.0.0.0", PORT))
         client = stack.enter_context(broadcasting(lab.client, WAYS[4].client, 0))
-        without = sockets_of(proxy)
+        without = proxy.sockets
         seen = set()
         for payload in (b"who is there", b"and again", b"and once more"):
             client.sendto(payload, (to_all if far else FRONT.address4(255), PORT))
@@ -256,7 +241,7 @@ def test_a_broadcast_is_answered_by_all_hosts_after_a_kill_as_before_and_makes_n
                 sock.sendto(address.encode(), sender)
             answers = {client.recvfrom(100) for _ in hosts}
             assert answers == {(address.encode(), (address, PORT)) for address in hosts}
-            wait_until_kept(proxy, without + 1)
+            proxy.wait_for_sockets(without + 1)
             kill_workers(proxy)
         assert len(seen) == 1
         assert not select.select([client, *hosts.values()], [], [], 0.5)[0]
