@@ -69,6 +69,11 @@ class GroupBoard:
             words[Counter.TOP] = max(words[Counter.TOP], slot + 1)
         return slot
 
+    def _phase(self, group: Group) -> GroupPhase:
+        """Return how far a group has come: nobody sets a plain one up here, it receives once a file is on its way."""
+        receives = self._passes_on or (group.crypto is None and group.progress.file_id)
+        return GroupPhase.RECEIVING if receives else _PHASES[group.phase]
+
     def _write(self, group: Group, downstream: bytes) -> None:
         slot = self._slot(group.key)
         if slot < 0:
@@ -79,7 +84,7 @@ class GroupBoard:
             self._region.memory,
             self._region.offset(slot),
             _OPEN,
-            GroupPhase.RECEIVING if self._passes_on else _PHASES[group.phase],
+            self._phase(group),
             flags,
             group.key.instance,
             group.key.group_id,

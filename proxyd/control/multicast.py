@@ -1,7 +1,7 @@
 """Which multicast groups a process's network namespace has joined, and on which interfaces it could. Changes nothing.
 
 Source: proc_pid_net(5), /proc/PID/net/igmp and igmp6; the kernel's net/ipv4/igmp.c, whose addresses are words of
-network order printed as the machine's own; if.h, IFF_UP and IFF_MULTICAST.
+network order printed as the machine's own; netdevice(7), flags.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 import msgspec
+import psutil
 
 from proxyd.control.doctor import Finding
 from proxyd.control.facts import strict_interfaces
 
-PROC, INTERFACES = Path("/proc"), Path("/sys/class/net")
-IFF_UP, IFF_MULTICAST = 0x1, 0x1000
+PROC = Path("/proc")
 _EVERYBODY = frozenset(("224.0.0.1", "ff01::1", "ff02::1"))
 """All hosts: every interface is a member without being asked."""
 
@@ -34,17 +34,16 @@ class Multicast(msgspec.Struct, frozen=True):
     strict: tuple[str, ...]
 
 
-def read_multicast(process: int, proc: Path = PROC, interfaces: Path = INTERFACES) -> Multicast:
+def read_multicast(process: int, proc: Path = PROC) -> Multicast:
     """Read the namespace of a process; of interfaces and limits our own, which is the same where both are in it."""
     net = proc / str(process) / "net"
     joined = parse_igmp((net / "igmp").read_text())
     if (net / "igmp6").exists():
         joined += parse_igmp6((net / "igmp6").read_text())
-    flags = {entry.name: int((entry / "flags").read_text(), 16) for entry in sorted(interfaces.iterdir())}
-    wanted = IFF_UP | IFF_MULTICAST
+    flags = {name: stats.flags.split(",") for name, stats in sorted(psutil.net_if_stats().items())}
     return Multicast(
         joined=tuple(pair for pair in joined if pair[1] not in _EVERYBODY),
-        able=tuple(name for name, value in flags.items() if value & wanted == wanted and name != "lo"),
+        able=tuple(name for name, words in flags.items() if {"up", "multicast"} <= set(words) and name != "lo"),
         receive_bytes=int((proc / "sys/net/core/rmem_max").read_text()),
         strict=strict_interfaces(proc / "sys/net/ipv4/conf"),
     )

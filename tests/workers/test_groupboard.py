@@ -31,13 +31,15 @@ def test_a_group_is_written_with_all_that_is_known_of_it() -> None:
     board = GroupBoard(region, Mode.CLIENT)
     one.announce()
     one.register()
+    tend(one, board, 0)
+    assert read(region)[0][1] == GroupPhase.ANNOUNCED
     one.now_ns = 20
     one.from_server(FileInfo(3, 0, 5000, 0, Timestamp.from_us(0), b"a.iso\0\0\0"))
-    assert tend(one, board, 100) == 100 + WRITE_NS
+    assert tend(one, board, WRITE_NS) == 2 * WRITE_NS
     (record,) = read(region)
     _, phase, flags, instance, group_id, uid, clients, ready, grtt_us, file_id, robust, block_bytes = record[:12]
     assert (phase, flags, instance, group_id, uid) == (
-        GroupPhase.ANNOUNCED,
+        GroupPhase.RECEIVING,
         GroupFlag.GATHERS,
         0,
         GROUP_ID,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import struct
+import sys
 from pathlib import Path
 
 import pytest
 
 from proxyd.control.multicast import Multicast, examine, parse_igmp, parse_igmp6, read_multicast
+from tests.kit.requirement import requires_namespaces
+from tests.kit.traffic import network_of_its_own
 
 IGMP = """Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter
 1\tlo        :     1      V3
@@ -34,7 +38,7 @@ def test_memberships_are_read_with_their_interfaces() -> None:
 
 
 def test_a_namespace_is_read_without_what_everybody_has(tmp_path: Path) -> None:
-    proc, interfaces = tmp_path / "proc", tmp_path / "net"
+    proc = tmp_path / "proc"
     for path, text in (
         ("7/net/igmp", IGMP),
         ("7/net/igmp6", IGMP6),
@@ -44,12 +48,20 @@ def test_a_namespace_is_read_without_what_everybody_has(tmp_path: Path) -> None:
     ):
         (proc / path).parent.mkdir(parents=True, exist_ok=True)
         (proc / path).write_text(text)
-    for name, flags in (("lo", "0x1009"), ("eth0", "0x1003"), ("eth1", "0x1002"), ("ppp0", "0x91")):
-        (interfaces / name).mkdir(parents=True)
-        (interfaces / name / "flags").write_text(f"{flags}\n")
-    assert read_multicast(7, proc, interfaces) == Multicast(
-        (("eth0", "230.4.4.1"), ("eth0", "ff1e::4")), ("eth0",), 4711, ("eth0",)
+    found = read_multicast(7, proc)
+    assert (found.joined, found.receive_bytes) == ((("eth0", "230.4.4.1"), ("eth0", "ff1e::4")), 4711)
+    assert found.strict == ("eth0",)
+
+
+@requires_namespaces
+def test_interfaces_are_those_that_are_up_and_carry_multicast() -> None:
+    code = (
+        "import json, os; from proxyd.control.multicast import read_multicast as read; "
+        "print(json.dumps(read(os.getpid()).able))"
     )
+    ways = ("link add mc0 type veth peer name mc1", "link add mc2 type veth peer name mc3")
+    with network_of_its_own(*ways, "link set mc0 up multicast on", "link set mc1 up multicast off") as place:
+        assert json.loads(place.run([sys.executable, "-c", code]).stdout) == ["mc0"]
 
 
 def test_a_group_that_is_joined_here_is_found() -> None:
