@@ -1,4 +1,5 @@
-"""The message catalogue as a page for administrators: `python -m proxyd.logs.messages` prints docs/messages.md.
+"""The message catalogue for administrators: `python -m proxyd.logs.messages` prints docs/messages.md, and with the file
+of udp-proxy(8) behind it renews the list there.
 
 Texts, fields and levels are the event catalogue's, explanations those of proxyd.logs.explanations; nothing else is here
 but what holds for all messages.
@@ -10,6 +11,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from proxyd.logs.explanations import FRAME_EXPLANATIONS, SESSION_EXPLANATIONS, Explanation
 from proxyd.logs.uftp_explanations import UFTP_EXPLANATIONS
@@ -20,6 +22,9 @@ EXPLANATIONS: dict[str, Explanation] = SESSION_EXPLANATIONS | FRAME_EXPLANATIONS
 """Every message by its identifier."""
 
 _LINE_CHARS = 118
+_FRAME = ("UDPS-", "CFG", "CASE-")
+BEGIN = '.\\" From here on made by scripts/messages FILE: change proxyd/logs/explanations.py, not this list.'
+END = '.\\" Up to here.'
 
 _HEAD = """\
 <!-- Made by scripts/messages from the tables in proxyd/logs/*explanations.py: change those, not this page. -->
@@ -84,5 +89,33 @@ def page(events: Iterable[Event]) -> str:
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
+def manual_list(events: Iterable[Event]) -> str:
+    """Return the list of the frame's messages for udp-proxy(8), in mdoc; sessions' are explained there by hand."""
+    rows = [BEGIN]
+    for message_id in dict.fromkeys(line.id for event in events for line in event.lines):
+        if message_id.startswith(_FRAME) and message_id in EXPLANATIONS:
+            meaning = re.sub(r"`([^`]*)`", r"\\(lq\1\\(rq", EXPLANATIONS[message_id].meaning)
+            rows += [f".It {message_id}", *re.split(r"(?<=[.]) (?=[A-Z])", meaning.replace("…", "\\&..."))]
+    return "\n".join([*rows, END])
+
+
+def renew_manual(text: str, events: Iterable[Event]) -> str:
+    """Return the text of udp-proxy(8) with its list renewed. Raises ValueError where it has none."""
+    before, begin, rest = text.partition(BEGIN)
+    _old, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError("found no list of messages; wanted one between its two comments")
+    return before + manual_list(events) + after
+
+
+def main(argv: list[str]) -> None:
+    """Print the page, or renew the list in the file that is named."""
+    if len(argv) > 1:
+        path = Path(argv[1])
+        path.write_text(renew_manual(path.read_text(encoding="utf-8"), EVENTS.values()), encoding="utf-8")
+    else:
+        sys.stdout.write(page(EVENTS.values()))
+
+
 if __name__ == "__main__":
-    sys.stdout.write(page(EVENTS.values()))
+    main(sys.argv)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from proxyd.logs.messages import EXPLANATIONS, level_of, page, text_of
+from proxyd.logs.messages import BEGIN, END, EXPLANATIONS, level_of, page, renew_manual, text_of
 from workers.contract.catalogue import EVENTS, Event, Line
 
 PAGE = Path(__file__).parents[3] / "docs" / "messages.md"
+MANUAL = Path(__file__).parents[3] / "etc" / "man" / "udp-proxy.8"
 LINES = {line.id: line for event in EVENTS.values() for line in event.lines}
 
 
@@ -43,3 +44,18 @@ def test_fields_are_in_angle_brackets_and_long_records_are_cut() -> None:
     cut = text_of(LINES["UDPP-888-I"])
     assert cut.startswith("PROXY-EVENT PROTOCOL=UDP CLIENT=<client_host>")
     assert cut.endswith("> …")
+
+
+def test_the_list_in_the_manual_page_is_current() -> None:
+    text = MANUAL.read_text()
+    assert text == renew_manual(text, EVENTS.values()), "renew it: scripts/messages etc/man/udp-proxy.8"
+
+
+def test_the_list_is_put_between_its_comments_a_sentence_a_line() -> None:
+    renewed = renew_manual(f"a\n{BEGIN}\nold\n{END}\nb\n", [EVENTS["level"], EVENTS["users-refused"]])
+    assert renewed == (
+        f"a\n{BEGIN}\n.It UDPS-740-K\nThe log level was changed.\n"
+        f".It UDPS-751-E\nThe file of out-of-band users was not taken; who was known before is still known.\n{END}\nb\n"
+    )
+    with pytest.raises(ValueError, match="found no list"):
+        renew_manual("a page without one", EVENTS.values())
