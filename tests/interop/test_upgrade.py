@@ -1,0 +1,59 @@
+"""Transfers between the original programs through proxies that are upgraded under them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.interop.scene import CHAIN, OURS, WITHIN_S, Scene, start_chain
+from tests.kit.requirement import requires_namespaces, requires_program
+
+pytestmark = requires_program("uftp", "uftpd")
+SUITES = {
+    "plain": ("", ()),
+    "hmac-authenticated": ("-c -Y aes256-cbc -h sha256 -w hmac -e rsa -K 1024", ("-K", "rsa:1024")),
+    "gcm-ecdsa": ("-Y aes256-gcm -h sha256 -e ecdh_ecdsa:prime256v1 -K prime256v1", ("-K", "ec:prime256v1")),
+}
+"""What the server is told, and what proxy and clients are: keys that a proxy has made itself go on with it."""
+FIFTY_MB = 50_000_000
+
+
+def upgrade(scene: Scene, station: str) -> None:
+    """Start a proxy's program anew, with --takeover; wait until it serves and the one before has ended."""
+    old = scene.running[station]
+    command = old.argv[old.argv.index("-d") :]
+    start = len(old.lines)
+    del scene.running[station]
+    argv = [word for word in command if word not in ("-d", "--takeover")]
+    user_id = argv.index("-U")
+    del argv[user_id : user_id + 2], argv[argv.index("-x") : argv.index("-x") + 2]
+    new = scene.start_proxy(station, OURS, *argv, "--takeover")
+    new.wait_for("Taken over from process")
+    old.wait_for("has taken over", start)
+    assert old.wait() == 0
+
+
+@pytest.mark.parametrize("suite", SUITES)
+@requires_namespaces
+def test_a_file_arrives_though_both_proxies_are_upgraded_twice(tmp_path: Path, suite: str) -> None:
+    options, keys = SUITES[suite]
+    with Scene(CHAIN, tmp_path) as scene:
+        start_chain(
+            scene,
+            (OURS, OURS),
+            ("--workers", "2", "--control", str(tmp_path / "sproxy.ctl")),
+            ("--workers", "2", "--control", str(tmp_path / "cproxy.ctl"), *keys),
+        )
+        for client in ("client1", "client2"):
+            scene.start_client(client, 3, *keys)
+        path = scene.make_file(size=FIFTY_MB)
+        server = scene.send(path, 1, "-R", "80000", *options.split())
+        for section in (1, 2):
+            server.wait_for(f"Sending section {section}", within_s=WITHIN_S)
+            for station in ("sproxy", "cproxy"):
+                upgrade(scene, station)
+        assert server.wait(WITHIN_S) == 0
+        for client in ("client1", "client2"):
+            assert scene.arrived(path, client)
+        assert "aborted" not in server.output.lower()
