@@ -118,12 +118,14 @@ class Machine:
     def next_deadline_ns(self) -> int:
         """Return when `expire` has something to do; workers.deadlines.NEVER if nothing is to come."""
         due_ns = self._station.timers.next_ns()
-        return due_ns if self._heartbeats is None else min(due_ns, self._heartbeats.due_ns)
+        return due_ns if self._heartbeats is None else min(due_ns, self._heartbeats.due_ns, self._proxy_keys.due_ns)
 
     def expire(self, now_ns: int) -> None:
         """Do what is due."""
         if self._heartbeats is not None and self._heartbeats.due_ns <= now_ns:
             self._heartbeats.round(now_ns)
+        if self._proxy_keys.due_ns <= now_ns:
+            self._proxy_keys.answer(now_ns)
         station = self._station
         for key in station.timers.due(now_ns):
             group = station.groups.get(key)

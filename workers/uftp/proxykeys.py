@@ -1,38 +1,53 @@
 """KEY_REQ and PROXY_KEY: a response proxy shows its keys to the clients that ask for them.
 
-Source: UFTP 4.10.2, observed; the limit of one answer in five seconds, which its documents promise: ours.
+Source: UFTP 4.10.2, observed, which answers each question; its documents promise one answer in five seconds, which is
+long for the client that asks a second after another one: ours gives one a second, to all who have asked until then.
 """
 
 from __future__ import annotations
 
 from workers.contract.uftp import DropReason, Mode
+from workers.deadlines import NEVER
 from workers.uftp.hashes import SHA1
 from workers.uftp.header import Header
 from workers.uftp.proxykey import ProxyKey
 from workers.uftp.station import Station
-from workers.uftp.timers import Ration
+from workers.uftp.timers import SECOND_NS
 
-ANSWERS_A_SECOND = 0.2
+PAUSE_NS = SECOND_NS
+"""Between two answers, each of which is a signature and a multicast that strangers can ask for."""
 NONCE_BYTES = 4
 
 
 class ProxyKeys:
-    """The answers to KEY_REQ; in a proxy of several workers, the first one's alone."""
+    """The answers to KEY_REQ; in a proxy of several workers, the first one's alone.
+
+    due_ns: when those who have asked since the last answer get theirs, NEVER if nobody has.
+    """
 
     def __init__(self, station: Station, now_ns: int) -> None:
         self._station = station
-        self._answers = Ration(ANSWERS_A_SECOND, 1, now_ns)
+        self._free_ns = now_ns
+        self.due_ns = NEVER
 
     def request(self, source: bytes, now_ns: int) -> None:
-        """Multicast our keys on every public group; other modes have none to show."""
+        """Answer at once, or as soon as it is time, together with others; other modes have no keys to show."""
         station = self._station
         if station.mode is not Mode.RESPONSE:
             station.drop(DropReason.NOT_FOR_US)
             return
         station.note("uftp-key-req-in", None, source)
-        if not self._answers.take(now_ns):
-            station.drop(DropReason.RATE_LIMITED)
+        if now_ns >= self._free_ns:
+            self.answer(now_ns)
             return
+        if self.due_ns < NEVER:
+            station.drop(DropReason.RATE_LIMITED)
+        self.due_ns = self._free_ns
+
+    def answer(self, now_ns: int) -> None:
+        """Multicast our keys on every public group."""
+        station = self._station
+        self._free_ns, self.due_ns = now_ns + PAUSE_NS, NEVER
         key, ecdh = station.ring.first(), station.ring.ecdh
         if key is None:
             station.drop(DropReason.TOO_LARGE)
