@@ -119,9 +119,11 @@ def traced(space: Namespace, unit: str, trace: Path, *argv: str | Path) -> Proce
     return process
 
 
-def end(process: Process, trace: Path) -> None:
-    """End a daemon that strace has started, by the number of its first process; strace ends with it."""
-    os.kill(int(trace.read_text().split(" ", 1)[0]), signal.SIGTERM)
+def order_about(space: Namespace, process: Process, folder: Path) -> None:
+    """Have a daemon whose files are sandbox.ctl and sandbox.pid reload, be taken over, and end; strace ends with it."""
+    for order in ("status", "reload", "upgrade"):
+        space.run([UDP_PROXY.with_name("proxyctl"), "-s", folder / "sandbox.ctl", order])
+    os.kill(int((folder / "sandbox.pid").read_text()), signal.SIGTERM)
     process.wait()
 
 
@@ -144,8 +146,7 @@ def test_udp_proxy_does_with_what_its_unit_leaves_it(space: Namespace, tmp_path:
     configuration, trace = tmp_path / "sandbox.cfg", tmp_path / "trace"
     configuration.write_text(_CONFIGURATION.format(folder=tmp_path))
     process = traced(space, TEMPLATES[0], trace, UDP_PROXY, "-P", tmp_path / "sandbox.pid", "-f", configuration)
-    space.run([UDP_PROXY.with_name("proxyctl"), "-s", tmp_path / "sandbox.ctl", "status"])
-    end(process, trace)
+    order_about(space, process, tmp_path)
     check(TEMPLATES[0], trace.read_text())
 
 
@@ -164,6 +165,5 @@ def test_uftpproxyd_does_with_what_its_unit_leaves_it(space: Namespace, tmp_path
     )
     options = ["-c", "-d", "-O", "eth0", "-U", "0xc0c0", "-K", "rsa:2048", "--chroot", tmp_path, "--control", socket]
     process = traced(space, TEMPLATES[1], trace, UFTPPROXYD, *options, "-P", tmp_path / "sandbox.pid")
-    space.run([UDP_PROXY.with_name("proxyctl"), "-s", socket, "status"])
-    end(process, trace)
+    order_about(space, process, tmp_path)
     check(TEMPLATES[1], trace.read_text())
