@@ -322,7 +322,7 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "a dead worker's clients are served by its replacement on the same sockets",
         (
             f"{_DEATHS}test_a_killed_worker_is_replaced_and_the_datagrams_in_its_queue_are_served",
-            f"{_DEATHS}test_a_dead_workers_sessions_are_room_for_others",
+            f"{_DEATHS}test_a_dead_workers_sessions_take_the_room_they_had_and_no_more",
         ),
     ),
     (
