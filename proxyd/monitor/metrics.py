@@ -164,7 +164,7 @@ def _sessions(view: View) -> Iterator[Metric]:
 def _transfers(view: View) -> Iterator[Metric]:
     for name, text, word in _SENT:
         yield _one(counter, name, text, view.total(word))
-    for fact in transfers.facts(view):
+    for fact in transfers.facts(view)[1:]:  # the first one is how many there are, which every program says
         yield _one(counter if fact.grows else gauge, fact.name, fact.text, fact.value)
     text = "Datagrams with which nothing was done, or not all they asked for, and datagrams that could not be sent."
     yield counter("dropped", text, _by("reason", transfers.drops(view).items()))

@@ -12,7 +12,7 @@ from workers.contract.uftp import DropReason
 UNSENT = "unsent"
 """In the place of a reason: a datagram of ours that could not be sent."""
 FACTS: tuple[tuple[str, str, bool], ...] = (
-    ("groups_known", "Transfers that workers know.", False),
+    ("groups", "Open transfers.", False),
     ("weak_groups", "Transfers with weak ciphers or keys since the start.", True),
     ("clients", "Clients of all transfers.", False),
     ("aborts_up", "Aborts sent to servers.", True),

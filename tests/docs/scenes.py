@@ -154,6 +154,7 @@ SCENES: dict[str, Scene] = {
     "transparent-proxying.md": _NAMES,
     "tuning-max-sessions.md": _NAMES,
     "production.md": _NAMES,
+    "monitoring.md": _NAMES,
     "uftp-topologies.md Figure 1": _figure_1(),
     "uftp-topologies.md Figure 2": _figure_2(),
     "uftp-topologies.md Figure 3": _figure_3(),

@@ -52,7 +52,7 @@ def test_the_status_of_a_relay_of_transfers_has_its_own_words() -> None:
     with a_view(program="uftpproxyd") as view:
         view.regions[0].words[Counter.UFTP_FACTS] = 3
         found = plain(api.status(view))
-    assert found["facts"]["groups_known"] == 3
+    assert found["facts"]["groups"] == 3
     assert "no-downstream" in found["out"]["dropped"]
     assert found["sessions_closed"] == {}
 

@@ -12,7 +12,7 @@ from workers.contract.uftp import DropReason, Fact
 def test_every_fact_has_its_name_in_the_order_of_the_words() -> None:
     assert len(transfers.FACTS) == len(Fact)
     for fact, (name, text, _) in zip(Fact, transfers.FACTS, strict=True):
-        assert name.removesuffix("_known") == fact.name.lower()
+        assert name == fact.name.lower()
         assert text.endswith(".")
 
 
