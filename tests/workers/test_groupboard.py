@@ -98,3 +98,18 @@ def test_many_groups_are_written_part_by_part() -> None:
     assert len(read(region)) == SOME
     assert tend(one, board, 6) == 5 + WRITE_NS
     assert len(read(region)) == SOME + 9
+
+
+def test_a_slot_between_others_is_used_again() -> None:
+    one, region = Bench(), Region.create("test", 4)
+    board = GroupBoard(region, Mode.CLIENT)
+    one.announce(group_id=8)
+    one.wait(20 * GRTT_NS // 2)
+    one.announce(group_id=9)
+    tend(one, board, one.now_ns)
+    one.wait(20 * GRTT_NS - 20 * GRTT_NS // 4)
+    assert [group.key.group_id for group in one.machine.groups] == [9]
+    tend(one, board, one.now_ns)
+    one.announce(group_id=10)
+    tend(one, board, one.now_ns + WRITE_NS)
+    assert [record[4] for record in read(region)] == [10, 9]
