@@ -71,7 +71,7 @@ def test_a_file_arrives_though_all_workers_are_killed_twice(tmp_path: Path, suit
         for client in ("client1", "client2"):
             assert scene.arrived(path, client)
         for station in ("sproxy", "cproxy"):
-            took_over = [line for line in scene.running[station].lines if "Took over 1 groups" in line]
+            took_over = [line for line in scene.running[station].lines if "Groups taken over: 1," in line]
             assert len(took_over) == 2
         assert "aborted" not in server.output.lower()
 
@@ -91,7 +91,7 @@ def test_a_file_arrives_though_both_proxies_are_reloaded_under_it(tmp_path: Path
         assert server.wait(WITHIN_S) == 0
         assert scene.arrived(path, "client1")
         for station in ("sproxy", "cproxy"):
-            assert sum("Took over 1 groups" in line for line in scene.running[station].lines) == 3
+            assert sum("Groups taken over: 1," in line for line in scene.running[station].lines) == 3
         assert "aborted" not in server.output.lower()
 
 

@@ -28,7 +28,7 @@ UFTP_GROUP_EVENTS = (
     _row(206, "uftp-group-full", 1, "Refused client {uid}: there are {clients} clients", uid=_U, clients=_N),
     _row(207, "uftp-not-registered", 1, "Client {uid} has not registered in time", uid=_U),
     _row(208, "uftp-bare-list", 1, "The list of clients proves nothing here: clients do not authenticate"),
-    _row(209, "uftp-adopted", 2, "Took over {groups} groups with {clients} clients", groups=_N, clients=_N),
+    _row(209, "uftp-adopted", 2, "Groups taken over: {groups}, clients: {clients}", groups=_N, clients=_N),
     _row(210, "uftp-not-adopted", 1, "Not taken over from the worker before: {why}", why=_T),
     _row(211, "uftp-store-emptied", 1, "What the worker before has left is not to be used: groups begin anew"),
     _row(
