@@ -37,7 +37,7 @@ class Journal:
     """One worker's end of the log. written, shed: records since it began.
 
     taking: whether there is budget left. A caller with an event of every level need not ask takes where there is none,
-    if it counts the event in skipped.
+    if it counts the event in skipped. now_ns: the time of what is logged, which the loop keeps right.
     """
 
     def __init__(self, channel: ChannelLike, level: int, now_ns: int) -> None:
@@ -48,6 +48,7 @@ class Journal:
         self._records: list[LogRecord] = []
         self._since_ns = NEVER
         self._unreported = 0
+        self.now_ns = now_ns
         self.taking = True
         self.skipped = 0
         self.written = 0
@@ -77,7 +78,7 @@ class Journal:
 
     def put(self, event: str, track: int, *fields: Field) -> None:
         """Log an event that takes has allowed: its fields in order; track: the session's number, 0 for none."""
-        self._records.append(LogRecord(event, track, fields))
+        self._records.append(LogRecord(event, track, fields, self.now_ns))
 
     def note(self, event: str, track: int, *fields: Field) -> None:
         """Log one event of the catalogue, if it is taken."""

@@ -30,9 +30,11 @@ from workers.titles import WorkerTitle
 
 PUBLISH_NS = 100_000_000
 """How often the shared counters are written while there is traffic."""
-SWEEP_NS = 1_000_000_000
+SWEEP_NS = 900_000_000
+"""How often slots are written again: none may be a second old."""
 SWEEP_SESSIONS = 64
-"""Slots written in one turn at most: a tenth of a millisecond."""
+SWEEP_TURNS = 128
+"""How many slots are written in one turn: a tenth of a millisecond's worth, or what ends a sweep in time."""
 MAX_EVENTS = 512
 LONGEST_WAIT_S = 3600.0
 """epoll takes no more than 24 days."""
@@ -81,12 +83,13 @@ class Worker:
         self._publish_ns = now_ns
         self._sweep: list[Session] = []
         self._sweep_ns = now_ns
+        self._portion = SWEEP_SESSIONS
         self._ending: ExitCode | None = None
 
     def serve(self) -> ExitCode:
         """Turn until stopped."""
         poll, clock = self._poll.poll, time.monotonic_ns
-        permits = self._parts.permits
+        permits, journal = self._parts.permits, self._parts.journal
         linger, turns = Linger(), 0
         tended_ns = clock()
         wait = self._tend(tended_ns)
@@ -94,7 +97,7 @@ class Worker:
             if permits.holding:
                 wait = HOLD_S if wait < 0 else min(wait, HOLD_S)
             events = poll(wait, MAX_EVENTS)
-            now_ns = clock()
+            now_ns = journal.now_ns = clock()
             if events:
                 self._changed = True
                 self._turn(events, now_ns)
@@ -221,19 +224,20 @@ class Worker:
         self._publisher.publish(stats)
         owed = self._tallies.publish(now_ns)
         self._changed = not self._title.update(sessions, now_ns) or owed
-        if now_ns >= self._sweep_ns:
+        if now_ns >= self._sweep_ns and not self._sweep:
             self._sweep_ns = now_ns + SWEEP_NS
-            self._sweep = [session for table in self._parts.engine.tables for session in table.values()]
+            self._sweep = list(self._parts.engine.everybody())
+            self._portion = max(SWEEP_SESSIONS, len(self._sweep) // SWEEP_TURNS)
             self._parts.keeper.begin_sweep(now_ns)
         elif sessions:
             self._changed = True
 
     def _sweep_some(self, now_ns: int) -> None:
-        sessions = self._sweep[-SWEEP_SESSIONS:]
+        sessions = self._sweep[-self._portion :]
         self._parts.keeper.sweep(sessions)
         busy = [session for session in sessions if now_ns - session.last_in_ns < 2 * SWEEP_NS]
         self._changed |= self._parts.sockets.look_for_losses(busy)
-        del self._sweep[-SWEEP_SESSIONS:]
+        del self._sweep[-self._portion :]
         if not self._sweep:
             self._parts.keeper.end_sweep()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -96,7 +96,7 @@ class Outbox:
             self._journal.note("uftp-join-failed", 0, "", action.group, error.strerror or str(error))
             machine.join_failed(action.group, now_ns)
         else:
-            self._journal.note("uftp-joined", 0, "", action.group, len(action.sources))
+            self._journal.note("uftp-joined", 0, "", action.group, _count(action.sources))
 
     def _leave(self, action: Leave, machine: Machine, _now_ns: int) -> None:
         self._multicast.leave(action.group, action.sources)
@@ -119,3 +119,7 @@ _python_address = lru_cache(maxsize=4096)(to_python)
 def _prefix(group: GroupKey, file_id: int) -> str:
     """Return what stands before a line about a group. Source: UFTP 4.10.2, observed."""
     return f"[{group.group_id:08X}/{group.instance:02X}:{f'{file_id:04X}' if file_id else '0'}]: "
+
+
+def _count(sources: Sequence[bytes]) -> str:
+    return f"{len(sources)} sources" if sources else "all sources"

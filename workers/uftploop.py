@@ -93,6 +93,21 @@ class UftpWorker:
     def serve(self) -> ExitCode:
         """Turn until stopped."""
         gc.set_threshold(GC_THRESHOLD)
+        try:
+            self._turn_on()
+        finally:
+            if self._ending is None:
+                self._safekeeping.blame()
+        clock = time.monotonic_ns
+        if self._ending is ExitCode.FROZEN:
+            self._machine.freeze(clock())
+            self._outbox.carry_out(self._machine, clock())
+        self._outbox.close()
+        write_rest(self._journal, self._context.channel.fileno())
+        self._publish(clock())
+        return self._ending or ExitCode.STOPPED
+
+    def _turn_on(self) -> None:
         clock, listening, lag = time.monotonic_ns, self._sock.fileno(), self._figures.lag
         now_ns = clock()
         while self._ending is None:
@@ -107,13 +122,6 @@ class UftpWorker:
                     self._handle_signals()
                 else:
                     self._handle_messages()
-        if self._ending is ExitCode.FROZEN:
-            self._machine.freeze(clock())
-            self._outbox.carry_out(self._machine, clock())
-        self._outbox.close()
-        write_rest(self._journal, self._context.channel.fileno())
-        self._publish(clock())
-        return self._ending
 
     def _take(self, now_ns: int) -> None:
         """Take what waits in the socket; where more is coming, pause a little and go on, STREAK times at most."""
@@ -129,6 +137,7 @@ class UftpWorker:
     def _take_waiting(self, now_ns: int) -> int:
         """Take what waits in the socket, BATCHES batches at most; return how many datagrams that was."""
         stats = self._outbox.stats
+        self._journal.now_ns = now_ns
         before = stats.received_out
         for _ in range(BATCHES):
             if self._forwarder.receive(self._machine, self._outbox, now_ns) < SLOTS:
@@ -142,6 +151,7 @@ class UftpWorker:
     def _tend(self, now_ns: int) -> float:
         """Do what is due; return how many seconds to wait for datagrams, -1 for as long as it takes."""
         machine = self._machine
+        self._journal.now_ns = now_ns
         if machine.next_deadline_ns() <= now_ns:
             machine.expire(now_ns)
             self._outbox.carry_out(machine, now_ns)

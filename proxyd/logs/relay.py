@@ -20,6 +20,8 @@ MAX_TRACK = 99_999
 RECORDS_A_SECOND, BURST_RECORDS = 4_000, 10_000
 """What of one process is written: twice what a worker allows itself (workers.journal), should one not keep to it."""
 SECOND_NS = 1_000_000_000
+MAX_AGE_NS = 60 * SECOND_NS
+"""No record waits that long: an older one's time is nonsense."""
 MAX_SHED = 2**53
 """No batch can have lost more: beyond this a count is nonsense."""
 
@@ -89,7 +91,7 @@ class Relay:
             if not 0 <= record.track <= MAX_TRACK:
                 raise MisbehavedError(f"{record.event}: track {record.track}")
             try:
-                self._logs.write(record, pid)
+                self._logs.write(record, pid, min(max(now_ns - record.at_ns, 0), MAX_AGE_NS) if record.at_ns else 0)
             except FieldError as error:
                 raise MisbehavedError(str(error)) from error
         self.tell_shed(now_ns)

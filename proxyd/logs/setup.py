@@ -70,20 +70,21 @@ class Logs:
 
     def note(self, event: str, *fields: Field, pid: int | None = None, track: int = 0) -> None:
         """Log an event of the parent itself. Raises FieldError when the catalogue has no such event."""
-        self._put(event, fields, os.getpid() if pid is None else pid, track, self._level)
+        self._put(event, fields, (os.getpid() if pid is None else pid, track), self._level, self._clock())
 
-    def write(self, record: LogRecord, pid: int) -> None:
+    def write(self, record: LogRecord, pid: int, age_ns: int = 0) -> None:
         """Log a record of child pid, whatever the level here: the child has one of its own, and has asked it.
 
+        age_ns: how long ago it happened.
         Raises FieldError when it is not what the catalogue says.
         """
-        self._put(record.event, record.fields, pid, record.track, MAX_LEVEL)
+        self._put(record.event, record.fields, (pid, record.track), MAX_LEVEL, self._clock() - age_ns / 1e9)
 
-    def _put(self, event: str, fields: tuple[Field, ...], pid: int, track: int, level: int) -> None:
+    def _put(self, event: str, fields: tuple[Field, ...], place: tuple[int, int], level: int, now: float) -> None:
         plan = PLANS.get(event)
         if plan is None:
             raise FieldError(f"no such event: {event[:40]!r}")
-        happening = Happening(plan, fields, plan.values(fields), self._clock(), pid, track)
+        happening = Happening(plan, fields, plan.values(fields), now, *place)
         for line in plan.lines:
             log = self._stats if line.stats else self._debug
             if log.format.level(line) <= level:

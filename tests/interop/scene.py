@@ -6,6 +6,7 @@ Chain: LAN 1 server and server proxy, LAN 2 both proxies, LAN 3 client proxy and
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ RESPONSE = {"server": {5: 1}, "rproxy": {5: 2}, "client1": {5: 11}, "client2": {
 PUBLIC, PRIVATE = "230.4.4.1", "230.5.5.10"
 PUBLIC6, PRIVATE6 = "ff15::4:4:1", "ff15::5:5:1"
 CONFIRMED = "Group file transfer confirmed"
+FAULT = re.compile("broke the contract|Unforeseen error")
 WITHIN_S = 40.0
 UIDS = {"server": "0x00005555", "sproxy": "0x0000A0A0", "second": "0x0000B0B0", "cproxy": "0x0000C0C0"}
 UIDS |= {"rproxy": "0x0000D0D0", "client1": "0x00001111", "client2": "0x00002222"}
@@ -60,10 +62,13 @@ class Scene:
             for name, process in self.running.items():
                 sys.stderr.write(f"--- {name}: {' '.join(process.argv)}\n{process.output}\n")
         self.lans.__exit__(kind, error, trace)
+        faults = [line for process in self.running.values() for line in process.lines if FAULT.search(line)]
+        assert not faults or error is not None, faults
 
     def start_proxy(self, station: str, program: str, *options: str) -> Process:
         """Start a proxy in the foreground and wait until it serves."""
-        argv = [*COMMANDS[program], "-d", "-x", "2", "-U", UIDS[station], *options]
+        # Ours says all that it can: what is never said cannot be seen to be wrong.
+        argv = [*COMMANDS[program], "-d", "-x", "5" if program == OURS else "2", "-U", UIDS[station], *options]
         process = self.lans[station].popen(argv, {"PYTHONPATH": str(ROOT)})
         self.running[station] = process
         process.wait_for(STARTED[program])

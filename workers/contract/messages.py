@@ -21,11 +21,13 @@ class LogRecord(msgspec.Struct, frozen=True, array_like=True):
 
     A field is text, a number, the raw bytes of a socket address (struct sockaddr_in or sockaddr_in6), or None.
     Its type is checked by workers.contract.channel: the decoder knows no union of text and bytes.
+    at_ns: when it happened, CLOCK_MONOTONIC, as far as its writer knows; 0: as it is read.
     """
 
     event: str
     track: int
     fields: tuple[Any, ...]
+    at_ns: int = 0
 
 
 class LogBatch(msgspec.Struct, frozen=True, tag="log", array_like=True):

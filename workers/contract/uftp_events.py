@@ -49,6 +49,6 @@ UFTP_EVENTS = (
         ("reason", _T),
         ("datagrams", _N),
     ),
-    _row(104, "uftp-joined", 3, "Joined {target} on {interfaces}", ("target", _S), ("interfaces", _T)),
+    _row(104, "uftp-joined", 3, "Joined {target} for {sources}", ("target", _S), ("sources", _T)),
     _row(105, "uftp-left", 3, "Left {target}", ("target", _S)),
 )

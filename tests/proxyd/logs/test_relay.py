@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -61,6 +64,19 @@ def test_records_are_written_in_order_with_process_and_track(desk: Desk) -> None
         "DNS[2018.17]: UDPP-720-W Session table full (100), datagram from [10.0.0.1]:4711 dropped",
         "DNS[2018.18]: UDPP-730-E No plug-to for non-transparent session, CLIENT=[10.0.0.1]:4711 ACL=INTOK",
     ]
+
+
+@pytest.mark.parametrize(("at_ns", "ago_s"), [(99_000_000_000, 1), (0, 0), (101_000_000_000, 0), (5, 60)])
+def test_a_line_has_the_time_at_which_it_happened(tmp_path: Path, at_ns: int, ago_s: int) -> None:
+    path = tmp_path / "debug"
+    debug = LogSettings(file=str(path), level=9, json=True)
+    logs = open_logs(replace(BLANK, debug_log=debug, stats_log=debug), False, "DNS")
+    before = time.time()
+    Relay(logs).deliver(LogBatch([LogRecord("table-full", 17, (100, CLIENT), at_ns)], 0), 2018, 100_000_000_000)
+    after = time.time()
+    logs.close()
+    happened = datetime.fromisoformat(json.loads(path.read_text())["time"]).timestamp()
+    assert before - ago_s - 0.001 <= happened <= after - ago_s
 
 
 @pytest.mark.parametrize(
