@@ -42,6 +42,7 @@ class Program:
         self._line = line
         self._settings = settings
         self._keys = keys
+        self._workers = compile_frame(line, settings).workers
 
     @property
     def text(self) -> str:
@@ -55,7 +56,9 @@ class Program:
     def read(self) -> Reading:
         """Read everything again that the command line names. Raises OptionError, KeyLoadError, SetupError."""
         settings, keys = self.look()
-        return Reading(compile_frame(self._line, settings), text=self.text, worker=_worker(settings, keys))
+        # How many workers there are by default was settled at the start.
+        frame = dataclasses.replace(compile_frame(self._line, settings), workers=self._workers)
+        return Reading(frame, text=self.text, worker=_worker(settings, keys))
 
     def look(self) -> tuple[UftpSettings, Keys]:
         """Return the settings and keys as the files, names and interfaces have them now. Raises as read does."""

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kit.uftp_worker import Bench, announce
-from workers.contract.store import READINGS, Store
+from workers.contract.store import FAULTS, READINGS, Store
 from workers.contract.uftp import Fact
 from workers.deadlines import NEVER
-from workers.safekeeping import PROBATION_NS, SHOW_NS, Safekeeping
+from workers.safekeeping import PENANCE_NS, PROBATION_NS, SHOW_NS, Safekeeping
 from workers.uftp import records
 from workers.uftp.keyring import KeyRing
 from workers.uftp.machine import Machine
@@ -67,7 +67,7 @@ def test_a_worker_approves_what_it_has_lived_with_for_a_while(bench: Bench, stor
     due_ns = kept.tend(0, time.monotonic_ns())
     assert due_ns < NEVER
     assert store.open().in_vain == 1
-    assert kept.tend(0, due_ns) == NEVER
+    assert kept.tend(0, due_ns) > due_ns + PROBATION_NS
     assert store.open().in_vain == 0
 
 
@@ -81,6 +81,23 @@ def test_a_store_that_nobody_lives_with_is_emptied_and_the_log_says_so(bench: Be
     begin(bench, store)
     assert bench.machine.facts[Fact.GROUPS] == 0
     assert "uftp-store-emptied" in {record.event for record in bench.logged()}
+
+
+def test_failures_count_until_a_worker_has_lived_for_a_minute(bench: Bench, store: Store) -> None:
+    for _ in range(FAULTS):
+        kept = begin(bench, store)
+        bench.send(announce(7))
+        bench.turn()
+        kept.tend(1, time.monotonic_ns() + PROBATION_NS)
+        kept.blame()
+    begin(bench, store)
+    assert "uftp-store-emptied" in {record.event for record in bench.logged()}
+    for _ in range(2 * FAULTS):
+        kept = begin(bench, store)
+        kept.blame()
+        kept.tend(1, time.monotonic_ns() + PENANCE_NS)
+        assert store.open().in_vain == 0
+    assert [record.event for record in bench.logged()].count("uftp-store-emptied") == 1
 
 
 def test_how_far_groups_are_is_written_once_a_second(bench: Bench, store: Store) -> None:

@@ -5,7 +5,8 @@ may be secret. A record belongs to a family and has a name in it; a newer one ta
 the memory; when it is more than twice what counts, what counts is copied to the other half, and one word switches over.
 A record counts from the moment its length and checksum stand before it, written last: whoever dies in the middle of
 writing has written nothing. What is read was written by a process that may have been broken into: nothing is believed
-but its bounds, and a store that three replacements have read in vain is emptied by the fourth.
+but its bounds, and a store that three replacements have read in vain, or with which three have failed, is emptied by
+the next.
 Source: memfd_create(2), fcntl(2) File Sealing, madvise(2) MADV_REMOVE.
 """
 
@@ -35,6 +36,8 @@ KEPT_FREE = 8
 """The part of a half, one in so many, that only what is dropped may fill."""
 READINGS = 3
 """How often a store is read by somebody who then does not live to say that it was good."""
+FAULTS = 3
+"""How often somebody may fail who lives with it, before anybody says that it is over."""
 
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _WORD = 8
@@ -49,6 +52,8 @@ class _Word(IntEnum):
     """Which half has the log."""
     READINGS = 2
     """How often it was read since somebody said that it was good."""
+    FAULTS = 3
+    """How often its writer has failed of itself."""
 
 
 class _Deed(IntEnum):
@@ -128,14 +133,15 @@ class Ledger:
         What is no record ends the log. A store of another layout, or one that was read in vain too often, is emptied
         instead.
         """
-        in_vain, magic = self._words[_Word.READINGS], self._words[_Word.MAGIC]
-        self._begin(self._words[_Word.ACTIVE] & 1)
-        if in_vain >= READINGS or magic != MAGIC:
+        words = self._words
+        in_vain = words[_Word.READINGS]
+        self._begin(words[_Word.ACTIVE] & 1)
+        if in_vain >= READINGS or words[_Word.FAULTS] >= FAULTS or words[_Word.MAGIC] != MAGIC:
             self.emptied = True
             self.clear()
-            self._words[_Word.READINGS], self._words[_Word.MAGIC] = 1, MAGIC
+            words[_Word.READINGS], words[_Word.FAULTS], words[_Word.MAGIC] = 1, 0, MAGIC
             return {}
-        self._words[_Word.READINGS] = in_vain + 1
+        words[_Word.READINGS] = min(in_vain, READINGS) + 1
         while (entry := self._entry(self._at)) is not None:
             room = _room(_encode(entry))
             self._note(entry, self._at, room)
@@ -154,6 +160,14 @@ class Ledger:
     def approve(self) -> None:
         """Say that what was read is good: whoever read it has lived with it for a while."""
         self._words[_Word.READINGS] = 0
+
+    def blame(self) -> None:
+        """Say that its writer fails, which what is written may be the reason for."""
+        self._words[_Word.FAULTS] = min(self._words[_Word.FAULTS], FAULTS) + 1
+
+    def absolve(self) -> None:
+        """Say that earlier failures have nothing to do with what is written."""
+        self._words[_Word.FAULTS] = 0
 
     # --- writing -----------------------------------------------------------------------------------------------------
 

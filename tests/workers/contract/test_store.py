@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.contract.store import HEADER_BYTES, LEAST_BYTES, READINGS, SPARE_BYTES, Ledger, Store
+from workers.contract.store import FAULTS, HEADER_BYTES, LEAST_BYTES, READINGS, SPARE_BYTES, Ledger, Store
 from workers.errors import ContractError
 
 Model = dict[bytes, dict[bytes, bytes]]
@@ -173,6 +173,24 @@ def test_a_store_that_was_read_in_vain_too_often_is_empty() -> None:
         assert ledger.emptied
         assert ledger.in_vain == 1
         assert store.open().read() == {}
+
+
+def test_a_store_that_its_writers_fail_with_is_empty_unless_somebody_absolves_it() -> None:
+    with a_store() as store:
+        opened(store)[0].put(b"family", b"name", b"value")
+        for _ in range(FAULTS):
+            ledger, found = opened(store)
+            assert found
+            ledger.blame()
+        ledger, found = opened(store)
+        assert ledger.emptied
+        assert found == {}
+        ledger.put(b"family", b"name", b"value")
+        for _ in range(2 * FAULTS):
+            ledger, found = opened(store)
+            assert found
+            ledger.blame()
+            ledger.absolve()
 
 
 def test_a_store_of_another_layout_is_emptied_and_serves_again() -> None:
