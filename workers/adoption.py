@@ -68,6 +68,11 @@ class Heirs:
             Place.of(settings): listener
             for settings, listener in zip(context.settings.listeners, parts.listeners.values(), strict=True)
         }
+        self._exact = {
+            listener.raw: listener
+            for listener in parts.listeners.values()
+            if not (listener.wildcard or listener.transparent)
+        }
         self._generations = dict(context.earlier)
         self._generations[context.settings.generation & 0xFFFF] = context.settings
         self._queues = {
@@ -108,9 +113,7 @@ class Heirs:
         swept_ns = region.words[Counter.SWEPT]
         if swept_ns:
             presume_active(session, swept_ns, min(now_ns, region.words[Counter.PUBLISHED] + PUBLISH_NS))
-        listener = self._listeners.get(note.place)
-        if listener is None:
-            raise RevivalError("its listener is gone")
+        listener = self._listener_of(note.place, session)
         session.listener, session.key = listener.index, self._key(session, listener)
         session.reply_control = _reply_control(note, session) + parts.treatment.mark(session)
         _check_socket(sock, session, saved)
@@ -119,6 +122,17 @@ class Heirs:
         parts.sockets.resume(session, sock, self._queues[saved.generation])
         parts.engine.resume(session, now_ns)
         return session
+
+    def _listener_of(self, place: Place, session: Session) -> Listener:
+        """Return the listener that hears a session's client by now. Raises RevivalError.
+
+        A reload may have bound an address beside a wildcard: the kernel gives datagrams to who is more particular.
+        """
+        exact = None if place.transparent else self._exact.get(session.destination)
+        listener = exact or self._listeners.get(place)
+        if listener is None:
+            raise RevivalError("its listener is gone")
+        return listener
 
     def _terms_of(self, saved: Saved) -> Terms:
         key = saved.generation, saved.rule

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from proxyd.daemon import capabilities, descriptors, fixed, identity, places, routing
-from proxyd.daemon.landing import Landing
+from proxyd.daemon import capabilities, descriptors, fixed, identity, places, routing, sockets
+from proxyd.daemon.landing import Landing, covers
 from proxyd.daemon.oob import UsersFile
 from proxyd.daemon.reading import Reading
 from proxyd.daemon.shared import make_buckets
@@ -102,10 +102,23 @@ def prepare(estate: Estate, reading: Reading, means: Means, logs: Logs) -> Prepa
         same = _shown_at(settings) == _shown_at(before)
         monitoring = estate.monitoring if same else means.monitoring(settings)
         stack.pop_all()
+    notes += _moving(estate, landing)
     if landing is None:
         settings = replace(settings, listeners=before.listeners)
     users = _read_users(estate, settings, logs)
     return Prepared(settings, confinement, landing, fresh, monitoring, users, rates, tuple(notes))
+
+
+def _moving(estate: Estate, landing: Landing | None) -> list[str]:
+    """Return a line for each listener whose clients the kernel gives to other workers than before: it takes its choice
+    among the sockets of an address by another hash than among those of a wildcard. Source: net/ipv4/udp.c.
+    """
+    fresh = () if landing is None or len(estate.listeners) == 1 else landing.fresh
+    return [
+        f"{sockets.describe(listener)}: who came there by a wildcard may begin a new session"
+        for listener in fresh
+        if any(covers(wider, listener) for wider in estate.standing)
+    ]
 
 
 def _make_rates(estate: Estate, settings: Settings) -> RateRegion | None:

@@ -365,3 +365,20 @@ def test_who_is_connected_to_a_forgotten_address_waits_for_nobody(office: Office
         client.send(b"x")
         with pytest.raises(ConnectionRefusedError):
             client.recv(10)
+
+
+@requires_namespaces
+def test_sessions_of_a_wildcard_go_on_where_an_address_is_bound_beside_it(office: Office) -> None:
+    wildcard = f"non-transparent [0.0.0.0] port {PORT};"
+    # With several workers the kernel would spread the clients anew.
+    office.open(listen=wildcard, workers="1")
+    with office.client() as client, office.client() as late:
+        seen = office.exchange(client)
+        settled()
+        assert "UDPS-771-K" in office.reload(listen=wildcard + WAY4.listen(PORT))
+        assert office.exchange(client) == seen
+        assert office.exchange(late) != seen
+        assert "UDPS-771-K" in office.reload(listen=WAY4.listen(PORT))
+        assert office.exchange(client) == seen
+        office.proxy.wait_for(rf"UDPS-774-K No longer listening on \[0.0.0.0\]:{PORT}")
+        assert office.exchange(client) == seen

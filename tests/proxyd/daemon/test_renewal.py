@@ -18,7 +18,15 @@ from proxyd.daemon.spawn import Estate
 from proxyd.errors import ProxydError, SetupError
 from proxyd.logs.setup import Logs, open_logs
 from tests.proxyd.daemon.estates import an_estate, own_listener
-from workers.contract.settings import AuthSettings, LogSettings, MonitorSettings, QueueSettings, Settings
+from workers.contract.settings import (
+    Address,
+    AuthSettings,
+    ListenerSettings,
+    LogSettings,
+    MonitorSettings,
+    QueueSettings,
+    Settings,
+)
 
 
 def refuse(_settings: Settings) -> None:
@@ -130,3 +138,20 @@ def test_what_is_worth_a_warning_is_noted(scene: Scene) -> None:
     assert any("open files are permitted" in note for note in notes)
     assert any("'nodaemon' counts from the next start on" in note for note in notes)
     assert descriptors.needed(scene.estate.settings, 1) < 1 << 62
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_clients_that_the_kernel_gives_to_other_workers_are_told_of(tmp_path: Path, workers: int) -> None:
+    wild = ListenerSettings(Address(4, 0), 0)
+    with an_estate(tmp_path / "log", workers=workers, listeners=(wild,)) as estate:
+        port = estate.listeners[0][0].getsockname()[1]
+        wide, narrow = ListenerSettings(Address(4, 0), port), ListenerSettings(Address(4, 127 << 24 | 1), port)
+        estate.settings = dataclasses.replace(estate.settings, listeners=(wide,))
+        logs = open_logs(estate.settings, foreground=False, ident="TEST")
+        means = Means(lambda: Reading(estate.settings), lambda _: logs, land_on)
+        reading = Reading(dataclasses.replace(estate.settings, listeners=(wide, narrow)))
+        prepared = prepare(estate, reading, means, logs)
+        assert len([note for note in prepared.notes if "may begin a new session" in note]) == workers - 1
+        assert prepared.landing is not None
+        prepared.landing.undo()
+        logs.close()
