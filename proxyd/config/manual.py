@@ -243,6 +243,8 @@ def _facts(row: Keyword) -> Iterator[str]:
     ]
     if marks:
         yield ", ".join(marks).capitalize()
+    if row.reload.value:
+        yield row.reload.value
 
 
 def _type(part: Part, with_default: bool) -> Iterator[str]:

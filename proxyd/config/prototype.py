@@ -34,6 +34,15 @@ class Scope(Enum):
     IGNORED = "ignored"
 
 
+class Reload(Enum):
+    """What a reload makes of a keyword whose elements have changed. The values are the manual page's words."""
+
+    ANEW = ""
+    """It counts at once."""
+    REFUSED = "A reload cannot change it, that takes a restart"
+    LATER = "A change counts from the next start on"
+
+
 class Naming(Enum):
     """Whether a section has a name."""
 
@@ -93,7 +102,7 @@ class Keyword:
     without elements has one empty form. body: the scope inside, for a section. absent: the elements that count when
     an item is left out. absent_note: what then happens, where no text could say it. implied: a section that counts
     with its defaults when it is left out. opaque: elements and body are taken as they come. hidden_forms: older ones,
-    taken but shown nowhere.
+    taken but shown nowhere. reload: what a reload makes of a change.
     """
 
     name: str
@@ -109,6 +118,7 @@ class Keyword:
     implied: bool = False
     opaque: bool = False
     hidden_forms: tuple[Parts, ...] = ()
+    reload: Reload = Reload.ANEW
 
     @property
     def is_section(self) -> bool:

@@ -18,7 +18,7 @@ FILE = (
     ),
     Keyword(
         "udp-proxy",
-        "A proxy. There is exactly one in a file; its name identifies it in the logs.",
+        "A proxy. There is exactly one in a file; its name identifies it in the logs, and a reload cannot change it.",
         body=Scope.PROXY,
         naming=Naming.OPTIONAL,
         repeatable=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from proxyd.config.prototype import Keyword, Naming, Part, Parts, Scope, key, named, value
+from proxyd.config.prototype import Keyword, Naming, Part, Parts, Reload, Scope, key, named, value
 from proxyd.config.values import hosts, numbers, words
 from workers.contract.settings import Obligation, SyslogFailure
 
@@ -77,26 +77,38 @@ PROXY = (
         absent="yes",
     ),
     Keyword("monitoring", "Data on the running proxy for other programs.", body=Scope.MONITORING),
-    Keyword("control", "Who may give orders to the running proxy, and where.", body=Scope.CONTROL, extension=True),
+    Keyword(
+        "control",
+        "Who may give orders to the running proxy, and where.",
+        body=Scope.CONTROL,
+        extension=True,
+        reload=Reload.LATER,
+    ),
     *(
         Keyword(
             f"stats-{period}", "Taken and ignored: summaries are made from the log.", opaque=True, body=Scope.IGNORED
         )
         for period in ("daily", "weekly", "monthly")
     ),
-    Keyword("nodaemon", "Stay in the foreground; without a log file or facility, records go to standard error."),
-    Keyword("singleproc", "Do everything in one process, for debugging."),
+    Keyword(
+        "nodaemon",
+        "Stay in the foreground; without a log file or facility, records go to standard error.",
+        reload=Reload.LATER,
+    ),
+    Keyword("singleproc", "Do everything in one process, for debugging.", reload=Reload.REFUSED),
     Keyword(
         "app-user",
         "The user, and the group where it is not the user's own, under which the children run.",
         ((value("user", words.NONEMPTY), named("group", words.NONEMPTY)),),
         absent_note="the user who starts the proxy",
+        reload=Reload.REFUSED,
     ),
     Keyword(
         "chroot-dir",
         "The directory that becomes the children's root.",
         ((value("dir", words.PATH),),),
         absent_note="the root directory is not changed",
+        reload=Reload.REFUSED,
     ),
     Keyword(
         "run-block-sigalrm",
@@ -326,6 +338,7 @@ SERVER = (
         ((value("number", numbers.POSITIVE8),),),
         absent_note="as many as there are usable processors",
         extension=True,
+        reload=Reload.REFUSED,
     ),
     Keyword(
         "respawn-limit",

@@ -6,7 +6,9 @@ import dataclasses
 
 import pytest
 
-from proxyd.daemon.fixed import deferred, keep_fixed, refusals
+from proxyd.config.keywords import KEYWORDS
+from proxyd.config.prototype import Reload
+from proxyd.daemon.fixed import LATER, REFUSED, Fixed, deferred, keep_fixed, refusals
 from workers.contract.settings import Settings
 
 BEFORE = Settings("TEST", (), 10, 2, ())
@@ -50,3 +52,12 @@ def test_workers_that_nobody_has_asked_for_stay_as_many_as_they_are() -> None:
     assert refusals(BEFORE, after, places) == []
     assert deferred(BEFORE, after, places) == ["f:2:1: 'workers' counts from the next start on"]
     assert keep_fixed(BEFORE, after) == BEFORE
+
+
+@pytest.mark.parametrize(("table", "rule"), [(REFUSED, Reload.REFUSED), (LATER, Reload.LATER)])
+def test_the_manual_page_says_of_the_same_keywords_that_a_reload_leaves_them(
+    table: tuple[Fixed, ...], rule: Reload
+) -> None:
+    told = {row.name for rows in KEYWORDS.values() for row in rows if row.reload is rule}
+    # Of the section's own keyword only the name is meant: its text says so.
+    assert told == {fixed.keyword for fixed in table} - {"udp-proxy"}
