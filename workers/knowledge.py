@@ -42,6 +42,11 @@ class Knowledge:
         self._resume(self._waiting.expire(now_ns), now_ns)
         return self._waiting.tend(now_ns)
 
+    @property
+    def awaited(self) -> bool:
+        """Whether any client waits for what is asked."""
+        return self._waiting.awaited
+
     def give_up(self) -> None:
         """Drop and count the datagrams that wait: the worker ends."""
         self._waiting.give_up()

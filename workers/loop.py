@@ -36,6 +36,8 @@ SWEEP_SESSIONS = 64
 SWEEP_TURNS = 128
 """How many slots are written in one turn: a tenth of a millisecond's worth, or what ends a sweep in time."""
 MAX_EVENTS = 512
+NAMES_NS = 200_000_000
+"""How long a worker that freezes waits for names: the datagrams of other clients wait in sockets meanwhile."""
 LONGEST_WAIT_S = 3600.0
 """epoll takes no more than 24 days."""
 BUSY_NS = 2_000_000
@@ -116,6 +118,8 @@ class Worker:
             wait = self._tend(now_ns)
             self._tallies.lag.note(clock() - now_ns)
         self._parts.journal.lift_budget()
+        if self._ending is ExitCode.FROZEN:
+            self._await_names(clock() + NAMES_NS)
         self._parts.knowledge.give_up()
         if self._ending is ExitCode.FROZEN:
             self._freeze(clock())
@@ -131,6 +135,16 @@ class Worker:
         write_rest(self._parts.journal, self._context.channel.fileno())
         self._publish(now_ns)
         self._tallies.publish(NEVER)
+
+    def _await_names(self, deadline_ns: int) -> None:
+        """Give clients that wait for a name a last chance: what they have sent lies in no socket any more."""
+        channel = select.poll()
+        channel.register(self._context.channel.fileno(), select.POLLIN)
+        now_ns = time.monotonic_ns()
+        while self._parts.knowledge.awaited and now_ns < deadline_ns:
+            channel.poll((deadline_ns - now_ns) / 1e6)
+            self._handle_messages()
+            now_ns = time.monotonic_ns()
 
     def _freeze(self, now_ns: int) -> None:
         """Leave all sessions to a replacement, those too that have only just begun; end none but whose time is up."""

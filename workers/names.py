@@ -72,6 +72,11 @@ class ReverseNames(Generic[T]):
         known = self._known.get(address)
         return UNASKED if known is None else known.name
 
+    @property
+    def awaited(self) -> bool:
+        """Whether any client waits."""
+        return bool(self._clients)
+
     def waits(self, client: bytes) -> bool:
         """Tell whether a client waits already: all that comes from it meanwhile is to be dropped."""
         return client in self._clients

@@ -46,6 +46,11 @@ class Waiting:
         self._index = index
         self._resumed: Waiter | None = None
 
+    @property
+    def awaited(self) -> bool:
+        """Whether any client waits."""
+        return self._names.awaited
+
     def defer(
         self, listener: Listener, key: FlowKey, slot: int, sizes: list[int], address: Address, now_ns: int
     ) -> bool:

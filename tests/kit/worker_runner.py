@@ -20,7 +20,7 @@ from workers.contract.channel import ChannelClosedError, ChildEnd, open_channel
 from workers.contract.context import Confinement, WorkerContext
 from workers.contract.custody import Entrusted, Kept, Released, Word, hear, open_custody
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import Freeze, FromChild, LogBatch, LogRecord, Ready, ToChild
+from workers.contract.messages import Freeze, FromChild, LogBatch, LogRecord, Lookup, Ready, ToChild
 from workers.contract.settings import AclSettings, Settings
 from workers.contract.slots import SLOT, CloseReason, Counter, DropReason, Region
 from workers.loop import run
@@ -178,10 +178,19 @@ class RunningWorker:
         """Send it a signal."""
         os.kill(self.pid, number)
 
-    def freeze(self) -> None:
-        """Have it leave its sessions to another one, which is started with this one as `before`; it is over then."""
-        self.tell(Freeze())
+    def freeze(self, *afterwards: ToChild) -> None:
+        """Have it leave its sessions to another one, which is started with this one as `before`; it is over then.
+
+        afterwards: what it is told while it freezes.
+        """
+        for message in (Freeze(), *afterwards):
+            self.tell(message)
         self._bequeath(ExitCode.FROZEN)
+
+    def wait_for_question(self) -> Lookup:
+        """Wait until it asks for the name of an address; return the question."""
+        self._read(lambda: any(isinstance(message, Lookup) for message in self._said))
+        return next(message for message in self._said if isinstance(message, Lookup))
 
     def kill(self) -> None:
         """End it without a word; another one, started with this one as `before`, goes on with what it had told."""

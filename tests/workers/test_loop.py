@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,8 @@ from tests.kit.traffic import (
     waiting,
 )
 from tests.kit.worker_runner import RunningWorker, serving
-from workers.contract.messages import Drain, Kill, Level
-from workers.contract.settings import Limits, SessionKind
+from workers.contract.messages import Drain, Kill, Level, Looked
+from workers.contract.settings import HostCondition, HostList, HostMember, HostPattern, Limits, SessionKind
 from workers.contract.slots import CloseReason, Counter, DropReason
 from workers.loop import MAX_EVENTS
 
@@ -465,6 +466,26 @@ def test_a_frozen_workers_counts_are_exact_and_nothing_is_in_doubt(fast_path):
             assert worker.datagrams_in(0) == (0, 7)
             assert worker.count(Counter.SWEPT) == 0
             assert worker.count(Counter.FORWARDED_OUT) == 7
+            RunningWorker(settings, sockets, before=worker).stop()
+        finally:
+            close_all(sockets)
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_who_waits_for_a_name_has_a_last_chance_when_the_worker_freezes(fast_path, answered):
+    named = (HostCondition(HostList((HostMember(HostPattern("good")),))),)
+    with udp() as server, udp() as client:
+        rule = replace(forward_to(server.getsockname()), sources=named)
+        settings, sockets = listen((rule,), fast_path=fast_path)
+        try:
+            worker = RunningWorker(settings, sockets)
+            client.sendto(b"hello", worker.to[0])
+            asked = worker.wait_for_question()
+            worker.freeze(*[Looked(asked.worker, asked.version, asked.value, "good.example", 60)] * answered)
+            assert worker.count(Counter.SESSIONS) == len(worker.kept) == answered
+            assert worker.drops_out == ({} if answered else {DropReason.NAME_PENDING: 1})
+            if answered:
+                assert server.recv(100) == b"hello"
             RunningWorker(settings, sockets, before=worker).stop()
         finally:
             close_all(sockets)
