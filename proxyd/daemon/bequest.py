@@ -16,7 +16,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from proxyd.daemon import inventory
-from proxyd.daemon.inventory import Bundle, EstateLeft, Identity, Inventory, InventoryError, Manifest, PlaceLeft
+from proxyd.daemon.inventory import (
+    MISSING,
+    Bundle,
+    EstateLeft,
+    Identity,
+    Inventory,
+    InventoryError,
+    Manifest,
+    PlaceLeft,
+)
 from proxyd.daemon.landing import Listeners
 from proxyd.daemon.lane import close_all
 from proxyd.daemon.shared import Shared
@@ -174,7 +183,7 @@ class Legacy:
     def close_unused(self) -> None:
         """Close what nobody has taken."""
         for number, descriptor in enumerate(self.inventory.descriptors):
-            if number not in self._used:
+            if number not in self._used and descriptor != MISSING:
                 self._used.add(number)
                 os.close(descriptor)
 
@@ -274,5 +283,5 @@ def read(bundle: Bundle, source: str) -> Legacy:
     try:
         return Legacy(inventory.read(bundle, LAYOUT), source)
     except InventoryError:
-        close_all(bundle.descriptors)
+        close_all([descriptor for descriptor in bundle.descriptors if descriptor != MISSING])
         raise

@@ -54,7 +54,7 @@ def fetch(environment: MutableMapping[str, str]) -> Bundle | None:
     """Return what the manager has given back to this process, None where it has nothing of ours.
 
     The variables that tell of it are taken out of the environment: they are nobody else's. Raises InventoryError where
-    something is missing; nothing of ours stays open then.
+    the list is none; nothing of ours stays open then.
     """
     passed = _passed({name: environment.pop(name) for name in _VARIABLES if name in environment})
     lists = [descriptor for descriptor, name in passed.items() if name == LIST_NAME]

@@ -20,6 +20,7 @@ from workers.contract.settings import Address, ListenerSettings
 
 VERSION = 1
 """Of the first part; fields may be added with defaults, and nothing else changes without a new number."""
+MISSING = -1
 LOW = 0xFFFF
 """What of a generation stands in slots."""
 MAX_BYTES = 256 * 1024 * 1024
@@ -111,7 +112,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class Bundle(NamedTuple):
-    """A list, encoded, and the descriptors it names, in order: each open file once."""
+    """A list, encoded, and the descriptors it names, in order: each open file once; MISSING for what got lost."""
 
     manifest: bytes
     descriptors: tuple[int, ...]
@@ -184,7 +185,25 @@ def read(bundle: Bundle, layout: Sequence[int]) -> Inventory:
         raise InventoryError(f"{len(bundle.descriptors)} descriptors, the list has {len(manifest.identities)}")
     estate, why = _open(manifest, list(layout))
     _check(manifest, estate)
+    lost = frozenset(number for number, descriptor in enumerate(bundle.descriptors) if descriptor == MISSING)
+    if lost:
+        estate, why = _without(lost, manifest, estate, why)
     return Inventory(manifest, estate, why, bundle.descriptors)
+
+
+def _without(
+    lost: frozenset[int], manifest: Manifest, estate: EstateLeft | None, why: str
+) -> tuple[EstateLeft | None, str]:
+    """Return what can be used without some descriptors. Raises InventoryError where that is not even a listener."""
+    if not lost.isdisjoint(number for group in manifest.sockets for number in group):
+        raise InventoryError(f"{len(lost)} of {len(manifest.identities)} descriptors are missing, listeners too")
+    if estate is None:
+        return None, why
+    needed = {estate.permits, *estate.regions, *estate.stores, estate.rates}
+    if not lost.isdisjoint(needed):
+        return None, f"{len(lost)} of {len(manifest.identities)} descriptors are missing"
+    sessions = [item for item in estate.sessions if item.descriptor not in lost]
+    return msgspec.structs.replace(estate, sessions=sessions), why
 
 
 def _open(manifest: Manifest, layout: list[int]) -> tuple[EstateLeft | None, str]:
@@ -218,16 +237,13 @@ def _check(manifest: Manifest, estate: EstateLeft | None) -> None:
 def arrange(manifest: bytes, found: Mapping[Identity, int]) -> Bundle:
     """Return a list with its descriptors where they came in no order. found: those that are there, by identity.
 
-    Raises InventoryError for what is no list, or where one is missing.
+    Raises InventoryError for what is no list.
     """
     try:
         identities = _manifests.decode(manifest).identities
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InventoryError(f"not a list of what was left: {error}") from error
-    missing = sum(identity not in found for identity in identities)
-    if missing:
-        raise InventoryError(f"{missing} of {len(identities)} descriptors are missing")
-    return Bundle(manifest, tuple(found[identity] for identity in identities))
+    return Bundle(manifest, tuple(found.get(identity, MISSING) for identity in identities))
 
 
 def describe(listener: ListenerSettings) -> ListenerLeft:

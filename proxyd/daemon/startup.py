@@ -223,7 +223,9 @@ def _find_legacy(start: Start, pidfile: Path | None) -> tuple[Legacy, Giver] | N
         try:
             return takeover.fetch(os.environ, start.notifier)
         except InventoryError as error:
-            start.logs.note("taken-partly", takeover.STORE, str(error))
+            # The manager holds sockets that are bound: they are in the way until it has let go of them.
+            fdstore.forget(start.notifier)
+            start.logs.note("nothing-left", takeover.STORE, str(error))
             return None
     path = _control_path(settings, pidfile)
     if path is None:

@@ -278,6 +278,11 @@ FRAME_EXPLANATIONS = {
         "The two releases lay out shared memory differently, or something that was left is missing.",
         "Nothing: clients begin new sessions with their next datagrams.",
     ),
+    "UDPS-769-W": Explanation(
+        "What was left by a run before this one cannot be used at all; this one begins from nothing.",
+        "The service manager gave back something else than was laid up with it, as the reason says.",
+        "Nothing: clients begin new sessions. If an address is in use now, the next start will have it.",
+    ),
     "UDPS-765-K": Explanation(
         "The proxy ends, and the service manager keeps its sessions for the next start.",
         "It was stopped under systemd with FileDescriptorStoreMax= in its unit.",

@@ -313,6 +313,11 @@ _EVENTS = (
         (Line("UDPS-764-W", "Taken over from {source}: listeners only: {reason}"),),
     ),
     Event(
+        "nothing-left",
+        (("source", _T), ("reason", _T)),
+        (Line("UDPS-769-W", "Nothing taken over from {source}: {reason}"),),
+    ),
+    Event(
         "laid-up",
         (("sessions", _N),),
         (Line("UDPS-765-K", "{sessions} sessions laid up with the service manager"),),

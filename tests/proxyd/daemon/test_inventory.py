@@ -170,5 +170,21 @@ def test_descriptors_in_no_order_are_put_into_that_of_the_list() -> None:
     found = {Identity(1, number): 50 - number for number in (3, 1, 0, 5, 4, 2, 77)}
     assert inventory.arrange(whole, found) == Bundle(whole, (50, 49, 48, 47, 46, 45))
     del found[Identity(1, 2)]
-    with pytest.raises(InventoryError, match="1 of 6 descriptors are missing"):
-        inventory.arrange(whole, found)
+    assert inventory.arrange(whole, found).descriptors == (50, 49, inventory.MISSING, 47, 46, 45)
+
+
+@pytest.mark.parametrize(
+    ("lost", "sessions"), [({5}, 0), ({2}, None), ({3}, None), ({4, 5}, None)], ids=["session", "permits", "one", "two"]
+)
+def test_without_some_descriptors_as_much_is_used_as_can_be(lost: set[int], sessions: int | None) -> None:
+    whole = bundle(manifest(estate()))
+    descriptors = [inventory.MISSING if number in lost else fd for number, fd in enumerate(whole.descriptors)]
+    found = inventory.read(Bundle(whole.manifest, tuple(descriptors)), LAYOUT)
+    assert (None if found.estate is None else len(found.estate.sessions)) == sessions
+    assert found.why == ("" if found.estate else f"{len(lost)} of 6 descriptors are missing")
+
+
+def test_without_a_listener_nothing_is_used() -> None:
+    whole = bundle(manifest(estate()))
+    with pytest.raises(InventoryError, match="listeners too"):
+        inventory.read(Bundle(whole.manifest, (inventory.MISSING, *whole.descriptors[1:])), LAYOUT)

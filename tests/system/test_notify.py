@@ -1,0 +1,158 @@
+"""The proxy under a service manager: it says how it is, and its sessions wait with the manager for its next start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.kit.installed import UDP_PROXY, Proxy, requires_installed
+from tests.kit.lab import Lab
+from tests.kit.process import Process
+from tests.kit.proxy import Configuration, acl
+from tests.kit.requirement import requires_namespaces
+from tests.kit.service import Service
+from tests.kit.way import WAY4, WAY6, Way
+
+PORT = 7000
+CLIENTS = 20
+
+pytestmark = requires_installed
+
+
+def write(folder: Path, way: Way, name: str) -> None:
+    rule = acl(f"[{way.server}] : {PORT}", "timeout both 600;")
+    text = Configuration(way.listen(PORT), rule, "", name=name).text
+    (folder / "udp-proxy.cfg").write_text(text)
+
+
+def start(service: Service, lab: Lab, folder: Path) -> Process:
+    """Start the proxy as a service; return it when it has said that it is ready."""
+    told = len(service.lines)
+    process = service.start(lab.proxy, [UDP_PROXY, "--foreground", "-f", folder / "udp-proxy.cfg"])
+    service.wait_for("READY=1", told)
+    return process
+
+
+def exchange(client: socket.socket, server: socket.socket, payload: bytes) -> tuple[str, int]:
+    """Let a client ask and the server answer; return whom the server saw."""
+    client.send(payload)
+    asked, seen = server.recvfrom(100)
+    assert asked == payload
+    server.sendto(payload, seen)
+    assert client.recv(100) == payload
+    return seen[:2]
+
+
+@requires_namespaces
+def test_the_manager_hears_of_everything_in_its_order(tmp_path: Path, lab: Lab, name: str) -> None:
+    write(tmp_path, WAY4, name)
+    with Service(tmp_path) as service:
+        process = start(service, lab, tmp_path)
+        assert "started" in process.wait_for("UDPS-700-K")
+        assert service.lines[:2] == [f"MAINPID={process.pid}", "READY=1"]
+        at = service.wait_for("STATUS=0 of 1000 sessions")
+        process.signal(signal.SIGHUP)
+        at = service.wait_for("READY=1", service.wait_for("RELOADING=1", at))
+        process.signal(signal.SIGTERM)
+        service.wait_for("STATUS=SIGTERM", service.wait_for("STOPPING=1", at))
+        assert process.wait() == 0
+
+
+@requires_namespaces
+def test_an_upgrade_moves_the_manager_to_the_new_program(tmp_path: Path, lab: Lab, name: str) -> None:
+    write(tmp_path, WAY4, name)
+    with Service(tmp_path) as service:
+        old = start(service, lab, tmp_path)
+        told = len(service.lines)
+        ctl = lab.proxy.popen([UDP_PROXY.with_name("proxyctl"), "-n", name, "upgrade", "--json"])
+        assert ctl.wait(40) == 0, ctl.output
+        assert old.wait() == 0
+        successor = Path(f"/run/udp-proxy-{name.lower()}.pid").read_text().strip()
+        service.wait_for(f"MAINPID={successor}", told)
+        service.wait_for("READY=1", told)
+        os.kill(int(successor), signal.SIGTERM)
+        service.wait_for("STATUS=SIGTERM", told)
+
+
+@requires_namespaces
+def test_signs_of_life_stop_while_a_worker_leaves_datagrams_waiting(tmp_path: Path, lab: Lab, name: str) -> None:
+    write(tmp_path, WAY4, name)
+    with (
+        Service(tmp_path, watchdog_s=0.4) as service,
+        WAY4.server_socket(lab, PORT) as server,
+        WAY4.client_socket(lab, PORT) as client,
+    ):
+        process = start(service, lab, tmp_path)
+        exchange(client, server, b"one")
+        at = service.wait_for("WATCHDOG=1", service.wait_for("WATCHDOG=1"))
+        worker = Proxy(process.pid, process).worker_of(client.getsockname()[1])
+        os.kill(worker, signal.SIGSTOP)
+        client.send(b"two")
+        process.wait_for("UDPS-516-C")
+        silent = len(service.lines)
+        process.signal(signal.SIGUSR1)
+        process.wait_for("UDPS-740-K")
+        assert "WATCHDOG=1" not in service.lines[silent:]
+        os.kill(worker, signal.SIGCONT)
+        assert server.recv(100) == b"two"
+        service.wait_for("WATCHDOG=1", max(at, silent))
+        process.stop()
+
+
+@requires_namespaces
+@pytest.mark.parametrize("way", [WAY4, WAY6], ids=["4", "6"])
+def test_sessions_wait_with_the_manager_for_the_next_start(tmp_path: Path, lab: Lab, name: str, way: Way) -> None:
+    write(tmp_path, way, name)
+    clients = [way.client_socket(lab, PORT) for _ in range(CLIENTS)]
+    with Service(tmp_path, room=100) as service, way.server_socket(lab, PORT) as server:
+        process = start(service, lab, tmp_path)
+        before = [exchange(client, server, b"%d" % number) for number, client in enumerate(clients)]
+        for _ in range(2):
+            process.signal(signal.SIGTERM)
+            process.wait_for(f"UDPS-765-K {CLIENTS} sessions laid up")
+            assert process.wait() == 0
+            assert len(service.kept) > CLIENTS
+            clients[0].send(b"while nobody serves")
+            process = start(service, lab, tmp_path)
+            process.wait_for(
+                f"UDPS-763-K Taken over from the service manager's store: listeners, and {CLIENTS} sessions"
+            )
+            service.wait_for("FDNAME=proxyd", len(service.lines) - 20 if len(service.lines) > 20 else 0)
+            assert server.recvfrom(100)[0] == b"while nobody serves"
+            after = [exchange(client, server, b"%d" % number) for number, client in enumerate(clients)]
+            assert after == before
+            assert "SESSION-START" not in process.output
+        service.wait_for("FDSTOREREMOVE=1")
+        assert process.stop() == 0
+    for client in clients:
+        client.close()
+
+
+@requires_namespaces
+@pytest.mark.parametrize(("lost", "told"), [("memory", "UDPS-764-W .*listeners only: 1 of"), ("list", "UDPS-769-W")])
+def test_a_store_that_has_lost_something_is_used_as_far_as_it_can_be(
+    tmp_path: Path, lab: Lab, name: str, lost: str, told: str
+) -> None:
+    write(tmp_path, WAY4, name)
+    with Service(tmp_path, room=100) as service:
+        process = start(service, lab, tmp_path)
+        assert process.stop() == 0
+        if lost == "memory":
+            service.lose(lambda what: "memfd" in what and "inventory" not in what)
+        else:
+            service.spoil("proxyd-list")
+        process = service.start(lab.proxy, [UDP_PROXY, "--foreground", "-f", tmp_path / "udp-proxy.cfg"])
+        process.wait_for(told)
+        if lost == "memory":
+            process.wait_for("UDPS-700-K")
+            process.stop()
+        else:
+            service.wait_for("FDNAME=proxyd", len(service.lines) - 1)
+            process.wait_for("UDPS-(700|520)")
+            process.stop()
+            process = start(service, lab, tmp_path)
+            process.stop()
