@@ -1,4 +1,4 @@
-// What the tables show: a row a column.
+// What the tables show: a row a column. chars: how wide one is in a table of fixed widths, none: as its texts need.
 
 import { bits, bytes, count, duration, milliseconds, rate } from "./format.js";
 
@@ -16,14 +16,14 @@ export const SESSIONS = [
   plain("server", "Server"),
   plain("acl", "Rule"),
   plain("type", "Type", { optional: true }),
-  numeric("age_s", "Age", duration),
-  numeric("idle_s", "Idle", duration),
-  numeric("ends_in_s", "Ends in", duration, { optional: true }),
-  numeric("rate", "Now", bits),
-  numeric("datagrams_out", "Datagrams out", count, { optional: true }),
-  numeric("datagrams_in", "in", count, { optional: true }),
-  numeric("bytes_out", "Bytes out", bytes),
-  numeric("bytes_in", "in", bytes),
+  numeric("age_s", "Age", duration, { chars: 8 }),
+  numeric("idle_s", "Idle", duration, { chars: 8 }),
+  numeric("ends_in_s", "Ends in", duration, { optional: true, chars: 8 }),
+  numeric("rate", "Now", bits, { chars: 9 }),
+  numeric("datagrams_out", "Dgrams out", count, { optional: true, chars: 8 }),
+  numeric("datagrams_in", "in", count, { optional: true, chars: 7 }),
+  numeric("bytes_out", "Bytes out", bytes, { chars: 8 }),
+  numeric("bytes_in", "in", bytes, { chars: 8 }),
   plain("id", "Id", { optional: true }),
 ];
 

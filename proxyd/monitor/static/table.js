@@ -3,7 +3,7 @@
 import { keep, make, say, set } from "./dom.js";
 
 const ROW_REM = 2.125;
-const BEYOND = 12;
+const BEYOND = 6;
 
 /** A column: key, title, text(item), and where it is sortable value(item); number: right-aligned; optional: not on phones. */
 function cellClass(column) {
@@ -105,7 +105,12 @@ export class ShortTable extends Sorted {
   }
 }
 
-/** A table of thousands of rows, of which those in sight exist. matches(item, words): whether a filter lets it through. */
+/**
+ * A table of thousands of rows, of which those in sight exist. matches(item, words): whether a filter lets it through.
+ *
+ * Its columns have widths of their own (`chars`, or as long as the longest text where that is 0): to lay out a table by
+ * its contents takes too long to be done while it scrolls, and columns would wander.
+ */
 export class LongTable extends Sorted {
   constructor(place, caption, columns, matches, order) {
     super(place, caption, columns, order);
@@ -116,9 +121,13 @@ export class LongTable extends Sorted {
     this.below = this.#spacer();
     this.body.append(this.above, this.below);
     this.rows = [];
+    this.first = 0;
     this.waiting = false;
+    this.cols = columns.map((column) => make("col", { class: column.optional ? "optional" : null }));
+    this.table.firstChild.after(make("colgroup", {}, ...this.cols));
+    this.table.classList.add("fixed");
     place.addEventListener("scroll", () => this.#soon(), { passive: true });
-    new ResizeObserver(() => this.#soon()).observe(place);
+    new ResizeObserver(() => this.arrange()).observe(place);
   }
 
   #spacer() {
@@ -131,7 +140,7 @@ export class LongTable extends Sorted {
     this.waiting = true;
     requestAnimationFrame(() => {
       this.waiting = false;
-      this.#draw();
+      this.#draw(false);
     });
   }
 
@@ -151,28 +160,67 @@ export class LongTable extends Sorted {
     const found = words.length ? this.items.filter((item) => this.matches(item, words)) : this.items;
     this.shown = this.sorted(found);
     set(this.table, "aria-rowcount", this.shown.length + 1);
-    this.#draw();
+    this.height = ROW_REM * parseFloat(getComputedStyle(document.documentElement).fontSize);
+    this.#fit();
+    this.#draw(true);
   }
 
-  #draw() {
-    const height = ROW_REM * parseFloat(getComputedStyle(document.documentElement).fontSize);
+  #fit() {
+    let total = 0;
+    this.columns.forEach((column, number) => {
+      const longest = column.chars || this.items.reduce((most, item) => Math.max(most, item[column.key].length), 6);
+      // Titles and first columns are bold; an arrow goes with the title that is sorted by.
+      const width = Math.max(number === 0 ? longest * 1.05 : longest, column.title.length * 1.05 + 2) + 2.5;
+      this.cols[number].style.width = `${width}ch`;
+      if (this.heads[number].offsetParent !== null) total += width;
+    });
+    this.table.style.minWidth = `${total}ch`;
+  }
+
+  /** Draw what is in sight. all: what was drawn before may have changed too. */
+  #draw(all) {
+    const { height, rows } = this;
     const total = this.shown.length;
     const sight = Math.ceil(Math.max(this.place.clientHeight, height * 4) / height) + 2 * BEYOND;
     const first = Math.max(0, Math.min(Math.floor(this.place.scrollTop / height) - BEYOND, total - sight));
     const wanted = Math.min(sight, total - first);
-    while (this.rows.length < wanted) {
-      const row = this.row();
-      this.rows.push(row);
-      this.below.before(row);
+    let fresh = all || rows.length !== wanted;
+    while (rows.length < wanted) {
+      rows.push(this.row());
+      this.below.before(rows.at(-1));
     }
-    while (this.rows.length > wanted) this.rows.pop().remove();
-    this.rows.forEach((row, number) => {
-      const place = first + number;
-      set(row, "aria-rowindex", place + 2);
-      row.classList.toggle("odd", place % 2 === 1);
-      this.cells(row, this.shown[place]);
-    });
+    while (rows.length > wanted) rows.pop().remove();
+    const moved = first - this.first;
+    if (!fresh && moved === 0) return;
+    fresh ||= Math.abs(moved) >= wanted;
+    this.first = first;
+    if (fresh) rows.forEach((_, number) => this.#write(number));
+    else this.#roll(moved);
     this.above.firstChild.style.height = `${first * height}px`;
     this.below.firstChild.style.height = `${Math.max(0, total - first - wanted) * height}px`;
+  }
+
+  /** Bring the rows that went out of sight to the other end, where others come into it. */
+  #roll(moved) {
+    const { rows } = this;
+    if (moved > 0) {
+      const gone = rows.splice(0, moved);
+      this.below.before(...gone);
+      rows.push(...gone);
+      for (let number = rows.length - moved; number < rows.length; number += 1) this.#write(number);
+    } else {
+      const gone = rows.splice(moved);
+      this.above.after(...gone);
+      rows.unshift(...gone);
+      for (let number = 0; number < -moved; number += 1) this.#write(number);
+    }
+  }
+
+  #write(number) {
+    const row = this.rows[number];
+    const place = this.first + number;
+    set(row, "aria-rowindex", place + 2);
+    row.classList.toggle("odd", place % 2 === 1);
+    this.cells(row, this.shown[place]);
   }
 }
