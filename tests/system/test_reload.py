@@ -382,3 +382,60 @@ def test_sessions_of_a_wildcard_go_on_where_an_address_is_bound_beside_it(office
         assert office.exchange(client) == seen
         office.proxy.wait_for(rf"UDPS-774-K No longer listening on \[0.0.0.0\]:{PORT}")
         assert office.exchange(client) == seen
+
+
+@requires_namespaces
+def test_a_monitor_comes_and_goes(office: Office) -> None:
+    path = office.folder / "monitor"
+    office.open()
+    with office.client() as client:
+        seen = office.exchange(client)
+        settled()
+        assert "UDPS-771-K" in office.reload(items=f'monitoring {{ http socket "{path}"; }}')
+        assert office.exchange(client) == seen
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asker:
+            asker.settimeout(WAIT_S)
+            asker.connect(str(path))
+            asker.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            answer = b"".join(iter(lambda: asker.recv(65536), b"")).decode()
+        assert "udp_proxy_config_generation 2" in answer.replace("{}", "")
+        assert "udp_proxy_sessions 1" in answer.replace("{}", "")
+        assert "UDPS-771-K" in office.reload(items="")
+        assert not path.exists()
+        assert [child["name"] for child in office.ctl("status", "--json")[1]["proxy"]["children"]] == [
+            "worker 0",
+            "worker 1",
+        ]
+        assert office.exchange(client) == seen
+
+
+@requires_namespaces
+def test_users_come_by_a_reload_and_sessions_that_began_without_them_go_on(office: Office) -> None:
+    users = office.folder / "users"
+    users.write_text("10.9.9.9\tjane\n")
+    office.open()
+    with office.client() as client, office.client() as late:
+        seen = office.exchange(client)
+        settled()
+        sections = f'oob-auth OOB {{ method external; file "{users}"; }}'
+        rule = f"session-acl USERS {{ user *; accept; plug-to {SERVER}; timeout both 30; }}"
+        office.reload(sections=sections, items="auth oob OOB mandatory;", rules=rule)
+        office.refuses(late, "rejected")
+        assert office.exchange(client) == seen
+        start = len(office.proxy.log.lines)
+        users.write_text(f"{WAY4.client}\tjohn\n")
+        office.proxy.wait_for("UDPS-750-N", start)
+        assert office.exchange(late) != seen
+
+
+@requires_namespaces
+def test_queues_can_change_their_rates(office: Office) -> None:
+    queue = "queue Q {{ rate {rate} burst {burst}; }}"
+    rule = acl(SERVER, "timeout both 30; queue-to-server Q;")
+    office.open(sections=queue.format(rate=8, burst=1), rules=rule)
+    with office.client() as client:
+        office.refuses(client, "shaped")
+        office.reload(sections=queue.format(rate=800000, burst=10000))
+        assert office.exchange(client)
+        office.reload(sections="queue Q { mark 0; }")
+        assert office.exchange(client)
