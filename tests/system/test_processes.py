@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import grp
+import os
 import pwd
 from pathlib import Path
 
