@@ -4,6 +4,8 @@ which the parent writes for it.
 
 from __future__ import annotations
 
+import grp
+import os
 import socket
 import time
 from collections.abc import Sequence
@@ -126,7 +128,8 @@ def open_monitor(settings: Settings) -> HttpMonitor | None:
     if settings.single_process or wanted is None:
         return None
     if wanted.path is not None:
-        return HttpMonitor(_listen_at(wanted.path), time.time(), wanted.path)
+        group = None if settings.control is None else settings.control.group
+        return HttpMonitor(_listen_at(wanted.path, group), time.time(), wanted.path)
     if wanted.listen is None:
         return None
     address, port = wanted.listen
@@ -157,13 +160,21 @@ def inherit_monitor(settings: Settings, sock: socket.socket) -> HttpMonitor | No
     return None
 
 
-def _listen_at(path: str) -> socket.socket:
-    """Return a Unix socket that listens. One that nobody listens on any more is replaced. Raises SetupError."""
+def _listen_at(path: str, group: str | None) -> socket.socket:
+    """Return a Unix socket that listens. One that nobody listens on any more is replaced. Raises SetupError.
+
+    group: whose members may use it, beside its owner: those who may give orders, too.
+    """
+    try:
+        number = -1 if group is None else grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise SetupError(f"bind monitoring socket {path}", f"there is no group '{group}'") from None
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if Path(path).is_socket() and not _is_heard(path):
             Path(path).unlink()
         sock.bind(path)
+        os.chown(path, -1, number, follow_symlinks=False)
         Path(path).chmod(SOCKET_MODE)
         sock.listen(BACKLOG)
     except OSError as error:

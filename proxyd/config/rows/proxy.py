@@ -247,8 +247,8 @@ MONITORING = (
     Keyword(
         "http",
         "Serve a page, metrics, health and the state over HTTP, on this address and port or on a Unix socket:"
-        " /, /metrics, /livez, /readyz, /api/v1/. Everybody who reaches the port may read them; of the socket, owner"
-        " and group.",
+        " /, /metrics, /livez, /readyz, /api/v1/. Everybody who reaches the port may read them; of the socket, its"
+        " owner, and the group of the section control.",
         (
             (value("address", hosts.ADDRESS), named("port", numbers.LISTEN_PORT, optional=False)),
             (named("socket", words.PATH, optional=False),),

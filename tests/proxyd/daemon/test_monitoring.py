@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import grp
+import os
 import socket
+import stat
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from proxyd.daemon.roster import Child, Role
 from proxyd.errors import SetupError
 from tests.proxyd.daemon.estates import an_estate, make_settings
 from workers.contract.channel import open_channel
-from workers.contract.settings import Address, MonitorSettings
+from workers.contract.settings import AclSettings, Address, ControlSettings, MonitorSettings
 
 LOOPBACK = Address(4, 0x7F00_0001)
 
@@ -43,6 +46,61 @@ def test_an_address_that_is_taken_is_an_error_in_words(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(SetupError, match=rf"bind monitoring http \[127\.0\.0\.1\]:{port}: Address already in use"):
             open_monitor(make_settings(tmp_path / "log", monitor=MonitorSettings((LOOPBACK, port))))
+
+
+def test_a_unix_socket_is_for_its_owner_and_a_group_and_goes_with_the_proxy(tmp_path: Path) -> None:
+    path = tmp_path / "http"
+    group = grp.getgrgid(os.getegid())
+    wanted = MonitorSettings(path=str(path))
+    settings = make_settings(tmp_path / "log", monitor=wanted, control=ControlSettings(group=group.gr_name))
+    monitor = open_monitor(settings)
+    assert monitor is not None
+    assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_gid) == (0o660, group.gr_gid)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.connect(str(path))
+    with pytest.raises(SetupError, match="Address already in use"):
+        open_monitor(settings)
+    monitor.close()
+    assert not path.exists()
+
+
+def test_a_unix_socket_that_a_dead_proxy_left_is_replaced_and_a_file_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "http"
+    left = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    left.bind(str(path))
+    left.close()
+    settings = make_settings(tmp_path / "log", monitor=MonitorSettings(path=str(path)))
+    monitor = open_monitor(settings)
+    assert monitor is not None
+    monitor.close()
+    path.write_text("mine")
+    with pytest.raises(SetupError, match="bind monitoring socket"):
+        open_monitor(settings)
+    assert path.read_text() == "mine"
+
+
+def test_a_group_that_there_is_not_is_an_error_in_words(tmp_path: Path) -> None:
+    wanted = MonitorSettings(path=str(tmp_path / "http"))
+    settings = make_settings(tmp_path / "log", monitor=wanted, control=ControlSettings(group="nobodies"))
+    with pytest.raises(SetupError, match="there is no group 'nobodies'"):
+        open_monitor(settings)
+
+
+def test_what_the_parent_writes_is_what_the_monitor_looks_at(tmp_path: Path) -> None:
+    rules = (AclSettings("LAN", accept=True),)
+    with an_estate(tmp_path / "log", monitor=MonitorSettings((LOOPBACK, 0)), acls=rules) as estate:
+        monitor = open_monitor(estate.settings)
+        assert monitor is not None
+        with contextlib.closing(monitor):
+            estate.earlier[7] = dataclasses.replace(estate.settings, acls=())
+            view = monitor.view(estate)
+            monitor.look([Child(Role.WORKER, 0, pid=os.getpid(), lives=4)], 0)
+            monitor.note_reload(failed=True)
+            assert [rule.name for rule in view.present_rules] == ["LAN"]
+            assert view.rules[7] == []
+            assert len(view.listeners) == len(view.line_keys) == 1
+            assert view.board.processes()[1].lives == 4
+            assert view.board.reloads.last_failed
 
 
 def test_its_child_keeps_its_channel_and_its_socket_and_no_capability(tmp_path: Path) -> None:
