@@ -147,9 +147,23 @@ def _getting_started() -> Scene:
     return Scene(firewall, {"client": f"{INSIDE}.1"}, frozenset({"branch"}), _name_server)
 
 
+def _readme() -> Scene:
+    hosts = {
+        **_firewall(),
+        "sproxy": _station("a", INSIDE, 2),
+        "sender": _station("a", INSIDE, 10),
+        "cproxy": _station("b", B, 3),
+        "receiver": _station("b", B, 21),
+        "router": {"a": Plug("a", f"{INSIDE}.1/24"), "b": Plug("b", f"{B}.1/24")},
+    }
+    gateways = {"sproxy": f"{INSIDE}.1", "cproxy": f"{B}.1"}
+    return Scene(hosts, gateways, frozenset({"firewall", "sproxy", "cproxy"}), _router({"router": ()}))
+
+
 _WITH_FIREWALL = frozenset({"firewall"})
 _NAMES = Scene(_firewall(), {"client": f"{INSIDE}.1"}, _WITH_FIREWALL, _name_server)
 SCENES: dict[str, Scene] = {
+    "README.md": _readme(),
     "getting-started.md": _getting_started(),
     "transparent-proxying.md": _NAMES,
     "tuning-max-sessions.md": _NAMES,

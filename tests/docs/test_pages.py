@@ -5,6 +5,8 @@ What no test can run says so in its first line, and why.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -18,33 +20,37 @@ from tests.kit.pages import EXCUSE, Block, blocks, read
 from tests.kit.requirement import requires_program, requires_root
 
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 WITHIN_S = 300.0
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An installation, to be unpacked on the hosts that have our programs already."""
-    folder = tmp_path_factory.mktemp("installed")
-    tree, file = folder / "tree", folder / "proxyd.tar"
-    subprocess.run(
-        ["env", f"DESTDIR={tree}", ROOT / "scripts" / "install"], check=True, capture_output=True, timeout=WITHIN_S
-    )
-    subprocess.run(["tar", "-C", tree, "-cf", file, "."], check=True, timeout=WITHIN_S)
+    """An installation, to be unpacked on the hosts that have our programs already; made once for all test processes."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    tree, file = folder / "installed", folder / "installed.tar"
+    with (folder / "installing").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            install = ["env", f"DESTDIR={tree}", ROOT / "scripts" / "install"]
+            subprocess.run(install, check=True, capture_output=True, timeout=WITHIN_S)
+            subprocess.run(["tar", "-C", tree, "-cf", file, "."], check=True, timeout=WITHIN_S)
     return file
 
 
 def part(name: str) -> list[Block]:
     """Return the blocks of a page, or of the part of it that begins with a heading."""
-    page, _, heading = name.partition(" ")
+    file, _, heading = name.partition(" ")
+    (page,) = (page for page in PAGES if page.name == file)
     if not heading:
-        return read(DOCS / page)
-    text = (DOCS / page).read_text()
+        return read(page)
+    text = page.read_text()
     (found,) = (section for section in re.split(r"^## ", text, flags=re.MULTILINE) if section.startswith(heading))
     return blocks(found)
 
 
-@pytest.mark.xdist_group("pages")  # One installation serves them all.
 @pytest.mark.timeout(400)
 @requires_root
 @requires_program(
