@@ -27,8 +27,8 @@ _BURST = 16
 """Words taken from one worker before others have their turn."""
 _LAST_WORDS = 4096
 """Words taken from a worker that is dead: its socket holds fewer."""
-_OTHERS = 1024
-"""Descriptors of this process that are left to other purposes than keeping sessions, where that many are permitted."""
+_SPARE = 64 + BATCH
+"""Descriptors that are left to others where few are permitted: clients of the control socket, forks, a word's own."""
 
 
 class Vault:
@@ -46,7 +46,7 @@ class Vault:
         self._by_descriptor: dict[int, int] = {}
         self._entries: dict[int, dict[int, Entry]] = {}
         self._descriptors: dict[int, dict[int, int]] = {}
-        self._count = 0
+        self._count = self._others = 0
         self._attempts: dict[int, int] = {}
         self._turns: dict[int, int] = {}
 
@@ -64,6 +64,7 @@ class Vault:
         self._by_descriptor[ours.fileno()] = worker
         self._epoll.register(ours.fileno(), select.EPOLLIN)
         self._turns[worker] = self._shared.regions[worker].words[Counter.TURNS]
+        self._others = len(os.listdir("/proc/self/fd")) - self._count  # noqa: PTH208 - only how many
         return theirs
 
     def owner(self, descriptor: int) -> int | None:
@@ -151,7 +152,7 @@ class Vault:
         """Return how many sessions may be kept: all there can be, and a batch a worker that is not released yet."""
         regions = self._shared.regions
         most = max(region.slot_count for region in regions) + BATCH * len(regions)
-        return min(most, max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHERS, 0))
+        return min(most, max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - self._others - _SPARE, 0))
 
     def _drop(self, worker: int, slots: Sequence[int]) -> None:
         entries, kept = self._entries.get(worker, {}), self._descriptors.get(worker, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import sys
@@ -439,3 +440,16 @@ def test_queues_can_change_their_rates(office: Office) -> None:
         assert office.exchange(client)
         office.reload(sections="queue Q { mark 0; }")
         assert office.exchange(client)
+
+
+@requires_namespaces
+def test_a_worker_that_does_not_leave_is_killed_and_its_sessions_go_on(office: Office) -> None:
+    office.open(workers="1")
+    with office.client() as client:
+        seen = office.exchange(client)
+        settled()
+        (stuck,) = office.proxy.workers
+        os.kill(stuck, signal.SIGSTOP)
+        assert "UDPS-771-K" in office.reload()
+        office.proxy.wait_for(rf"UDPS-711-W Child worker 0 \(process {stuck}\) ended unexpectedly: killed by SIGKILL")
+        assert office.exchange(client) == seen

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from proxyd.daemon.shared import Shared
 from proxyd.daemon.vault import ATTEMPTS, Vault
 from tests.proxyd.daemon.estates import free
+from tests.workers.forked import in_child
 from workers.contract.custody import BATCH, Entrusted, Entry, Released, say
 from workers.contract.settings import Settings
 from workers.contract.slots import SLOT, Counter, Region
@@ -155,6 +158,24 @@ def test_there_are_never_more_than_there_can_be(scene: Scene) -> None:
         read_ends.append(readable)
         scene.vault.adopt(number % 2, [Entry(number % SESSIONS, number, b"")], [readable])
     assert len(scene.vault) == SESSIONS
+
+
+def test_where_few_files_may_be_open_what_has_room_is_kept_and_some_are_left_to_others() -> None:
+    def act() -> object:
+        limit = len(list(Path("/proc/self/fd").iterdir())) + 400
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+        with closing(select.epoll()) as epoll:
+            vault = Vault(Shared.create(Settings("TEST", (), 1000, 1, ()), 1), epoll)
+            end = vault.open(0)
+            for slot in range(0, 1000, 100):
+                ends = [os.dup(epoll.fileno()) for _ in range(100)]
+                say(end, Entrusted([Entry(number, 1, b"") for number in range(slot, slot + 100)]), ends)
+                for descriptor in ends:
+                    os.close(descriptor)
+                vault.take(0)
+            return 150 <= len(vault) <= 300, len(os.pipe())
+
+    assert in_child(act) == str((True, 2))
 
 
 def test_sessions_of_which_replacements_die_are_given_up(scene: Scene) -> None:
