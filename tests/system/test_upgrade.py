@@ -17,7 +17,7 @@ from tests.kit import steady
 from tests.kit.installed import UDP_PROXY, launch, pidfile, requires_installed, wait_for_end
 from tests.kit.lab import Lab
 from tests.kit.process import Process
-from tests.kit.proxy import STARTED, Configuration, acl
+from tests.kit.proxy import ENV, STARTED, Configuration, acl
 from tests.kit.requirement import requires_namespaces
 from tests.kit.way import WAY4, WAY6, Way
 
@@ -103,9 +103,9 @@ def scene(request: pytest.FixtureRequest, lab: Lab, tmp_path: Path, name: str) -
 
 
 @requires_namespaces
-@pytest.mark.parametrize("scene", [WAY4, WAY6], ids=["4", "6"], indirect=True)
-def test_five_upgrades_lose_no_session_and_no_datagram(scene: Scene) -> None:
-    for _ in range(5):
+@pytest.mark.parametrize(("scene", "upgrades"), [(WAY4, 5), (WAY6, 1)], ids=["4", "6"], indirect=["scene"])
+def test_upgrades_lose_no_session_and_no_datagram(scene: Scene, upgrades: int) -> None:
+    for _ in range(upgrades):
         scene.upgrade()
     counts = scene.end(100)
     assert counts["answered"] == counts["sent"]
@@ -169,13 +169,43 @@ def test_a_new_program_that_is_killed_in_the_middle_costs_no_session(scene: Scen
         scene.end(100)
 
 
+NEWER = """
+import sys
+from workers.contract import slots
+slots.MAGIC += 1
+from proxyd.cli.udp_proxy import main
+sys.exit(main())
+"""
+"""A release that lays out shared memory otherwise."""
+
+
+@requires_namespaces
+def test_a_release_that_lays_memory_out_otherwise_takes_over_the_listeners_and_says_so(scene: Scene) -> None:
+    old, program = scene.pid, scene.folder / "newer.py"
+    program.write_text(NEWER)
+    command = [sys.executable, program, "--takeover", "-f", scene.folder / "udp-proxy.cfg"]
+    assert scene.lab.proxy.popen(command, ENV).wait(40) == 0
+    wait_for_end(old)
+    scene.log.wait_for("UDPS-764-W Taken over from process .* listeners only: shared memory is laid out as")
+    answered = scene.asked()["answered"]
+    while scene.asked()["answered"] < answered + 200:
+        time.sleep(0.05)  # the clients ask on meanwhile
+    counts = json.loads(scene.clients.ask("stop", r"^\{", 30))
+    assert counts["moved"] == 100, "each has a new session"
+    # Answers to the old sessions have nobody to come to any more.
+    assert json.loads(scene.server.ask("report", r"^\{"))["received"] == counts["sent"]
+
+
 @requires_namespaces
 def test_a_third_program_is_refused_before_and_after(scene: Scene) -> None:
-    for _ in range(2):
+    def start_third() -> None:
         third = launch(scene.lab.proxy, scene.folder, (scene.folder / "udp-proxy.cfg").read_text())
         assert third.wait() == 69
         assert f"already running as process {scene.pid}" in third.output
-        scene.upgrade()
+
+    start_third()
+    scene.upgrade()
+    start_third()
     scene.end(100)
 
 
