@@ -34,7 +34,7 @@ class Office:
         self.workers = workers
         self.proxy: Proxy = serve(Place(), folder, self.text(*rules))
 
-    def text(self, *rules: str) -> str:
+    def text(self, *rules: str, sessions: int = 1000) -> str:
         target = f"[127.0.0.1] : {self.server.getsockname()[1]}"
         return Configuration(
             f"non-transparent [127.0.0.1] port {self.port};",
@@ -42,6 +42,7 @@ class Office:
             f'nodaemon; monitoring {{ http socket "{self.path}"; }}',
             name=self.name,
             workers=self.workers,
+            sessions=sessions,
         ).text
 
     def exchange(self, client: socket.socket, rounds: int = ROUNDS) -> None:
@@ -131,6 +132,25 @@ def test_counts_go_on_over_a_reload_and_new_rules_begin_at_nothing(tmp_path: Pat
         assert found["udp_proxy_config_last_reload_successful"] == 1
         names = {session["acl"] for session in office.watch.api("sessions")["sessions"]}
         assert names == {"ALL", "NEW"}
+
+
+def test_sessions_are_seen_in_a_table_that_has_grown(tmp_path: Path) -> None:
+    with udp() as server, udp() as first, udp() as second:
+        office = Office(tmp_path, server)
+        office.exchange(first)
+        office.agreed()
+        office.reload(office.text(sessions=5000))
+        office.watch.when(lambda found: found["udp_proxy_config_generation"] == 2 and found["udp_proxy_ready"] == 1)
+        assert office.watch.metrics()["udp_proxy_max_sessions"] == 5000
+        office.exchange(first)
+        office.exchange(second)
+        office.agreed()
+        office.watch.when(lambda _: len(office.watch.api("sessions")["sessions"]) == 2)
+        sessions = office.watch.api("sessions")["sessions"]
+        assert sorted(session["datagrams_out"] for session in sessions)[0] >= 1
+        assert {session["client"] for session in sessions} == {
+            f"[127.0.0.1]:{sock.getsockname()[1]}" for sock in (first, second)
+        }
 
 
 def test_a_reload_that_fails_is_shown(tmp_path: Path) -> None:
