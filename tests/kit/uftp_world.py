@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from workers.contract.catalogue import EVENTS
+from workers.contract.events import Kind
 from workers.contract.settings import Address
 from workers.contract.store import Store
 from workers.contract.uftp import Interface, Mode, UftpSettings
@@ -223,6 +225,7 @@ class ProxyNode:
         if isinstance(action, Send):
             self.world.send(self.address, action.payload, action.to)
         elif isinstance(action, Note):
+            assert_fits(action)
             self.notes.append(action)
         elif isinstance(action, Join):
             self.machine.note_joined(action.group)
@@ -234,6 +237,15 @@ class ProxyNode:
             self.machine.note_left(action.group)
         elif isinstance(action, Moved):
             self.moved.append(action.downstream)
+
+
+_HOLDS: dict[Kind, type] = {Kind.TEXT: str, Kind.NUMBER: int, Kind.UID: int, Kind.SOCK: bytes, Kind.UIDS: bytes}
+
+
+def assert_fits(note: Note) -> None:
+    """Fail where a line for the log has other fields than its row in the catalogue: its worker would be killed."""
+    kinds = [kind for _, kind in EVENTS[note.event].fields[1:]]
+    assert [_HOLDS[kind] for kind in kinds] == [type(field) for field in note.fields], note
 
 
 def settings_for(mode: Mode, uid: int, address: bytes, **changes: object) -> UftpSettings:
