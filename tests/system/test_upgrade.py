@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 import time
 from dataclasses import dataclass
@@ -207,6 +208,29 @@ def test_a_third_program_is_refused_before_and_after(scene: Scene) -> None:
     scene.upgrade()
     start_third()
     scene.end(100)
+
+
+@requires_namespaces
+@pytest.mark.parametrize("fails", [False, True], ids=["it comes up", "it does not"])
+def test_the_monitor_and_its_socket_go_with_the_proxy(scene: Scene, fails: bool) -> None:
+    path = scene.folder / "monitor"
+    scene.write(proxy=f'monitoring {{ http socket "{path}"; }}')
+    scene.upgrade()
+    if fails:
+        monitored = (scene.folder / "udp-proxy.cfg").read_text()
+        scene.write(proxy=f'chroot-dir "/nowhere"; monitoring {{ http socket "{path}"; }}')
+        assert scene.ctl("upgrade").wait() == 1
+        (scene.folder / "udp-proxy.cfg").write_text(monitored)
+    else:
+        scene.upgrade()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(str(path))
+        client.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+    os.kill(scene.pid, signal.SIGTERM)
+    scene.log.wait_for("UDPS-722-K")
+    assert not path.exists()
 
 
 @requires_namespaces

@@ -107,3 +107,16 @@ def test_workers_keep_what_sessions_to_come_need() -> None:
     wanted = replace(settings(5300), acls=(acl,))
     assert capabilities.kept_by_workers(wanted) == {Capability.CAP_NET_RAW}
     assert [need.capability for need in capabilities.needs(wanted, False)] == [Capability.CAP_NET_RAW]
+
+
+@requires_root
+def test_what_is_held_is_passed_on_to_a_program_that_is_not_root_s() -> None:
+    kept = frozenset((Capability.CAP_NET_BIND_SERVICE, Capability.CAP_NET_ADMIN))
+
+    def act() -> str:
+        capabilities.drop_all_but(kept)
+        capabilities.pass_on()
+        return f"{kernel_says('CapInh'):x} {kernel_says('CapAmb'):x} {kernel_says('CapPrm'):x}"
+
+    mask = sum(1 << capability for capability in kept)
+    assert in_child(act) == f"{mask:x} {mask:x} {mask:x}"

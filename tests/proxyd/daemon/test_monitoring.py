@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from proxyd.daemon.monitoring import open_monitor
+from proxyd.daemon.monitoring import inherit_monitor, open_monitor
 from proxyd.daemon.roster import Child, Role
 from proxyd.errors import SetupError
 from tests.proxyd.daemon.estates import an_estate, make_settings
@@ -116,3 +116,47 @@ def test_its_child_keeps_its_channel_and_its_socket_and_no_capability(tmp_path: 
             assert plan.child == "monitor"
     ours.close()
     theirs.close()
+
+
+# --- from one program to the next ------------------------------------------------------------------------------------
+
+
+def test_a_successor_goes_on_with_the_socket_that_is_where_it_wants_one(tmp_path: Path) -> None:
+    log, path = tmp_path / "log", str(tmp_path / "monitor")
+    for first in (MonitorSettings((LOOPBACK, 0)), MonitorSettings(path=path)):
+        old = open_monitor(make_settings(log, monitor=first))
+        assert old is not None
+        wanted = first if first.path else MonitorSettings((LOOPBACK, old.sock.getsockname()[1]))
+        monitor = inherit_monitor(make_settings(log, monitor=wanted), socket.socket(fileno=os.dup(old.fileno())))
+        assert monitor is not None
+        assert (monitor.path, monitor.ours) == (wanted.path, False)
+        old.leave()
+        old.close()
+        with socket.socket(monitor.sock.family) as client:
+            client.connect(monitor.sock.getsockname())
+        monitor.claim()
+        monitor.close()
+    assert not Path(path).exists()
+
+
+def test_a_successor_that_gives_up_leaves_the_socket_where_it_is(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path / "log", monitor=MonitorSettings(path=str(tmp_path / "monitor")))
+    old = open_monitor(settings)
+    assert old is not None
+    monitor = inherit_monitor(settings, socket.socket(fileno=os.dup(old.fileno())))
+    assert monitor is not None
+    monitor.close()
+    assert (tmp_path / "monitor").exists()
+    old.close()
+
+
+@pytest.mark.parametrize(
+    "wanted", [None, MonitorSettings(), MonitorSettings((Address(4, 0x7F00_0002), 1)), MonitorSettings(path="/x")]
+)
+def test_a_socket_that_is_not_wanted_any_more_is_closed(tmp_path: Path, wanted: MonitorSettings | None) -> None:
+    old = open_monitor(make_settings(tmp_path / "log", monitor=MonitorSettings((LOOPBACK, 0))))
+    assert old is not None
+    left = socket.socket(fileno=os.dup(old.fileno()))
+    assert inherit_monitor(make_settings(tmp_path / "log", monitor=wanted), left) is None
+    assert left.fileno() == -1
+    old.close()
