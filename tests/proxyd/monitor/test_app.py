@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from random import Random
 
 import pytest
 
@@ -10,7 +11,7 @@ from proxyd.monitor.app import Monitor
 from proxyd.monitor.http import Answer, Request
 from proxyd.monitor.site import Site
 from tests.proxyd.monitor.views import a_view
-from workers.contract.slots import Counter
+from workers.contract.slots import HEADER_BYTES, SLOT_BYTES, Counter
 
 PATHS = [
     "/",
@@ -84,3 +85,38 @@ def test_on_a_loopback_address_no_name_of_others_leads_to_it() -> None:
         assert asked(local, "/livez", host="localhost:9").status is HTTPStatus.OK
         assert asked(local, "/livez").status is HTTPStatus.OK
         assert asked(open_one, "/livez", host="proxy.example").status is HTTPStatus.OK
+
+
+ODD = (
+    "",
+    "1",
+    "0.3",
+    "10.0.0.0/8",
+    ":53",
+    "[::1]:5",
+    "x" * 50,
+    "1e308",
+    "inf",
+    "\u20ac",
+    "9" * 17,
+    "[",
+    "a:b:c",
+    "::/0",
+)
+PARAMETERS = ("limit", "cursor", "client", "server", "acl", "type", "worker", "idle", "older", "id")
+
+
+@pytest.mark.parametrize("program", ["udp-proxy", "uftpproxyd"])
+def test_whatever_a_worker_has_written_and_whatever_is_asked_there_is_an_answer(program: str) -> None:
+    chance = Random(5)
+    with a_view(program=program, slots=6) as view:
+        monitor = Monitor(view, Site({}), local=True)
+        for _ in range(400):
+            region = chance.choice(view.regions)
+            start = region.offset(chance.randrange(6))
+            region.memory[start : start + SLOT_BYTES] = chance.randbytes(SLOT_BYTES)
+            for _ in range(20):
+                region.words[chance.randrange(2, HEADER_BYTES // 8)] = chance.choice((chance.getrandbits(64), 0, 5))
+            region.words[Counter.TOP] = chance.choice((6, 2**64 - 1))
+            query = {chance.choice(PARAMETERS): chance.choice(ODD)} if chance.random() < 0.5 else {}
+            assert asked(monitor, chance.choice(PATHS[1:]), query).body
