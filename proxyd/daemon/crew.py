@@ -18,7 +18,7 @@ from proxyd.daemon.lookups import Lookups
 from proxyd.daemon.roster import Child, Role, Roster, State, Verdict
 from proxyd.daemon.shared import Shared
 from proxyd.daemon.spawn import NOTHING, Handover
-from proxyd.daemon.vault import ATTEMPTS, Vault
+from proxyd.daemon.vault import Vault
 from proxyd.logs.relay import MisbehavedError
 from workers.contract.channel import ChannelClosedError, ParentEnd
 from workers.contract.exitcodes import ExitCode
@@ -312,13 +312,13 @@ class Crew:
             self.receive(self._channels[child].fileno(), _LAST_WORDS)
         self._close_channel(child)
         self._handouts.forget(child)
+        exit_code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         if child.role is Role.WORKER:
             self._lookups.forget(child)
-            if not self.vault.inherit(child.index):
-                self._journal.note("sessions-given-up", child.name, ATTEMPTS)
+            if not self.vault.inherit(child.index, killed=exit_code == -signal.SIGKILL):
+                self._journal.note("sessions-given-up", child.name)
         elif child.role is Role.RESOLVER:
             self._lookups.clear()
-        exit_code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         verdict = self.roster.handle_death(child, exit_code, now_ns)
         failed = self._failed.pop(child, None)
         if verdict in (Verdict.EXPECTED, Verdict.LEFT):

@@ -21,8 +21,10 @@ from workers.contract.custody import BATCH, Entrusted, Entry, Kept, Word, hear, 
 from workers.contract.slots import Counter
 from workers.errors import ContractError
 
-ATTEMPTS = 3
-"""Replacements in a row that may die before they serve, with the sessions of their predecessor."""
+CRASHES, KILLS = 3, 12
+"""Replacements in a row that may crash before they serve, with the sessions of their predecessor; or be killed, for
+which the sessions are hardly to blame. Four kills weigh as much as a crash.
+"""
 _BURST = 16
 """Words taken from one worker before others have their turn."""
 _LAST_WORDS = 4096
@@ -47,7 +49,7 @@ class Vault:
         self._entries: dict[int, dict[int, Entry]] = {}
         self._descriptors: dict[int, dict[int, int]] = {}
         self._count = self._others = 0
-        self._attempts: dict[int, int] = {}
+        self._blame: dict[int, int] = {}
         self._turns: dict[int, int] = {}
 
     def __len__(self) -> int:
@@ -91,9 +93,10 @@ class Vault:
         """
         self._handle(worker, Entrusted(list(entries)), list(descriptors))
 
-    def inherit(self, worker: int) -> bool:
+    def inherit(self, worker: int, *, killed: bool = False) -> bool:
         """Settle what is kept of a dead worker, and what its region says; False when its sessions are given up.
 
+        killed: it has not crashed, somebody has killed it.
         Afterwards its region holds exactly the sessions that are kept, and the permits of the others are free.
         """
         # What it said before a breach of the contract counts, what it might have said after it does not.
@@ -102,11 +105,12 @@ class Vault:
         self.close(worker)
         region, entries = self._shared.regions[worker], self._entries.get(worker, {})
         self._drop(worker, [slot for slot, entry in entries.items() if region.opened(slot) != entry.opened_ns])
-        self._attempts[worker] = 0 if self.serves(worker) else self._attempts.get(worker, 0) + 1
-        given_up = self._attempts[worker] >= ATTEMPTS and bool(entries)
+        weight = 1 if killed else KILLS // CRASHES
+        self._blame[worker] = 0 if self.serves(worker) else self._blame.get(worker, 0) + weight
+        given_up = self._blame[worker] >= KILLS and bool(entries)
         if given_up:
             self.lost += len(entries)
-            self._attempts[worker] = 0
+            self._blame[worker] = 0
             self._drop(worker, list(entries))
         self._shared.reclaim(worker, entries.keys())
         return not given_up

@@ -228,8 +228,8 @@ _EVENTS = (
     ),
     Event(
         "sessions-given-up",
-        (("child", _T), ("deaths", _N)),
-        (Line("UDPS-514-C", "Sessions of {child} given up: {deaths} of its replacements died before they served"),),
+        (("child", _T),),
+        (Line("UDPS-514-C", "Sessions of {child} given up: one replacement after the other died before it served"),),
     ),
     Event(
         "traceback",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from proxyd.daemon.shared import Shared
-from proxyd.daemon.vault import ATTEMPTS, Vault
+from proxyd.daemon.vault import CRASHES, KILLS, Vault
 from tests.proxyd.daemon.estates import free
 from tests.workers.forked import in_child
 from workers.contract.custody import BATCH, Entrusted, Entry, Released, say
@@ -178,17 +178,20 @@ def test_where_few_files_may_be_open_what_has_room_is_kept_and_some_are_left_to_
     assert in_child(act) == str((True, 2))
 
 
-def test_sessions_of_which_replacements_die_are_given_up(scene: Scene) -> None:
+@pytest.mark.parametrize(("killed", "most"), [(False, CRASHES), (True, KILLS)])
+def test_sessions_of_which_replacements_die_are_given_up_and_less_readily_where_somebody_kills_them(
+    scene: Scene, killed: bool, most: int
+) -> None:
     scene.begin(0, 100)
     scene.entrust(Entry(0, 100, b""))
     scene.region.words[Counter.TURNS] = 1
-    assert scene.vault.inherit(0)
-    for _ in range(ATTEMPTS - 1):
+    assert scene.vault.inherit(0, killed=killed)
+    for _ in range(most - 1):
         scene.vault.open(0).close()
-        assert scene.vault.inherit(0)
+        assert scene.vault.inherit(0, killed=killed)
         assert len(scene.vault.kept(0)) == 1
     scene.vault.open(0).close()
-    assert not scene.vault.inherit(0)
+    assert not scene.vault.inherit(0, killed=killed)
     assert scene.vault.kept(0) == ()
     assert scene.vault.lost == 1
     assert scene.free_permits() == SESSIONS
@@ -197,7 +200,7 @@ def test_sessions_of_which_replacements_die_are_given_up(scene: Scene) -> None:
 def test_a_replacement_that_has_served_makes_the_count_begin_anew(scene: Scene) -> None:
     scene.begin(0, 100)
     scene.entrust(Entry(0, 100, b""))
-    for turn in range(3 * ATTEMPTS):
+    for turn in range(3 * CRASHES):
         scene.region.words[Counter.TURNS] += turn % 2
         assert scene.vault.inherit(0)
         scene.vault.open(0).close()
