@@ -19,9 +19,10 @@ from proxyd.config.load import load_text, read_text
 from proxyd.daemon.detach import in_background
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.launch import this_program
+from proxyd.daemon.order import Order
 from proxyd.daemon.reading import Reading
 from proxyd.daemon.session import PROXY_WORKER, SESSION_PROXY
-from proxyd.daemon.startup import Order, run_proxy
+from proxyd.daemon.startup import run_proxy
 from proxyd.errors import ConfigError, ConfigErrors
 from proxyd.logs.setup import EarlyLog
 

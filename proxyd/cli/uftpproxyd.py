@@ -16,7 +16,8 @@ from proxyd.cli.guard import guarded
 from proxyd.daemon.detach import in_background
 from proxyd.daemon.exits import Ending
 from proxyd.daemon.exits import ExitStatus as FrameStatus
-from proxyd.daemon.startup import Order, run_proxy
+from proxyd.daemon.order import Order
+from proxyd.daemon.startup import run_proxy
 from proxyd.errors import ProxydError, SetupError
 from proxyd.uftp.compiler import PROGRAM
 from proxyd.uftp.exits import ExitStatus, status_of

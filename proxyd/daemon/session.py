@@ -6,8 +6,8 @@ from proxyd.daemon import demands, identity, sockets
 from proxyd.daemon.landing import Landing, land
 from proxyd.daemon.monitoring import inherit_monitor, open_monitor
 from proxyd.daemon.naming import DnsNaming
+from proxyd.daemon.order import Openings
 from proxyd.daemon.spawn import Estate, WorkerMain
-from proxyd.daemon.startup import Openings
 from proxyd.errors import SetupError
 from proxyd.logs.setup import open_logs
 from workers import loop

@@ -7,7 +7,7 @@ from pathlib import Path
 from proxyd import __version__
 from proxyd.daemon.launch import this_program
 from proxyd.daemon.monitoring import inherit_monitor, open_monitor
-from proxyd.daemon.startup import Openings, Order
+from proxyd.daemon.order import Openings, Order
 from proxyd.uftp import sockets
 from proxyd.uftp.compiler import compile_frame, compile_settings
 from proxyd.uftp.interfaces import list_interfaces
@@ -42,6 +42,7 @@ def make_order(line: CommandLine) -> Order:
             descriptors=sockets.descriptors,
             store_bytes=lambda _frame, workers: store_bytes(settings, workers),
             inherit_monitoring=inherit_monitor,
+            adapt=lambda listeners: sockets.adapt(settings, listeners),
         ),
         pidfile="" if line.pidfile is None else str(Path("/") / line.pidfile),
         banner=_banner(settings, keys),

@@ -10,7 +10,7 @@ Source: ip(7), ipv6(7), socket(7); uftpproxyd(8).
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from proxyd.errors import SetupError
@@ -29,6 +29,8 @@ _IP_PKTINFO = 8
 GROUPS_A_SOCKET = 20
 """Memberships that IPv4 lets one socket have, unless net.ipv4.igmp_max_memberships says otherwise."""
 _SPARE = 64
+_BEFORE_BINDING = (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+"""Set once, and refused later. Source: ipv6(7)."""
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _WILDCARDS = {4: "0.0.0.0", 6: "::"}
 
@@ -57,6 +59,17 @@ def bind(settings: UftpSettings, workers: int) -> tuple[tuple[socket.socket, ...
     return tuple((sock,) for sock in group)
 
 
+def adapt(settings: UftpSettings, listeners: Sequence[Sequence[socket.socket]]) -> None:
+    """Let sockets that another program has bound serve these settings; groups that are not public any more stay joined.
+
+    Raises SetupError (steps set, join).
+    """
+    for sock in (sock for group in listeners for sock in group):
+        _step("set options", partial(_set_options, sock, settings, bound=True))
+        if settings.mode is not Mode.CLIENT:
+            _join_public(settings, sock)
+
+
 def _step(name: str, act: Callable[[], None]) -> None:
     try:
         act()
@@ -76,10 +89,11 @@ def _bind_group(settings: UftpSettings, count: int, group: list[socket.socket]) 
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
-def _set_options(sock: socket.socket, settings: UftpSettings) -> None:
+def _set_options(sock: socket.socket, settings: UftpSettings, *, bound: bool = False) -> None:
     options = _options6(settings) if settings.version == 6 else _options4(settings)
     for level, option, value in options:
-        sock.setsockopt(level, option, value)
+        if not (bound and (level, option) == _BEFORE_BINDING):
+            sock.setsockopt(level, option, value)
     for forced, ordinary in ((_SO_RCVBUFFORCE, socket.SO_RCVBUF), (_SO_SNDBUFFORCE, socket.SO_SNDBUF)):
         try:
             sock.setsockopt(socket.SOL_SOCKET, forced, settings.buffer_bytes)

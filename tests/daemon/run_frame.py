@@ -13,8 +13,9 @@ from pathlib import Path
 
 from proxyd.daemon import capabilities
 from proxyd.daemon.detach import in_background
+from proxyd.daemon.order import Order
 from proxyd.daemon.session import SESSION_PROXY
-from proxyd.daemon.startup import Order, run_proxy
+from proxyd.daemon.startup import run_proxy
 from tests.daemon import echo_loop
 from workers.contract.settings import Settings
 

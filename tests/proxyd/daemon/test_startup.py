@@ -9,9 +9,10 @@ import signal
 from pathlib import Path
 
 from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.order import Order
 from proxyd.daemon.pidfile import Pidfile, default_path
 from proxyd.daemon.session import SESSION_PROXY
-from proxyd.daemon.startup import Order, run_proxy
+from proxyd.daemon.startup import run_proxy
 from proxyd.logs.setup import open_logs
 from tests.daemon import echo_loop
 from tests.proxyd.daemon.estates import make_settings

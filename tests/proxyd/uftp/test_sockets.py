@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import select
 import socket
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from proxyd.errors import SetupError
-from proxyd.uftp.sockets import bind, descriptors
+from proxyd.uftp.sockets import adapt, bind, descriptors
 from tests.kit.uftp_process import LOOPBACK, datagram, make_settings, own_group, raw
 from workers.contract.settings import Address, Settings
 from workers.contract.uftp import Interface, Mode, UftpSettings
@@ -85,6 +86,25 @@ def test_options_are_those_of_the_command_line() -> None:
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 140_000
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 140_000
         assert not sock.getblocking()
+
+
+def test_sockets_of_a_program_before_serve_the_options_and_groups_of_the_next() -> None:
+    before, group = make_settings(Mode.SERVER, ttl=3, public_groups=()), own_group()
+    with bound(before, 2) as socks:
+        after = dataclasses.replace(before, ttl=5, public_groups=(raw(group, before.target_port),))
+        for _ in range(2):
+            adapt(after, [(sock,) for sock in socks])
+        assert [sock.getsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL) for sock in socks] == [5, 5]
+        send((socket.inet_ntoa(group.value.to_bytes(4)), before.port), datagram(9, 1), datagram(9, 2))
+        assert sum(len(waiting(sock)) for sock in socks) == 2
+
+
+def test_sockets_of_ipv6_are_adapted_too() -> None:
+    here = Interface("lo", LOOPBACK.number, Address(6, 1))
+    before = make_settings(version=6, out_interface=here, interfaces=(here,), ttl=9)
+    with bound(before, 1) as (sock,):
+        adapt(dataclasses.replace(before, ttl=7), [(sock,)])
+        assert sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS) == 7
 
 
 def test_an_ipv6_socket_takes_ipv4_peers_too() -> None:
