@@ -16,18 +16,15 @@ class Fixed(NamedTuple):
     fields: tuple[str, ...]
 
 
-WORKERS = Fixed("workers", ("workers",))
-"""Left out, it is what the machine offers at the start; that it offers something else by now is nobody's wish."""
 REFUSED = (
     Fixed("udp-proxy", ("name",)),
     Fixed("singleproc", ("single_process",)),
     Fixed("app-user", ("app_user", "app_group")),
     Fixed("chroot-dir", ("chroot_dir",)),
-    WORKERS,
 )
 """Sessions, sockets and processes depend on these: the proxy must be started anew."""
-LATER = (Fixed("nodaemon", ("foreground",)), Fixed("control", ("control",)))
-"""Taken from the next start on."""
+LATER = (Fixed("nodaemon", ("foreground",)), Fixed("control", ("control",)), Fixed("workers", ("workers",)))
+"""Taken from the next start on. Which worker has a client's sessions is the kernel's choice among those there are."""
 
 
 def refusals(before: Settings, after: Settings, places: Mapping[str, str]) -> list[str]:
@@ -35,7 +32,7 @@ def refusals(before: Settings, after: Settings, places: Mapping[str, str]) -> li
     return [
         f"{_place(keyword, places)}'{keyword}' cannot change while the proxy runs; that takes a restart"
         for keyword, fields in REFUSED
-        if _differ(before, after, fields) and not _left_out(keyword, places)
+        if _differ(before, after, fields)
     ]
 
 
@@ -43,23 +40,18 @@ def deferred(before: Settings, after: Settings, places: Mapping[str, str]) -> li
     """Return a line for everything that has changed and counts only from the next start on."""
     return [
         f"{_place(keyword, places)}'{keyword}' counts from the next start on"
-        for keyword, fields in (*LATER, WORKERS)
-        if _differ(before, after, fields) and (keyword != WORKERS.keyword or _left_out(keyword, places))
+        for keyword, fields in LATER
+        if _differ(before, after, fields)
     ]
 
 
 def keep_fixed(before: Settings, after: Settings) -> Settings:
     """Return the new settings, with what counts only from the next start on as it was."""
-    kept = (*LATER, WORKERS)
-    return replace(after, **{name: getattr(before, name) for _, fields in kept for name in fields})
+    return replace(after, **{name: getattr(before, name) for _, fields in LATER for name in fields})
 
 
 def _differ(before: Settings, after: Settings, fields: tuple[str, ...]) -> bool:
     return any(getattr(before, name) != getattr(after, name) for name in fields)
-
-
-def _left_out(keyword: str, places: Mapping[str, str]) -> bool:
-    return keyword == WORKERS.keyword and bool(places) and keyword not in places
 
 
 def _place(keyword: str, places: Mapping[str, str]) -> str:

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from typing import NamedTuple
 
-from proxyd.daemon import sockets
+from proxyd.daemon import demands, sockets
 from proxyd.daemon.crew import Crew
 from proxyd.daemon.landing import Landing
 from proxyd.daemon.reading import Reading, mistakes
@@ -85,7 +85,11 @@ class Reloader:
     def examine(self) -> Reading:
         """Read the configuration again, and change nothing. Raises ProxydError where it would not be taken."""
         reading = self._read()
-        check(self._estate, reading)
+        settings, _ = check(self._estate, reading)
+        if self._means is not None and self._means.land is not None:
+            standing = self._estate.standing
+            fresh = [listener for listener in settings.listeners if listener not in standing]
+            sockets.probe(fresh, demands.wishes(settings), standing)
         return reading
 
     def result(self, number: int) -> Outcome | None:

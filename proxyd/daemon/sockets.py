@@ -18,6 +18,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from proxyd.daemon.demands import Choice, Wishes, text
@@ -119,7 +120,7 @@ def bind_listeners(
             listener = listeners[index]
             devices = wildcards.setdefault((listener.address.version, listener.port), set())
             covered = bool(devices) if listener.address.value else None in devices
-            covered = covered or any(_overlap(listener, other) for other in standing)
+            covered = covered or any(overlap(listener, other) for other in standing)
             groups[index] = []
             _open_group(listener, count, wishes, groups[index])
             _bind_group(listener, _choice(listener, wishes), groups[index], covered=covered)
@@ -133,6 +134,19 @@ def bind_listeners(
         reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
         raise SetupError(f"bind {describe(listener)}", reason) from error
     return tuple(tuple(groups[index][worker] for index in range(len(listeners))) for worker in range(count))
+
+
+def probe(listeners: Sequence[ListenerSettings], wishes: Wishes, standing: Sequence[ListenerSettings]) -> None:
+    """See whether listeners could be had beside those that stand, and leave none. Raises SetupError.
+
+    Where one of ours has the port already, only the address is tried: clients would meet the probe.
+    """
+    tried = [
+        replace(listener, port=0) if any(overlap(listener, other) for other in standing) else listener
+        for listener in listeners
+    ]
+    for group in bind_listeners(tried, 1, wishes):
+        close_all(group)
 
 
 def adapt(
@@ -178,7 +192,7 @@ def close_all(sockets: Sequence[socket.socket]) -> None:
         sock.close()
 
 
-def _overlap(one: ListenerSettings, other: ListenerSettings) -> bool:
+def overlap(one: ListenerSettings, other: ListenerSettings) -> bool:
     """Tell whether two listeners could not be had by two programs."""
     same_port = one.port == other.port != 0 and one.address.version == other.address.version
     wild = not (one.address.value and other.address.value)

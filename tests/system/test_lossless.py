@@ -170,3 +170,13 @@ def test_eight_thousand_sessions_survive_kills(tmp_path: Path, lab: Lab) -> None
     for turn in range(4):
         kill_worker(scene.proxy, turn % 2)
     scene.end(8000)
+
+
+@requires_namespaces
+@pytest.mark.night
+@pytest.mark.usefixtures("many_files")
+def test_kills_faster_than_sessions_are_taken_over_lose_none(tmp_path: Path, lab: Lab) -> None:
+    scene = start(lab, tmp_path, WAY4, count=4000, rate=2000, workers=1)
+    for _ in range(8):
+        kill_worker(scene.proxy, 0)
+    scene.end(4000)

@@ -160,13 +160,26 @@ def test_what_needs_a_restart_is_refused_with_its_place(office: Office) -> None:
     office.open()
     status, said = office.ctl("reload")
     assert (status, said) == (0, "reloaded\n")
-    office.write(workers="3", items="app-user nobody;")
+    office.write(items="app-user nobody;")
     status, said = office.ctl("reload")
-    path = office.folder / "udp-proxy.cfg"
     assert status == 1
-    assert f"{path}:6:" in said
-    assert "'workers' cannot change while the proxy runs; that takes a restart" in said
-    assert f"{path}:4:" in said
+    place = f"{office.folder / 'udp-proxy.cfg'}:4:"
+    assert place in said
+    assert "'app-user' cannot change while the proxy runs; that takes a restart" in said
+
+
+@requires_namespaces
+def test_what_waits_for_the_next_start_holds_up_nothing_else(office: Office) -> None:
+    office.open()
+    with office.client() as client:
+        seen = office.exchange(client)
+        settled()
+        assert "UDPS-771-K" in office.reload(workers="3", sessions="50")
+        office.proxy.wait_for("CASE-200-W .*:6:.* 'workers' counts from the next start on")
+        assert office.exchange(client) == seen
+        proxy = office.ctl("status", "--json")[1]["proxy"]
+        assert proxy["max_sessions"] == 50
+        assert len([child for child in proxy["children"] if child["name"].startswith("worker")]) == 2
 
 
 @requires_namespaces
@@ -321,6 +334,10 @@ def test_a_rehearsal_says_what_would_change_and_changes_nothing(office: Office) 
         )
         office.write(listen=WAY4.listen(PORT), sessions="100", rules="session-acl X { wrong; }")
         assert office.ctl("reload", "--dry-run")[0] == 1
+        office.write(listen=WAY4.listen(PORT) + f"non-transparent [203.0.113.9] port {PORT};", rules=acl(SERVER))
+        status, said = office.ctl("reload", "--dry-run")
+        assert (status, "the address is not configured on this machine" in said) == (1, True)
+        office.write(listen=WAY4.listen(PORT))
         office.write(rules=acl(SERVER))
         assert office.ctl("reload", "--dry-run") == (
             0,

@@ -338,7 +338,7 @@ SERVER = (
         ((value("number", numbers.POSITIVE8),),),
         absent_note="as many as there are usable processors",
         extension=True,
-        reload=Reload.REFUSED,
+        reload=Reload.LATER,
     ),
     Keyword(
         "respawn-limit",

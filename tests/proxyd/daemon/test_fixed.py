@@ -23,7 +23,7 @@ def changed(**fields: object) -> Settings:
     ("fields", "lines"),
     [
         ({"max_sessions": 20, "respawn_count": 1, "generation": 7}, []),
-        ({"workers": 3}, ["f:3:4: 'workers' cannot change while the proxy runs; that takes a restart"]),
+        ({"workers": 3}, []),
         ({"app_group": "x"}, ["f:5:6: 'app-user' cannot change while the proxy runs; that takes a restart"]),
         ({"chroot_dir": "/x"}, ["f:2:1: 'chroot-dir' cannot change while the proxy runs; that takes a restart"]),
         ({"control": None, "foreground": True}, []),
@@ -34,7 +34,7 @@ def test_what_cannot_change_is_refused_with_its_place(fields: dict[str, object],
 
 
 def test_everything_that_cannot_change_is_told_at_once() -> None:
-    assert len(refusals(BEFORE, changed(name="OTHER", single_process=True, workers=5), {})) == 3
+    assert len(refusals(BEFORE, changed(name="OTHER", single_process=True, app_user="x"), {})) == 3
 
 
 def test_what_counts_later_is_told_and_stays_as_it_was() -> None:
@@ -46,11 +46,9 @@ def test_what_counts_later_is_told_and_stays_as_it_was() -> None:
     assert keep_fixed(BEFORE, after) == changed(max_sessions=20)
 
 
-def test_workers_that_nobody_has_asked_for_stay_as_many_as_they_are() -> None:
-    places = {"udp-proxy": "f:2:1"}
+def test_the_number_of_workers_counts_later() -> None:
     after = changed(workers=7)
-    assert refusals(BEFORE, after, places) == []
-    assert deferred(BEFORE, after, places) == ["f:2:1: 'workers' counts from the next start on"]
+    assert deferred(BEFORE, after, PLACES) == ["f:3:4: 'workers' counts from the next start on"]
     assert keep_fixed(BEFORE, after) == BEFORE
 
 

@@ -189,8 +189,8 @@ def test_a_rehearsal_changes_nothing(yard: Yard) -> None:
     yard.want(max_sessions=3)
     assert yard.reloader.examine().settings.max_sessions == 3
     assert yard.estate.settings.max_sessions == 10
-    yard.want(workers=7)
-    with pytest.raises(ProxydError, match="workers"):
+    yard.want(chroot_dir="/")
+    with pytest.raises(ProxydError, match="chroot-dir"):
         yard.reloader.examine()
 
 

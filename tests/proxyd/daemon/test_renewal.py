@@ -81,7 +81,7 @@ def test_a_generation_gets_a_number_that_no_session_has(scene: Scene, count: int
 def test_what_cannot_change_is_refused_before_anything_is_opened(scene: Scene) -> None:
     before = open_files()
     with pytest.raises(RefusedError) as caught:
-        scene.prepare(workers=9, chroot_dir="/", listeners=(own_listener(),))
+        scene.prepare(app_user="x", chroot_dir="/", listeners=(own_listener(),))
     assert len(caught.value.lines) == 2
     assert open_files() == before
 
