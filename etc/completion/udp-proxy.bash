@@ -11,7 +11,7 @@ _udp_proxy() {
         -P) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
         *)
             case $current in
-                -* | "") mapfile -t COMPREPLY < <(compgen -W '-h -v -d -f -P --foreground --takeover' -- "$current"; :) ;;
+                -* | "") mapfile -t COMPREPLY < <(compgen -W '-h -v -d -f -P --check --foreground --takeover' -- "$current"; :) ;;
                 *) mapfile -t COMPREPLY < <(:) ;;
             esac
             ;;

@@ -18,7 +18,7 @@ EXIT_USAGE = 64
 MIN_LEVEL, MAX_LEVEL = 3, 9
 
 USAGE = {
-    "udp-proxy": "usage: udp-proxy [-hv] [-d dbglev] [-P pidfile] [--foreground] [--takeover] -f cfgfile",
+    "udp-proxy": "usage: udp-proxy [-hv] [-d dbglev] [-P pidfile] [--check] [--foreground] [--takeover] -f cfgfile",
     "test-udp": "usage: test-udp [-hv] [-d dbglev] -f cfgfile [-r] [-t test_expr]",
 }
 OPTIONS = {
@@ -31,6 +31,7 @@ OPTIONS = {
     "t": "test the configuration with this expression; -t 'help;' tells more",
 }
 LONG_OPTIONS = {
+    "check": "check the configuration, and open nothing",
     "foreground": "stay in the foreground, as `nodaemon` does",
     "takeover": "go on with the sessions of the proxy that runs with this configuration, which ends",
 }
@@ -59,6 +60,7 @@ class Arguments:
     pidfile: str | None = None
     foreground: bool = False
     takeover: bool = False
+    checks_only: bool = False
 
 
 def parse_arguments(program: str, argv: Sequence[str]) -> Arguments:
@@ -85,6 +87,7 @@ def parse_arguments(program: str, argv: Sequence[str]) -> Arguments:
         pidfile=given.get("-P"),
         foreground="--foreground" in given,
         takeover="--takeover" in given,
+        checks_only="--check" in given,
     )
 
 

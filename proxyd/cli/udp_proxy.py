@@ -41,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         reading = read_again(arguments.file, foreground=arguments.foreground)
     except ConfigErrors as errors:
         return _refuse(log, errors.errors)
+    if arguments.checks_only:
+        sys.stdout.write("configuration OK\n")
+        return int(ExitStatus.OK)
     log.note("configured", arguments.file)
     try:
         ending = _run(reading, arguments)

@@ -89,7 +89,12 @@ class Attempt:
     @property
     def words(self) -> str:
         """What it has written so far, in one line."""
-        return " ".join(self._words.decode(errors="replace").split())
+        return " ".join(self.text.split())
+
+    @property
+    def text(self) -> str:
+        """What it has written so far."""
+        return self._words.decode(errors="replace").strip()
 
     def tend(self) -> None:
         """Read what it has written, and look whether it has ended."""

@@ -28,8 +28,8 @@ from proxyd.daemon.succession import Stage, Succession
 from workers.contract.custody import Kept
 from workers.contract.messages import Names
 
-EXTRA = ("--takeover",)
-"""What a program is started with that is to take over."""
+CHECK, TAKE_OVER = ("--check",), ("--takeover",)
+"""What a program is started with that is to check its configuration, and that is to take over."""
 ATTEMPT_NS = 60_000_000_000
 """How long a program that was started may take before it asks."""
 REST_NS = 5_000_000_000
@@ -143,6 +143,7 @@ class Passage:
         self._succession: Succession | None = None
         self._attempt: Attempt | None = None
         self._attempt_ns = 0
+        self._checking = False
         self._verdict: Reply | None = None
         """What came of the last upgrade."""
         self._parking: tuple[str, int] | None = None
@@ -199,14 +200,10 @@ class Passage:
         if why or launch is None:
             yield protocol.Refused(why or "it is not known how the program was started")
             return
-        try:
-            self._attempt = launch.start(EXTRA, self._estate.settings.foreground)
-        except OSError as error:
-            yield protocol.Refused(f"cannot start {launch.argv[0]}: {error.strerror}")
-            return
-        self._verdict, self._attempt_ns = None, time.monotonic_ns() + ATTEMPT_NS
-        self._journal.note("upgrade-started", self._attempt.process)
-        yield protocol.Step(f"started as process {self._attempt.process}")
+        self._verdict = None
+        # What it says of its configuration is read here, also where it writes elsewhere later.
+        self._start(launch, CHECK, foreground=False)
+        yield protocol.Step("the new program checks its configuration")
         word_ns = time.monotonic_ns() + WORD_NS
         while self._verdict is None:
             if time.monotonic_ns() >= word_ns:
@@ -217,6 +214,19 @@ class Passage:
         if isinstance(self._verdict, protocol.Done):
             yield protocol.Step(self._verdict.note)
         yield self._verdict
+
+    def _start(self, launch: Launch, extra: tuple[str, ...], *, foreground: bool) -> None:
+        """Start the program, to check or to take over."""
+        if self._attempt is not None:
+            self._attempt.close()
+        self._checking, self._attempt_ns = extra is CHECK, time.monotonic_ns() + ATTEMPT_NS
+        try:
+            self._attempt = launch.start(extra, foreground)
+        except OSError as error:
+            self._fail(f"cannot start {launch.argv[0]}: {error.strerror}")
+            return
+        if extra is not CHECK:
+            self._journal.note("upgrade-started", self._attempt.process)
 
     def park(self, why: str) -> bool:
         """Lay everything up with the service manager before the end; False where there is no store, or no time for it.
@@ -290,18 +300,21 @@ class Passage:
 
     def _look_at_attempt(self, attempt: Attempt, now_ns: int) -> None:
         attempt.tend()
-        ended = attempt.status is not None
-        if ended and self._succession is None:
-            words = attempt.words or "its log says why"
-            self._fail(f"{words} (exit status {attempt.status})")
-        elif self._succession is None and now_ns >= self._attempt_ns:
-            self._fail(f"process {attempt.process} does not ask to take over")
+        launch = self._means.launch
+        if self._succession is not None or launch is None:
+            return
+        if attempt.status == 0 and self._checking:
+            self._start(launch, TAKE_OVER, foreground=self._estate.settings.foreground)
+        elif attempt.status is not None:
+            self._fail(f"{attempt.text or 'its log says why'} (exit status {attempt.status})")
+        elif now_ns >= self._attempt_ns:
+            self._fail(f"process {attempt.process} does not {'end' if self._checking else 'ask to take over'}")
 
     def _fail(self, why: str) -> None:
         if self._attempt is not None:
-            self._journal.note("upgrade-failed", why)
             self._attempt.close()
-        self._attempt, self._verdict = None, protocol.Refused(why[:1000])
+        self._journal.note("upgrade-failed", " ".join(why.split()))
+        self._attempt, self._verdict = None, protocol.Refused(why)
 
     # --- what is left ------------------------------------------------------------------------------------------------
 

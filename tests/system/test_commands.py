@@ -16,7 +16,7 @@ from tests.kit.proxy import STARTED, Configuration, acl, unique_name
 from tests.kit.requirement import requires_root
 
 USAGE = {
-    UDP_PROXY: "usage: udp-proxy [-hv] [-d dbglev] [-P pidfile] [--foreground] [--takeover] -f cfgfile",
+    UDP_PROXY: "usage: udp-proxy [-hv] [-d dbglev] [-P pidfile] [--check] [--foreground] [--takeover] -f cfgfile",
     TEST_UDP: "usage: test-udp [-hv] [-d dbglev] -f cfgfile [-r] [-t test_expr]",
 }
 TAG = "KERNUN-2_3-RELEASE"

@@ -79,6 +79,21 @@ def test_an_upgrade_moves_the_manager_to_the_new_program(tmp_path: Path, lab: La
 
 
 @requires_namespaces
+def test_an_upgrade_in_the_foreground_tells_every_mistake_to_who_asked(tmp_path: Path, lab: Lab, name: str) -> None:
+    write(tmp_path, WAY4, name)
+    with Service(tmp_path) as service:
+        process = start(service, lab, tmp_path)
+        path = tmp_path / "udp-proxy.cfg"
+        path.write_text(path.read_text().replace("listen-on", "lsten-on").replace("accept;", "acept;"))
+        ctl = lab.proxy.popen([UDP_PROXY.with_name("proxyctl"), "-n", name, "upgrade"])
+        assert ctl.wait(40) == 1
+        assert "lsten-on" in ctl.output
+        assert "acept" in ctl.output
+        assert f"{path}:" in ctl.output
+        assert process.stop() == 0
+
+
+@requires_namespaces
 def test_signs_of_life_stop_while_a_worker_leaves_datagrams_waiting(tmp_path: Path, lab: Lab, name: str) -> None:
     write(tmp_path, WAY4, name)
     with (

@@ -15,6 +15,7 @@ def test_all_options_are_taken() -> None:
     assert parse_arguments("udp-proxy", ["--takeover", "-f", "x.cfg", "--foreground"]) == Arguments(
         "x.cfg", foreground=True, takeover=True
     )
+    assert parse_arguments("udp-proxy", ["-f", "x.cfg", "--check"]).checks_only
 
 
 @pytest.mark.parametrize("level", ["2", "10", "x", "", "-3", "٣", "3.0", " 4"])

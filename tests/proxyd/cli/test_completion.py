@@ -35,7 +35,7 @@ def test_the_files_in_etc_are_current(name: str) -> None:
 
 
 def test_the_options_are_the_parsers() -> None:
-    assert names("udp-proxy") == {"-h", "-v", "-d", "-f", "-P", "--foreground", "--takeover"}
+    assert names("udp-proxy") == {"-h", "-v", "-d", "-f", "-P", "--check", "--foreground", "--takeover"}
     assert names("test-udp") == {"-h", "-v", "-d", "-f", "-r", "-t"}
     assert names("uftpproxyd") == {row.flag for row in OPTIONS}
     assert names("uftp-keymgt") == {"-f", "-g", "-h", "-m", "-v"}

@@ -225,11 +225,22 @@ def test_a_second_program_is_refused_while_the_first_is_served(scene: Scene, poo
 # --- upgrades --------------------------------------------------------------------------------------------------------
 
 
-def test_an_upgrade_whose_program_fails_is_refused_in_its_words(scene: Scene) -> None:
-    program = (sys.executable, "-I", "-c", "import sys; sys.exit('no such thing')")
-    scene.means.launch = Launch(program, "/", {})
-    first, last = scene.answer(scene.passage.upgrade(AskUpgrade(), NOBODY))
-    assert isinstance(first, protocol.Step)
+def upgrade(scene: Scene, program: str) -> list[Reply]:
+    """Have a program upgraded to; return all that is answered."""
+    scene.means.launch = Launch((sys.executable, "-I", "-c", f"import sys\n{program}"), "/", {})
+    return scene.answer(scene.passage.upgrade(AskUpgrade(), NOBODY))
+
+
+def test_an_upgrade_to_a_program_that_finds_mistakes_is_refused_in_its_words(scene: Scene) -> None:
+    first, last = upgrade(scene, "sys.exit('line 1\\nline 2' if '--check' in sys.argv else 0)")
+    assert first == protocol.Step("the new program checks its configuration")
+    assert last == protocol.Refused("line 1\nline 2 (exit status 1)")
+    assert scene.diary.notes == [("upgrade-failed", "line 1 line 2 (exit status 1)")]
+    assert not scene.passage.under_way
+
+
+def test_an_upgrade_to_a_program_that_does_not_come_up_is_refused_in_its_words(scene: Scene) -> None:
+    *_, last = upgrade(scene, "sys.exit(0 if '--check' in sys.argv else 'no such thing')")
     assert last == protocol.Refused("no such thing (exit status 1)")
     assert [note[0] for note in scene.diary.notes] == ["upgrade-started", "upgrade-failed"]
     assert not scene.passage.under_way
