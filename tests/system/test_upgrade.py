@@ -23,6 +23,8 @@ from tests.kit.requirement import requires_namespaces
 from tests.kit.way import WAY4, WAY6, Way
 
 PORT = 7000
+PRIVILEGED = 53
+"""A port that the old program, which starts the new one, has a right to still."""
 PROXYCTL = Path(sys.executable).with_name("proxyctl")
 TIMEOUT = "timeout both 600;"
 
@@ -117,18 +119,20 @@ def test_upgrades_lose_no_session_and_no_datagram(scene: Scene, upgrades: int) -
 def test_a_new_program_brings_its_own_configuration_and_sessions_keep_the_rules_that_they_began_with(
     scene: Scene,
 ) -> None:
-    more = f"{scene.way.listen(PORT)} {scene.way.listen(PORT + 1)}"
+    more = f"{scene.way.listen(PORT)} {scene.way.listen(PRIVILEGED)}"
     scene.write("timeout both 600; max-dgrams-out 1;", listen=more, sessions=1500)
     scene.upgrade()
     status = json.loads(scene.ctl("status", "--json").output)
     assert [one["address"] for one in status["listeners"]] == [
         f"[{scene.way.front}]:{PORT}",
-        f"[{scene.way.front}]:{PORT + 1}",
+        f"[{scene.way.front}]:{PRIVILEGED}",
     ]
     assert status["proxy"]["max_sessions"] == 1500
     before = scene.asked()["answered"]
     while scene.asked()["answered"] < before + 300:
         time.sleep(0.05)  # the clients ask on meanwhile
+    scene.write(listen=f"{more} transparent [{scene.way.front}] port {PRIVILEGED + 1};")
+    scene.upgrade()
     scene.end(100)
 
 
