@@ -97,7 +97,7 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("user", nargs="?", help="who sits there; without it, who does now")
     parser.add_argument("time", nargs="?", help="when: [[mm]dd]hhmm; without it, now")
     parser.add_argument("--group", action="append", default=[], metavar="NAME", help="a group of the user")
-    parser.add_argument("--tos", type=_count, default=0, metavar="N", help="the type of service")
+    parser.add_argument("--tos", type=_octet, default=0, metavar="N", help="the type of service, 0 to 255")
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--transparent", action="store_true", default=None, help="it is sent to somebody else")
     way.add_argument("--direct", action="store_false", dest="transparent", help="it is sent to the proxy")
@@ -135,6 +135,13 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"found '{text}'; wanted a number")
     return int(text)
+
+
+def _octet(text: str) -> int:
+    number = _count(text)
+    if number > 255:
+        raise argparse.ArgumentTypeError(f"found '{text}'; wanted a number from 0 to 255")
+    return number
 
 
 def _seconds(text: str) -> float:

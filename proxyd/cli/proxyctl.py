@@ -94,7 +94,7 @@ def _explain(arguments: argparse.Namespace) -> int:
         arguments.group,
         _moment(arguments.time),
         arguments.transparent,
-        arguments.tos & 0xFF,
+        arguments.tos,
     )
     with connect(arguments) as connection:
         known = _find_session(connection, f"[{client}]:{client_port}", f"[{destination}]:{port}")
@@ -117,9 +117,12 @@ def _place(text: str) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, in
 def _moment(text: str | None) -> tuple[int, int, int, int] | None:
     if text is None:
         return None
-    (probe,) = parse_expression(f"test time {text};", datetime.now().astimezone())
+    try:
+        (probe,) = parse_expression(f"test time {text};", datetime.now().astimezone())
+    except ConfigErrors:
+        probe = None
     if not isinstance(probe, Probe):
-        raise UsageError(f"found the time '{text}'")
+        raise UsageError(f"found the time '{text}'; wanted [[mm]dd]hhmm")
     return probe.when.month, probe.when.day, probe.when.weekday, probe.when.minute
 
 

@@ -50,6 +50,7 @@ def test_a_datagram_to_explain_is_as_much_as_is_known_of_it() -> None:
         ["drain", "--timeout", "-1"],
         ["drain", "--timeout", "nan"],
         ["explain", "10.0.0.7"],
+        ["explain", "10.0.0.7", "192.0.2.1:53", "--tos", "256"],
         ["status", "more"],
     ],
 )

@@ -182,7 +182,7 @@ def test_what_is_no_address_cannot_be_explained(run: Run, words: tuple[str, str]
 
 
 def test_a_time_that_is_none_cannot_be_explained(run: Run) -> None:
-    assert run("explain", "10.0.0.1", "10.0.0.1:1", "ann", "9999")[0] == Status.NOT_DONE
+    assert run("explain", "10.0.0.1", "10.0.0.1:1", "ann", "9999")[0] == Status.USAGE
 
 
 def test_a_refusal_is_told(run: Run) -> None:
