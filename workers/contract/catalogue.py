@@ -258,12 +258,12 @@ _EVENTS = (
     Event(
         "reloading",
         (("generation", _N), ("children", _N)),
-        (Line("UDPS-770-K", "Configuration read again: generation {generation}, {children} children are renewed"),),
+        (Line("UDPS-770-K", "Configuration read again: generation {generation}, children to renew: {children}"),),
     ),
     Event(
         "reloaded",
         (("generation", _N), ("sessions", _N)),
-        (Line("UDPS-771-K", "Generation {generation} serves, {sessions} sessions go on"),),
+        (Line("UDPS-771-K", "Generation {generation} serves, sessions that go on: {sessions}"),),
     ),
     Event(
         "reload-failed",

@@ -126,7 +126,7 @@ def test_every_worker_is_forked_anew_with_the_next_generation(yard: Yard) -> Non
     assert (outcome.generation, outcome.mistakes) == (2, ())
     assert not before & {child.pid for child in yard.roster.children}
     assert yard.text().count("generation 2, 1 listeners, retired 0, [1]") == 2
-    assert "UDPS-770-K Configuration read again: generation 2, 2 children are renewed" in yard.text()
+    assert "UDPS-770-K Configuration read again: generation 2, children to renew: 2" in yard.text()
     assert "UDPS-771-K Generation 2 serves" in yard.text()
     assert "ended unexpectedly" not in yard.text()
     assert [region.slot_count for region in yard.estate.shared.regions] == [20, 20]
