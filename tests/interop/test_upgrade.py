@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
-from tests.interop.scene import CHAIN, OURS, WITHIN_S, Scene, start_chain
+from tests.interop.scene import CHAIN, COMMANDS, OURS, PUBLIC, STARTED, UIDS, WITHIN_S, Scene, start_chain
+from tests.kit.process import Process
 from tests.kit.requirement import requires_namespaces, requires_program
+from tests.kit.service import Service
 
 pytestmark = requires_program("uftp", "uftpd")
 SUITES = {
@@ -57,3 +60,32 @@ def test_a_file_arrives_though_both_proxies_are_upgraded_twice(tmp_path: Path, s
         for client in ("client1", "client2"):
             assert scene.arrived(path, client)
         assert "aborted" not in server.output.lower()
+
+
+@requires_namespaces
+@pytest.mark.night
+def test_a_file_arrives_though_a_proxy_is_stopped_and_started_by_a_service_manager(tmp_path: Path) -> None:
+    options, keys = SUITES["hmac-authenticated"]
+    with Scene(CHAIN, tmp_path) as scene, Service(tmp_path, room=100) as service:
+
+        def start() -> Process:
+            argv = [*COMMANDS[OURS], "-d", "-x", "2", "-U", UIDS["cproxy"], "-c", "-I", "lan3", "-O", "lan3", *keys]
+            process = service.start(scene.lans["cproxy"], [*argv, "--workers", "2"])
+            process.wait_for(STARTED[OURS])
+            scene.running["cproxy"] = process
+            return process
+
+        proxy = start()
+        address = scene.lans.address4("cproxy", 2)
+        scene.start_proxy("sproxy", OURS, "-s", address, "-I", "lan1", "-M", PUBLIC)
+        scene.start_client("client1", 3, *keys)
+        path = scene.make_file(size=FIFTY_MB)
+        # Clients wait for a stream that stops as long as the server's idea of the round trip says.
+        server = scene.send(path, 1, "-R", "80000", "-r", "0.2:0.2:5", *options.split())
+        server.wait_for("Sending section 1", within_s=WITHIN_S)
+        proxy.signal(signal.SIGTERM)
+        proxy.wait_for("laid up with the service manager")
+        proxy.wait()
+        start().wait_for("Taken over from the service manager's store")
+        assert server.wait(WITHIN_S) == 0
+        assert scene.arrived(path, "client1")
