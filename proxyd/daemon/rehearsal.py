@@ -14,13 +14,42 @@ from typing import NamedTuple
 from proxyd.config.explanation import Explainer, Finding, Question
 from proxyd.control.protocol import Change
 from proxyd.daemon.demands import item_of, text
+from proxyd.daemon.fixed import LATER
 from proxyd.logs.fields import decode_sockaddr
 from workers.contract.settings import AclSettings, Address, ListenerSettings, Settings
 from workers.contract.slots import SLOT, Counter, Region
 
 _MAX_DETAIL = 500
-_APART = frozenset(("listeners", "acls", "generation", "name", "program", "foreground", "control"))
+_APART = frozenset(("listeners", "acls", "generation", "name", "program"))
 """Fields that are told otherwise, or do not change."""
+_WORDS = {
+    "session_ns": "timeout session",
+    "in_ns": "timeout in",
+    "out_ns": "timeout out",
+    "both_ns": "timeout both",
+    "respawn_count": "respawn-limit",
+    "respawn_ns": "respawn-limit, seconds",
+    "foreground": "nodaemon",
+    "debug_log": "log-debug",
+    "stats_log": "log-stats",
+    "queues": "queue",
+    "resolver": "use-resolver",
+    "resolve_names": "use-resolver",
+    "single_process": "singleproc",
+    "monitor": "monitoring",
+    "accept": "accept or deny",
+    "sources": "from",
+    "destinations": "to",
+    "servers": "server",
+    "transparent": "transparency",
+    "users": "user",
+    "tos": "ip-tos-from",
+    "kind": "session-type",
+    "tos_to_client": "ip-tos-to-client",
+    "tos_to_server": "ip-tos-to-server",
+}
+"""How the configuration calls fields that are not called by their keyword."""
+_LATER = frozenset(name for item in LATER for name in item.fields)
 _TRANSPARENT = 1
 
 
@@ -31,7 +60,14 @@ def changes(before: Settings, after: Settings) -> Iterator[Change]:
     for field in fields(Settings):
         old, new = getattr(before, field.name), getattr(after, field.name)
         if field.name not in _APART and old != new:
-            yield Change("setting", "changed", field.name.replace("_", "-"), _detail(old, new))
+            later = "from the next start on" if field.name in _LATER else ""
+            detail = "; ".join(filter(None, (_detail(field.name, old, new), later)))
+            yield Change("setting", "changed", _word(field.name), detail)
+
+
+def _word(name: str) -> str:
+    """Return what the configuration calls a field of settings."""
+    return _WORDS.get(name, name.replace("_", "-"))
 
 
 def _listener_changes(before: Sequence[ListenerSettings], after: Sequence[ListenerSettings]) -> Iterator[Change]:
@@ -68,18 +104,23 @@ def _differences(before: AclSettings, after: AclSettings) -> Iterator[str]:
             for limit in fields(old):
                 was, becomes = getattr(old, limit.name), getattr(new, limit.name)
                 if was != becomes:
-                    yield f"{limit.name.replace('_', '-')} {_brief(was)} -> {_brief(becomes)}"
+                    yield f"{_word(limit.name)} {_brief(limit.name, was)} -> {_brief(limit.name, becomes)}"
         else:
-            yield field.name.replace("_", "-")
+            yield _word(field.name)
 
 
-def _detail(old: object, new: object) -> str:
+def _detail(name: str, old: object, new: object) -> str:
     if all(isinstance(value, str | int | float | None) for value in (old, new)):
-        return f"{_brief(old)} -> {_brief(new)}"
+        return f"{_brief(name, old)} -> {_brief(name, new)}"
     return ""
 
 
-def _brief(value: object) -> str:
+def _brief(name: str, value: object) -> str:
+    """Return a value as the configuration has it: seconds, on and off."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, int) and name.endswith("_ns"):
+        return f"{value / 1e9:g}"
     return "none" if value is None else str(value)
 
 

@@ -40,16 +40,25 @@ def test_rules_come_and_go_and_change_and_move() -> None:
 
 
 def test_of_limits_each_is_told_with_its_values() -> None:
-    changed = dataclasses.replace(A, limits=Limits(max_bytes_in=7, both_ns=5))
+    changed = dataclasses.replace(A, limits=Limits(max_bytes_in=7, both_ns=5_000_000_000))
     (change,) = changes(BEFORE, dataclasses.replace(BEFORE, acls=(changed, B)))
-    assert change == Change("session-acl", "changed", "A", "max-bytes-in none -> 7; both-ns none -> 5")
+    assert change == Change("session-acl", "changed", "A", "max-bytes-in none -> 7; timeout both none -> 5")
 
 
 def test_other_settings_are_told_by_name_and_numbers_with_their_values() -> None:
     after = dataclasses.replace(BEFORE, max_sessions=20, queues=(QueueSettings("Q"),))
     assert list(changes(BEFORE, after)) == [
         Change("setting", "changed", "max-sessions", "10 -> 20"),
-        Change("setting", "changed", "queues", ""),
+        Change("setting", "changed", "queue", ""),
+    ]
+
+
+def test_settings_have_the_words_of_the_configuration_and_say_when_they_count_later() -> None:
+    after = dataclasses.replace(BEFORE, fast_path=False, workers=3, control=None)
+    assert list(changes(BEFORE, after)) == [
+        Change("setting", "changed", "workers", "1 -> 3; from the next start on"),
+        Change("setting", "changed", "fast-path", "on -> off"),
+        Change("setting", "changed", "control", "from the next start on"),
     ]
 
 
