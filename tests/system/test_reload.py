@@ -326,7 +326,7 @@ def test_a_rehearsal_says_what_would_change_and_changes_nothing(office: Office) 
             ("session-acl", "changed"),
             ("setting", "changed"),
         ]
-        assert found["changes"][2]["detail"] == "both-ns 30000000000 -> 7000000000"
+        assert found["changes"][2]["detail"] == "timeout both 30 -> 7"
         (session,) = found["sessions"]
         assert (session["accepted"], session["reason"]) == (
             False,
