@@ -57,7 +57,6 @@ _OURS = (
     "respawn_count",
     "respawn_ns",
     "stats_log",
-    "workers",
 )
 """Fields of the settings that are the new program's from its beginning: its processes and its logs are all new."""
 
@@ -207,7 +206,8 @@ class Legacy:
         if left is not None:
             past = self._revive_all(left, standing, ours, recompile)
         if past is None:
-            past = Past(replace(ours, listeners=standing), (), (), 0, None, {}, {}, None)
+            begun = replace(ours, listeners=standing, workers=len(self.manifest.sockets))
+            past = Past(begun, (), (), 0, None, {}, {}, None)
         sockets = tuple(
             tuple(socket.socket(fileno=self.take(number)) for number in group) for group in self.manifest.sockets
         )
@@ -248,6 +248,7 @@ class Legacy:
             generation=left.generation,
             listeners=standing[:own],
             max_sessions=left.max_sessions,
+            workers=len(self.manifest.sockets),
             **taken,
         )
         earlier = _recompile_all(left, recompile)

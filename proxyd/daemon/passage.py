@@ -146,6 +146,7 @@ class Passage:
         self._checking = False
         self._verdict: Reply | None = None
         """What came of the last upgrade."""
+        self._remarks: list[str] = []
         self._parking: tuple[str, int] | None = None
         self._ending: Ending | None = None
 
@@ -200,7 +201,7 @@ class Passage:
         if why or launch is None:
             yield protocol.Refused(why or "it is not known how the program was started")
             return
-        self._verdict = None
+        self._verdict, self._remarks = None, []
         # What it says of its configuration is read here, also where it writes elsewhere later.
         self._start(launch, CHECK, foreground=False)
         yield protocol.Step("the new program checks its configuration")
@@ -211,8 +212,8 @@ class Passage:
                 yield protocol.Step("it is not there yet")
             else:
                 yield None
-        if isinstance(self._verdict, protocol.Done):
-            yield protocol.Step(self._verdict.note)
+        for remark in self._remarks:
+            yield protocol.Step(remark)
         yield self._verdict
 
     def _start(self, launch: Launch, extra: tuple[str, ...], *, foreground: bool) -> None:
@@ -285,8 +286,9 @@ class Passage:
             self._attempt = None
         self._means.notifier.tell(f"MAINPID={succession.process}")
         # The end comes a turn later: who has asked for it hears of it first.
-        self._verdict = protocol.Done(f"process {succession.process} has taken over")
-        self._ending = Ending(ExitStatus.OK, f"process {succession.process} has taken over")
+        told = f"process {succession.process} has taken over"
+        self._verdict, self._remarks = protocol.Done(told), [*succession.remarks, told]
+        self._ending = Ending(ExitStatus.OK, told)
 
     def _leave(self) -> None:
         """Touch nothing any more that is the successor's by now."""

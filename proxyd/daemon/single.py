@@ -19,6 +19,7 @@ import msgspec
 
 from proxyd.daemon.conductor import CrewConductor
 from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.notify import Notifier
 from proxyd.daemon.roster import Child, Role, Roster, State
 from proxyd.daemon.signals import HANDLED, SignalPipe
 from proxyd.daemon.spawn import Estate, WorkerMain, confine_this_process
@@ -71,11 +72,12 @@ class SoleHand:
 
 
 class SingleProcess:
-    """The parent's part of a process that is its own only worker."""
+    """The parent's part of a process that is its own only worker. notifier: to the service manager."""
 
-    def __init__(self, estate: Estate, logs: Logs) -> None:
+    def __init__(self, estate: Estate, logs: Logs, notifier: Notifier | None = None) -> None:
         self._estate = estate
         self._logs = logs
+        self._notifier = notifier or Notifier()
         self._relay = Relay(logs)
         self._signals = SignalPipe(frozenset(HANDLED) - {signal.SIGCHLD} | {signal.SIGALRM})
         self._epoll = select.epoll()
@@ -99,10 +101,11 @@ class SingleProcess:
         self._signals.wake()
         try:
             confine_this_process(self._estate.confinement)
-            if self._estate.users is not None or self._control is not None:
+            if self._estate.users is not None or self._control is not None or self._notifier.beat_ns:
                 signal.setitimer(signal.ITIMER_REAL, LOOK_S, LOOK_S)
             context = self._estate.context(0, self._channel, self._loop_end, self._logs.level, names)
             on_ready()
+            self._notifier.ready(os.getpid())
             code = main(context)
         except WorkerError as error:
             return Ending(ExitStatus.UNAVAILABLE, str(error))
@@ -129,6 +132,9 @@ class SingleProcess:
         for number in numbers:
             self._answer(number)
         now_ns = time.monotonic_ns()
+        if self._notifier.beat_ns:
+            # Whoever comes here turns its loop: nobody else is there who could be stuck.
+            self._notifier.alive()
         if self._control is not None:
             self._control.serve(now_ns)
             self._control.tend(now_ns)
@@ -161,6 +167,7 @@ class SingleProcess:
         """Have the loop end, once."""
         if self._ending is None:
             self._ending = ending
+            self._notifier.stopping(ending.reason)
             self._relay.lift()
             os.write(self._our_end, bytes((signal.SIGTERM,)))
 

@@ -34,6 +34,7 @@ from proxyd.daemon.control import open_post
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.heir import Heir, come_into
 from proxyd.daemon.inventory import LOW, InventoryError
+from proxyd.daemon.landing import Listeners
 from proxyd.daemon.notify import Notifier
 from proxyd.daemon.oob import UsersFile
 from proxyd.daemon.order import Order
@@ -48,6 +49,10 @@ from proxyd.errors import ProxydError, SetupError
 from proxyd.logs.setup import Logs
 from workers.contract.context import Confinement
 from workers.contract.settings import ListenerSettings, Settings
+
+CLOSING_S = 3.0
+"""How long a service manager may take to close what it was told to forget."""
+_AGAIN_S = 0.05
 
 
 def run_proxy(order: Order, on_ready: Callable[[], None]) -> Ending:
@@ -91,7 +96,8 @@ def _answering_for(heir: Heir | None) -> Iterator[None]:
 class Start:
     """A start that nothing speaks against so far. heir: of a run before this one, None: this is the first.
 
-    settings: with the listeners as they are to be bound here.
+    settings: with the listeners as they are to be bound here. emptied: whether somebody else is just closing sockets
+    that are in the way.
     """
 
     order: Order
@@ -99,7 +105,8 @@ class Start:
     notifier: Notifier
     settings: Settings
     confinement: Confinement
-    heir: Heir | None
+    heir: Heir | None = None
+    emptied: bool = False
 
     @property
     def workers(self) -> int:
@@ -126,15 +133,21 @@ def _prepare(order: Order, logs: Logs, notifier: Notifier) -> Start:
     settings = replace(settings, listeners=places.settle(settings.listeners))
     for warning in routing.diagnose(settings):
         logs.note("config-warning", warning)
-    start = Start(order, logs, notifier, settings, confinement, None)
+    start = Start(order, logs, notifier, settings, confinement)
     path = _pidfile_path(order)
-    found = _find_legacy(start, path)
-    if found is not None:
-        start.heir = come_into(found, settings, _recompiler(order))
-        _require_the_same_place(start.heir, start)
-    elif path is not None:
+    if order.takeover:
+        start.heir = _become_heir(start, _ask(start, path))
+    else:
+        _look_into_store(start)
+    if start.heir is None and path is not None:
         refuse_second(path)
     return start
+
+
+def _become_heir(start: Start, found: tuple[Legacy, Giver]) -> Heir:
+    heir = come_into(found, start.settings, _recompiler(start.order))
+    _require_the_same_place(heir, start)
+    return heir
 
 
 def _require_the_same_place(heir: Heir, start: Start) -> None:
@@ -145,25 +158,48 @@ def _require_the_same_place(heir: Heir, start: Start) -> None:
         raise SetupError(STEP, f"the running program listens on {where}; another port takes a restart")
 
 
-def _find_legacy(start: Start, pidfile: Path | None) -> tuple[Legacy, Giver] | None:
-    """Return what another run has left, if there is one and this one wants it. Raises SetupError."""
+def _ask(start: Start, pidfile: Path | None) -> tuple[Legacy, Giver]:
+    """Return what the running program hands over. Raises SetupError."""
     settings = start.settings
     if settings.single_process:
-        if start.order.takeover:
-            raise SetupError(STEP, "one process that does everything cannot go on with another one's work")
-        return None
-    if not start.order.takeover:
-        try:
-            return takeover.fetch(os.environ, start.notifier)
-        except InventoryError as error:
-            # The manager holds sockets that are bound: they are in the way until it has let go of them.
-            fdstore.forget(start.notifier)
-            start.logs.note("nothing-left", takeover.STORE, str(error))
-            return None
+        raise SetupError(STEP, "one process that does everything cannot go on with another one's work")
     path = _control_path(settings, pidfile)
     if path is None:
         raise SetupError(STEP, "without a control socket there is nobody to ask")
     return takeover.ask(path, settings.program, settings.name)
+
+
+def _look_into_store(start: Start) -> None:
+    """Come into what the service manager keeps, if it does; what cannot be gone on with is given up, and said."""
+    try:
+        found = takeover.fetch(os.environ, start.notifier)
+        if found is None:
+            return
+        why = _misfit(start, found[0])
+        if not why:
+            start.heir = _become_heir(start, found)
+            return
+        found[0].close_unused()
+    except InventoryError as error:
+        why = str(error)
+    except SetupError as error:
+        why = error.reason
+    # The manager holds sockets that are bound: they are in the way until it has let go of them.
+    fdstore.forget(start.notifier)
+    start.emptied = True
+    start.logs.note("nothing-left", takeover.STORE, why)
+
+
+def _misfit(start: Start, legacy: Legacy) -> str:
+    """Return why this start is not the next one of what was laid up, "" if it is."""
+    manifest, settings = legacy.manifest, start.settings
+    if (manifest.program, manifest.name) != (settings.program, settings.name):
+        return f"it is of {manifest.program} {manifest.name}"
+    if settings.single_process:
+        return "one process that does everything cannot go on with it"
+    if len(manifest.sockets) != settings.workers:
+        return f"it is of {len(manifest.sockets)} workers, and now there are {settings.workers}"
+    return ""
 
 
 def _recompiler(order: Order) -> Callable[[str], Settings]:
@@ -183,7 +219,7 @@ def _set_up(start: Start, stack: ExitStack) -> Estate:
     # Registered first, so removed last: where the file is gone, the sockets are free.
     stack.callback(_remove_pidfile, held)
     if heir is None:
-        listeners = order.openings.listeners(settings, start.workers)
+        listeners = _bind(start)
         for listener in settings.listeners:
             _note_bound(listener, start.workers, logs)
     else:
@@ -210,6 +246,18 @@ def _set_up(start: Start, stack: ExitStack) -> Estate:
     capabilities.drop_all_but(capabilities.KEPT | start.confinement.capabilities)
     estate.users = _read_users(settings, logs)
     return estate
+
+
+def _bind(start: Start) -> Listeners:
+    """Bind the listeners; where somebody is just closing what is in the way, wait for that. Raises SetupError."""
+    deadline = time.monotonic() + (CLOSING_S if start.emptied else 0)
+    while True:
+        try:
+            return start.order.openings.listeners(start.settings, start.workers)
+        except SetupError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_AGAIN_S)
 
 
 def _open_places(estate: Estate, start: Start, held: list[Pidfile], stack: ExitStack) -> None:
@@ -255,7 +303,7 @@ def _serve(estate: Estate, start: Start, on_ready: Callable[[], None]) -> Ending
     gc.collect()
     gc.freeze()
     if estate.settings.single_process:
-        return SingleProcess(estate, logs).run(order.worker, announce)
+        return SingleProcess(estate, logs, start.notifier).run(order.worker, announce)
     onward = passage.Means(start.notifier, order.launch, fdstore.capacity(os.environ), order.private)
     supervisor = Supervisor(estate, logs, _worker(order, heir), announce, order.means, onward)
     if heir is not None:
@@ -282,8 +330,10 @@ def _reading(start: Start) -> Reading:
     """Return the configuration that this program was started with, as a reload has it."""
     order, settings = start.order, start.settings
     if settings.workers != start.workers:
-        note = f"there are {start.workers} workers, as before; another number of them takes a restart"
+        note = "'workers' counts from the next start on"
         start.logs.note("config-warning", note)
+        if start.heir is not None:
+            start.heir.giver.coming(note)
     return Reading(replace(order.settings, workers=start.workers), order.names, (), order.text)
 
 

@@ -148,6 +148,42 @@ def test_sessions_wait_with_the_manager_for_the_next_start(tmp_path: Path, lab: 
 
 
 @requires_namespaces
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("workers 2", "workers 3", "UDPS-769-W .*of 2 workers, and now there are 3"),
+        ("nodaemon;", "singleproc;", "UDPS-769-W .*one process"),
+        ("NAME", "NAME-other", "UDPS-769-W .*it is of udp-proxy"),
+        ("nodaemon;", 'chroot-dir "/var/empty"; app-user nobody;', "UDPS-763-K .*and 1 sessions?"),
+    ],
+    ids=["workers", "singleproc", "name", "root and user"],
+)
+def test_a_start_never_fails_of_what_was_laid_up_whatever_the_file_says_now(
+    tmp_path: Path, lab: Lab, name: str, old: str, new: str, told: str
+) -> None:
+    write(tmp_path, WAY4, name)
+    path = tmp_path / "udp-proxy.cfg"
+    Path("/var/empty").mkdir(exist_ok=True)
+    text = path.read_text().replace(f"udp-proxy {name} {{", f"udp-proxy {name} {{ nodaemon;")
+    path.write_text(text)
+    with (
+        Service(tmp_path, room=100) as service,
+        WAY4.server_socket(lab, PORT) as server,
+        WAY4.client_socket(lab, PORT) as client,
+    ):
+        process = start(service, lab, tmp_path)
+        before = exchange(client, server, b"before")
+        assert process.stop() == 0
+        path.write_text(text.replace(old.replace("NAME", name), new.replace("NAME", name), 1))
+        process = start(service, lab, tmp_path)
+        process.wait_for(told)
+        same = exchange(client, server, b"after") == before
+        assert same is ("763" in told)
+        service.wait_for("FDSTOREREMOVE=1")
+        process.stop()
+
+
+@requires_namespaces
 @pytest.mark.parametrize(("lost", "told"), [("memory", "UDPS-764-W .*listeners only: 1 of"), ("list", "UDPS-769-W")])
 def test_a_store_that_has_lost_something_is_used_as_far_as_it_can_be(
     tmp_path: Path, lab: Lab, name: str, lost: str, told: str

@@ -66,14 +66,15 @@ class Scene:
         process.wait(40)
         return process
 
-    def upgrade(self) -> None:
-        """Have the proxy upgraded; return when the new program serves and the old one has ended."""
+    def upgrade(self) -> str:
+        """Have the proxy upgraded; return what is said of it, once the new program serves and the old one has ended."""
         old, begun = self.pid, len(self.log.lines)
         process = self.ctl("upgrade")
         assert process.wait() == 0, process.output
         self.log.wait_for("UDPS-763-K Taken over", begun)
         assert self.pid != old
         wait_for_end(old)
+        return process.output
 
     def end(self, count: int) -> dict[str, int]:
         """Let the clients stop; check that none was ever seen at another port, and return what they have counted."""
@@ -120,8 +121,8 @@ def test_a_new_program_brings_its_own_configuration_and_sessions_keep_the_rules_
     scene: Scene,
 ) -> None:
     more = f"{scene.way.listen(PORT)} {scene.way.listen(PRIVILEGED)}"
-    scene.write("timeout both 600; max-dgrams-out 1;", listen=more, sessions=1500)
-    scene.upgrade()
+    scene.write("timeout both 600; max-dgrams-out 1;", listen=more, sessions=1500, workers=3)
+    assert "'workers' counts from the next start on" in scene.upgrade()
     status = json.loads(scene.ctl("status", "--json").output)
     assert [one["address"] for one in status["listeners"]] == [
         f"[{scene.way.front}]:{PORT}",
