@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.etc.host import CONFIGURATION, Host
-from tests.kit.installed import TEST_UDP, UDP_PROXY, requires_installed
+from tests.kit.installed import PROXYCTL, TEST_UDP, UDP_PROXY, requires_installed
 from tests.kit.requirement import requires_namespaces, requires_program
 
 SCRIPT = "udp-proxy"
@@ -23,7 +23,7 @@ def configure(host: Host, name: str = "one", port: int = 7001, items: str = "") 
 @pytest.fixture
 def service(host: Host) -> Host:
     """A host with the script, and one proxy configured."""
-    host.install(SCRIPT, f"DAEMON={UDP_PROXY}\nTESTER={TEST_UDP}")
+    host.install(SCRIPT, f"DAEMON={UDP_PROXY}\nTESTER={TEST_UDP}\nCONTROLLER={PROXYCTL}")
     configure(host)
     return host
 
@@ -87,6 +87,16 @@ def test_reload_reaches_the_parent_and_needs_one_that_runs(service: Host, action
         succeeds(service, action)
     assert pid_of(service) == first
     succeeds(service, "status")
+
+
+@requires_namespaces
+def test_a_reload_that_the_running_proxy_refuses_has_failed(service: Host) -> None:
+    succeeds(service, "start")
+    configure(service, items="app-user nobody;")
+    status, said = service.service(SCRIPT, "reload")
+    assert (status, "'app-user' cannot change" in said) == (1, True), said
+    configure(service)
+    succeeds(service, "reload")
 
 
 @requires_namespaces

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.etc.host import Host
-from tests.kit.installed import UDP_PROXY, requires_installed
+from tests.kit.installed import PROXYCTL, UDP_PROXY, requires_installed
 from tests.kit.requirement import requires_namespaces, requires_program
 
 SCRIPT = "uftpproxyd"
@@ -19,7 +19,7 @@ pytestmark = [requires_installed, requires_program("start-stop-daemon", "flock")
 
 
 def defaults(*names: str, options: str = OPTIONS) -> str:
-    lines = [f"DAEMON={DAEMON}", f'INSTANCES="{" ".join(names)}"']
+    lines = [f"DAEMON={DAEMON}", f"CONTROLLER={PROXYCTL}", f'INSTANCES="{" ".join(names)}"']
     lines += [f'OPTIONS_{name}="{options.format(name=name, port=port)}"' for port, name in enumerate(names, 7001)]
     return "\n".join(lines)
 

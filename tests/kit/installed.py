@@ -25,6 +25,7 @@ from tests.kit.proxy import STARTED, Configuration
 
 UDP_PROXY = Path(sys.executable).with_name("udp-proxy")
 TEST_UDP = Path(sys.executable).with_name("test-udp")
+PROXYCTL = Path(sys.executable).with_name("proxyctl")
 STATE_SIGNAL = signal.SIGRTMIN + 1
 WAIT_S = 20.0
 ASK_AGAIN_S = 0.05
