@@ -99,6 +99,14 @@ def find_sockets(directory: Path = RUN_DIRECTORY) -> list[Path]:
     return sorted(path for pattern in PATTERNS for path in directory.glob(pattern) if path.is_socket())
 
 
+def _is_served(path: Path) -> bool:
+    try:
+        with Connection(path):
+            return True
+    except UnreachableError as error:
+        return isinstance(error.__cause__, PermissionError)
+
+
 def choose_socket(name: str | None, directory: Path = RUN_DIRECTORY) -> Path:
     """Return the socket of the proxy called name, with or without its program's name, or of the only one there is.
 
@@ -108,6 +116,9 @@ def choose_socket(name: str | None, directory: Path = RUN_DIRECTORY) -> Path:
     if name is not None:
         wanted = {name.lower(), *(f"{pattern.partition('*')[0]}{name.lower()}" for pattern in PATTERNS)}
         found = [path for path in found if path.stem.lower() in wanted]
+    if len(found) > 1:
+        # A proxy that was killed leaves its socket behind.
+        found = [path for path in found if _is_served(path)] or found
     if len(found) == 1:
         return found[0]
     if found:

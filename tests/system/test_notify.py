@@ -196,13 +196,14 @@ def test_a_store_that_has_lost_something_is_used_as_far_as_it_can_be(
             service.lose(lambda what: "memfd" in what and "inventory" not in what)
         else:
             service.spoil("proxyd-list")
+        begun = len(service.lines)
         process = service.start(lab.proxy, [UDP_PROXY, "--foreground", "-f", tmp_path / "udp-proxy.cfg"])
         process.wait_for(told)
         if lost == "memory":
             process.wait_for("UDPS-700-K")
             process.stop()
         else:
-            service.wait_for("FDNAME=proxyd", len(service.lines) - 1)
+            service.wait_for("FDNAME=proxyd", begun)
             process.wait_for("UDPS-(700|520)")
             process.stop()
             process = start(service, lab, tmp_path)

@@ -80,6 +80,14 @@ def test_the_only_proxy_is_found_without_a_name(tmp_path: Path) -> None:
     assert choose_socket(None, tmp_path) == tmp_path / "udp-proxy-dns.ctl"
 
 
+def test_a_socket_that_nobody_serves_any_more_does_not_count(tmp_path: Path) -> None:
+    make_sockets(tmp_path, "udp-proxy-dead.ctl", "udp-proxy-killed.ctl")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as alive:
+        alive.bind(str(tmp_path / "udp-proxy-dns.ctl"))
+        alive.listen()
+        assert choose_socket(None, tmp_path) == tmp_path / "udp-proxy-dns.ctl"
+
+
 def test_of_several_one_has_to_be_chosen_by_its_name(tmp_path: Path) -> None:
     make_sockets(tmp_path, "udp-proxy-dns.ctl", "udp-proxy-tftp.ctl", "uftpproxyd-east.ctl")
     assert len(find_sockets(tmp_path)) == 3
