@@ -16,6 +16,8 @@ from tests.kit.requirement import requires_namespaces, requires_program
 pytestmark = requires_program("uftp", "uftpd")
 BOTH = (OURS, OURS)
 RSA = ("-K", "rsa:1024")
+ALWAYS = ("plain", "gcm-ecdsa")
+"""The others have their turn every night."""
 SUITES = {
     "plain": ("", ()),
     "hmac-authenticated": ("-c -Y aes256-cbc -h sha256 -w hmac -e rsa -K 1024", RSA),
@@ -54,7 +56,9 @@ def reload(scene: Scene, *stations: str) -> None:
         process.wait_for(r"Generation \d+ serves", start=known)
 
 
-@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize(
+    "suite", [pytest.param(suite, marks=() if suite in ALWAYS else pytest.mark.night) for suite in SUITES]
+)
 @requires_namespaces
 def test_a_file_arrives_though_all_workers_are_killed_twice(tmp_path: Path, suite: str) -> None:
     options, keys = SUITES[suite]

@@ -13,6 +13,8 @@ from tests.kit.requirement import requires_namespaces, requires_program
 from tests.kit.service import Service
 
 pytestmark = requires_program("uftp", "uftpd")
+ALWAYS = ("plain", "gcm-ecdsa")
+"""The others have their turn every night."""
 SUITES = {
     "plain": ("", ()),
     "hmac-authenticated": ("-c -Y aes256-cbc -h sha256 -w hmac -e rsa -K 1024", ("-K", "rsa:1024")),
@@ -37,7 +39,9 @@ def upgrade(scene: Scene, station: str) -> None:
     assert old.wait() == 0
 
 
-@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize(
+    "suite", [pytest.param(suite, marks=() if suite in ALWAYS else pytest.mark.night) for suite in SUITES]
+)
 @requires_namespaces
 def test_a_file_arrives_though_both_proxies_are_upgraded_twice(tmp_path: Path, suite: str) -> None:
     options, keys = SUITES[suite]

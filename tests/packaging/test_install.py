@@ -13,6 +13,8 @@ from tests.packaging.life import configure, passes_datagrams, status
 INSTALL = Path(__file__).parents[2] / "scripts" / "install"
 
 pytestmark = [
+    # Every night; at all times getting-started.md installs, and uninstalls, and so does the package.
+    pytest.mark.night,
     pytest.mark.alone,
     pytest.mark.timeout(600),
     requires_program("flock", "ip", "mandoc", "nsenter", "start-stop-daemon", "unshare"),
