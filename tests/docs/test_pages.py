@@ -22,6 +22,8 @@ from tests.kit.requirement import requires_program, requires_root
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 WITHIN_S = 300.0
+LONG = ("getting-started.md", *(f"uftp-topologies.md Figure {number}" for number in (2, 3, 4)))
+"""Every night."""
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,9 @@ def part(name: str) -> list[Block]:
 @requires_program(
     *("curl", "dig", "flock", "ip", "nft", "nsd", "nsenter", "start-stop-daemon", "sysctl", "uftp", "uftpd", "unshare"),
 )
-@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.night if name in LONG else ()) for name in SCENES]
+)
 def test_a_page_is_true_from_its_first_command_to_its_last(name: str, tmp_path: Path, archive: Path) -> None:
     with Stage(SCENES[name], tmp_path, archive) as stage:
         for block in part(name):

@@ -141,7 +141,7 @@ def test_a_new_program_brings_its_own_configuration_and_sessions_keep_the_rules_
 @pytest.mark.parametrize(
     ("proxy", "listen", "why"),
     [
-        ('chroot-dir "/nowhere/at/all";', "", "/nowhere/at/all"),
+        pytest.param('chroot-dir "/nowhere/at/all";', "", "/nowhere/at/all", marks=pytest.mark.night),
         ("", "non-transparent [192.0.2.1] port 7001;", r"bind \[192.0.2.1\]:7001"),
         ("nonsense;", "", "nonsense"),
     ],

@@ -110,7 +110,9 @@ def test_a_level_is_set_by_the_parent(fast_path):
 
 
 def test_a_refusing_server_ends_no_session_and_costs_no_datagram_once_it_is_back(fast_path):
-    server = udp()
+    # An address of its own: whoever asks for any port elsewhere must not get the server's while it is gone.
+    host = f"127.{os.getpid() >> 8 & 0xFF}.{os.getpid() & 0xFF}.9"
+    server = udp(host)
     with udp() as client:
         target = server.getsockname()
         with serving(forward_to(target), fast_path=fast_path) as worker:
@@ -119,7 +121,7 @@ def test_a_refusing_server_ends_no_session_and_costs_no_datagram_once_it_is_back
                 client.sendto(b"lost", worker.to[0])
                 if number % 2:
                     worker.wait_for("socket-error", number // 2 + 1)
-                server = udp(port=target[1])
+                server = udp(host, target[1])
                 client.sendto(b"kept %d" % number, worker.to[0])
                 while (payload := server.recv(100)) == b"lost":
                     pass

@@ -167,7 +167,7 @@ def test_the_marked_session_ends_once_that_is_confirmed(tmp_path: Path) -> None:
 
 def test_a_terminal_of_another_size_is_filled_and_none_is_too_small(tmp_path: Path) -> None:
     with shown(tmp_path, Proxy(200), columns=100, lines=40) as terminal:
-        assert len(rows(terminal.wait_for("[10.0.0.200]:1200", "200 by bytes"))) == 34
+        assert len(rows(terminal.wait_for("[10.0.0.200]:1200", "200 by bytes", "[10.0.0.167]:1167"))) == 34
         terminal.press(b"\x1bOF")
         terminal.wait_for("[10.0.0.1]:1001")
         terminal.resize(76, 12)

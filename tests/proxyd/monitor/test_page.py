@@ -182,9 +182,9 @@ def test_everything_can_be_done_with_the_keyboard(running: Any) -> None:
         assert page.locator("#pause").get_attribute("aria-pressed") == "true"
 
 
-@pytest.mark.parametrize("program", ["udp-proxy", "uftpproxyd"])
+@pytest.mark.parametrize("program", ["udp-proxy", pytest.param("uftpproxyd", marks=pytest.mark.night)])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("size", [DESK, pytest.param(PHONE, marks=pytest.mark.night)], ids=["desk", "phone"])
 def test_nothing_is_in_the_way_of_who_cannot_see_or_point(
     running: Any, size: dict[str, int], scheme: str, program: str
 ) -> None:
