@@ -12,6 +12,7 @@ from tests.kit.place import Namespace
 from tests.kit.requirement import requires_namespaces
 
 
+@pytest.mark.night
 @requires_namespaces
 def test_what_is_written_there_is_not_seen_here_and_processes_end_with_it(tmp_path: Path) -> None:
     space = Namespace(f"pxd-{os.getpid()}-0-machine")
