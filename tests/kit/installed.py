@@ -146,6 +146,15 @@ class Proxy:
                 sums[name] = sums.get(name, 0) + int(count)
         return sums
 
+    def totals_when(self, fits: Callable[[dict[str, int]], bool]) -> dict[str, int]:
+        """Return the first totals that fit. Raises ProcessError after 20 seconds."""
+        deadline = time.monotonic() + WAIT_S
+        while not fits(totals := self.totals()):
+            if time.monotonic() > deadline:
+                raise ProcessError(f"the totals never fitted, they are {totals}")
+            time.sleep(ASK_AGAIN_S)
+        return totals
+
 
 def assert_balanced(totals: dict[str, int]) -> None:
     """Check that what was received was forwarded or dropped, in each direction."""
