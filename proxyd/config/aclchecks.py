@@ -21,6 +21,13 @@ from workers.contract.settings import Address, HostList, HostMember, HostName, L
 from workers.policy.hostset import covered_negations
 
 VERDICTS = ("accept", "deny")
+_NUMBER_SETS = {
+    "to": ("port",),
+    "server": ("port",),
+    "time": ("day", "month", "wday", "hhmm"),
+    "ip-tos-from": ("val",),
+}
+"""Parts of conditions that are sets of numbers, kept as bits: 0 is the empty one."""
 
 
 def check_acls(tree: Section, proxy: Section, listeners: tuple[ListenerSettings, ...], findings: Findings) -> None:
@@ -47,6 +54,7 @@ class _AclChecks:
         self._verdict(acl)
         self._conditions(acl)
         self._host_sets(acl)
+        self._number_sets(acl)
         if acl.has("accept"):
             self._target(acl)
             self._kind(acl)
@@ -100,6 +108,16 @@ class _AclChecks:
                 self._findings.warn(item.error(found, "put it first to leave these hosts out", "hosts"))
             if not value.members:
                 self._findings.warn(item.error("the empty set matches no host", part="hosts"))
+            elif all(member.negated for member in value.members):
+                found = "all members are behind '!', so no host is in the set"
+                self._findings.warn(item.error(found, "', *' at its end would let all others in", "hosts"))
+
+    def _number_sets(self, acl: Section) -> None:
+        for keyword, parts in _NUMBER_SETS.items():
+            for item, part in ((item, part) for item in acl.all(keyword) if item.sound for part in parts):
+                if item.get(part) == 0:
+                    found = f"nothing is in the set '{part}', so the condition never holds"
+                    self._findings.warn(item.error(found, "', *' at its end would let all others in", part))
 
     def _target(self, acl: Section) -> None:
         plug_to = acl.item("plug-to")

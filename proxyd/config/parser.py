@@ -221,6 +221,12 @@ def _explain(error: UnexpectedInput, text: str, name: str, is_item: Callable[[st
     in_set = bool(heads) and is_item(heads[-1].lower())
     path = " / ".join(heads[:-1] if in_set else heads)
     if isinstance(error, UnexpectedToken):
+        joined = _joined(error)
+        if joined is not None and heads and not in_set:
+            place, sign = joined
+            return ConfigError(
+                Position(name, *place), path, f"found '{sign}' before this value", "wanted the value alone"
+            )
         # Members without a comma look like the beginning of an item: only the table knows that they are none.
         hint = f"wanted ',' between members, or '}}' and ';' to end '{heads[-1]}'" if in_set else ""
         return _explain_token(error, path, text, name, hint)
@@ -230,6 +236,17 @@ def _explain(error: UnexpectedInput, text: str, name: str, is_item: Callable[[st
         found, wanted = _BROKEN[char]
         return ConfigError(position, path, f"found {found}", wanted)
     return ConfigError(position, path, f"found the character {char!r}", "which begins nothing here")
+
+
+def _joined(error: UnexpectedToken) -> tuple[Place, str] | None:
+    """Return the place behind a sign that made a section's first item look like the member of a set, and the sign."""
+    last = _stack(error)[-1:]
+    match last[0].value if last and isinstance(last[0], Member) else None:
+        case Span(Word(), behind, _):
+            return behind.place, "-"
+        case HostPort(Word(), behind, _):
+            return behind.place, ":"
+    return None
 
 
 def _explain_token(error: UnexpectedToken, path: str, text: str, name: str, hint: str) -> ConfigError:
@@ -256,20 +273,29 @@ def _wanted(accepted: set[str]) -> str:
 
 
 def _open_braces(error: UnexpectedInput) -> list[str]:
-    """Name the statements whose braces were open where the reading ended: what lies on the stack before each '{'."""
-    interactive = getattr(error, "interactive_parser", None)
-    if interactive is None:
-        return []
-    names: list[str] = []
+    """Name the statements whose braces are open where the reading ended: what lies on the stack before each '{'.
+
+    Braces that were closed last may still lie there, with their '}'.
+    """
+    names: list[str | None] = []
     head: Token | None = None
     words: list[Member] = []
-    for entry in interactive.parser_state.value_stack:
-        if isinstance(entry, Token) and entry.type == "WORD":
-            head, words = entry, []
-        elif isinstance(entry, Token) and entry.type == "LBRACE" and head is not None:
-            named = words[0].value if words else None
-            names.append(f"{head} {named.text}" if isinstance(named, Word) else str(head))
-            head = None
-        elif isinstance(entry, list) and head is not None:
+    for entry in _stack(error):
+        if isinstance(entry, list):
             words = entry
-    return names
+        elif not isinstance(entry, Token):
+            continue
+        elif entry.type == "WORD":
+            head, words = entry, []
+        elif entry.type == "LBRACE":
+            named = words[0].value if words else None
+            names.append(None if head is None else f"{head} {named.text}" if isinstance(named, Word) else str(head))
+            head = None
+        elif entry.type == "RBRACE" and names:
+            names.pop()
+    return [name for name in names if name is not None]
+
+
+def _stack(error: UnexpectedInput) -> list[Any]:
+    interactive = getattr(error, "interactive_parser", None)
+    return [] if interactive is None else list(interactive.parser_state.value_stack)

@@ -66,6 +66,11 @@ def test_broadcast_is_taken_with_a_listener_that_sees_it(listen: str) -> None:
         (f"{ACTIONS} user alice;", "never holds without 'auth oob'"),
         (f"{ACTIONS} from {{ *, ! [192.0.2.1] }};", "'! [192.0.2.1]' comes after '*', which covers it"),
         (f"{ACTIONS} from {{ }};", "the empty set matches no host"),
+        (f"{ACTIONS} from ! [192.0.2.1];", "all members are behind '!', so no host is in the set"),
+        (f"{ACTIONS} to {{ ! [192.0.2.1], ! {{ * }} }};", "all members are behind '!', so no host is in the set"),
+        (f"{ACTIONS} to * port ! 53;", "nothing is in the set 'port', so the condition never holds"),
+        (f"{ACTIONS} time {{ ! sun, ! sat }};", "nothing is in the set 'wday', so the condition never holds"),
+        (f"{ACTIONS} ip-tos-from {{ }};", "nothing is in the set 'val', so the condition never holds"),
         (f"{ACTIONS} session-type one-way; max-dgrams-in 1;", "'max-dgrams-in' has no effect in a one-way session"),
         (f"{ACTIONS} session-type one-way; max-bytes-in 1;", "'max-bytes-in' has no effect in a one-way session"),
         (

@@ -85,6 +85,12 @@ def test_an_empty_text_is_an_empty_configuration() -> None:
         ("item é;", "t.cfg:1:6: found the character 'é'"),
         ("item \0;", "t.cfg:1:6: found the character '\\x00'"),
         ("a { b X { item", "t.cfg:1:15: a / b X: found the end of the file"),
+        ("a { b X { item x; } ; }", "t.cfg:1:21: a: found ';'"),
+        ("a { b X { item x; } }\n\f", "t.cfg:2:1: found the character '\\x0c'"),
+        ("a { from { x } }", "t.cfg:1:16: a: found '}'; wanted ';' to end the item"),
+        ("a { from { { x }; }", "t.cfg:1:17: a: found ';'; wanted ',' or '}' in the set"),
+        ("a { item -1; }", "t.cfg:1:11: a: found '-' before this value; wanted the value alone"),
+        ("a { item : x; }", "t.cfg:1:12: a: found ':' before this value"),
     ],
 )
 def test_a_mistake_of_form_is_named_with_its_place(text: str, message: str) -> None:
