@@ -16,7 +16,7 @@ from operator import attrgetter
 
 from workers.contract.context import WorkerContext
 from workers.contract.custody import Kept
-from workers.contract.slots import SLOT, CloseReason, Counter
+from workers.contract.slots import SLOT_BYTES, CloseReason, Counter
 from workers.errors import RevivalError
 from workers.listener import Listener
 from workers.net import ancillary
@@ -108,7 +108,7 @@ class Heirs:
         if region.opened(kept.slot) != kept.opened_ns:
             raise RevivalError("its slot is another session's")
         start = region.offset(kept.slot)
-        saved, note = Saved.read(region.memory[start : start + SLOT.size]), read_note(kept.note)
+        saved, note = Saved.read(region.memory[start : start + SLOT_BYTES]), read_note(kept.note)
         session = revive(saved, note, self._terms_of(saved), kept.slot, now_ns)
         swept_ns = region.words[Counter.SWEPT]
         if swept_ns:

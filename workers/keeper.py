@@ -14,7 +14,18 @@ import struct
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from workers.contract.slots import HEADER_BYTES, SLOT, SLOT_BYTES, SOCKADDR_BYTES, USED, USED_OFFSET, Counter, Region
+from workers.contract.slots import (
+    HEADER_BYTES,
+    SLOT,
+    SLOT_BYTES,
+    SOCKADDR_BYTES,
+    TRACK,
+    TRACK_OFFSET,
+    USED,
+    USED_OFFSET,
+    Counter,
+    Region,
+)
 from workers.custodian import Custodian, hand_over
 from workers.deadlines import NEVER
 from workers.net import ancillary
@@ -175,6 +186,7 @@ class Keeper:
             session.target,
             _local(side, session.sock.getsockname()),
         )
+        TRACK.pack_into(self._memory, start + TRACK_OFFSET, session.track)
         self._memory[start] = OPEN
 
     def _describe(self, session: Session) -> bytes:

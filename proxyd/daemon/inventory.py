@@ -11,11 +11,12 @@ Pure: descriptors are numbers here, and what the kernel says of them comes in.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Annotated, NamedTuple, TypeAlias
 
 import msgspec
 
 from proxyd.errors import ProxydError
+from workers.contract.custody import LATEST_NS
 from workers.contract.settings import Address, ListenerSettings
 
 VERSION = 1
@@ -60,7 +61,7 @@ class SessionLeft(msgspec.Struct, frozen=True, array_like=True):
 
     worker: int
     slot: int
-    opened_ns: int
+    opened_ns: Annotated[int, msgspec.Meta(ge=0, le=LATEST_NS)]
     note: bytes
     descriptor: int
 

@@ -16,6 +16,7 @@ import socket
 from collections.abc import Sequence
 
 from proxyd.daemon.shared import Shared
+from proxyd.daemon.shelf import Shelf
 from workers.contract.channel import ChannelClosedError
 from workers.contract.custody import BATCH, Entrusted, Entry, Kept, Word, hear, open_custody
 from workers.contract.slots import Counter
@@ -46,15 +47,14 @@ class Vault:
         self._epoll = epoll
         self._ends: dict[int, socket.socket] = {}
         self._by_descriptor: dict[int, int] = {}
-        self._entries: dict[int, dict[int, Entry]] = {}
-        self._descriptors: dict[int, dict[int, int]] = {}
-        self._count = self._others = 0
+        self._shelves = [Shelf() for _ in shared.regions]
+        self._others = 0
         self._blame: dict[int, int] = {}
         self._turns: dict[int, int] = {}
 
     def __len__(self) -> int:
         """Return how many sessions are kept."""
-        return self._count
+        return sum(map(len, self._shelves))
 
     def open(self, worker: int) -> socket.socket:
         """Make the pair for a worker that is to be forked; return its end, to be closed here once it is forked.
@@ -66,7 +66,7 @@ class Vault:
         self._by_descriptor[ours.fileno()] = worker
         self._epoll.register(ours.fileno(), select.EPOLLIN)
         self._turns[worker] = self._shared.regions[worker].words[Counter.TURNS]
-        self._others = len(os.listdir("/proc/self/fd")) - self._count  # noqa: PTH208 - only how many
+        self._others = len(os.listdir("/proc/self/fd")) - len(self)  # noqa: PTH208 - only how many
         return theirs
 
     def owner(self, descriptor: int) -> int | None:
@@ -103,16 +103,17 @@ class Vault:
         with contextlib.suppress(ContractError):
             self.take(worker, _LAST_WORDS)
         self.close(worker)
-        region, entries = self._shared.regions[worker], self._entries.get(worker, {})
-        self._drop(worker, [slot for slot, entry in entries.items() if region.opened(slot) != entry.opened_ns])
+        region, shelf = self._shared.regions[worker], self._shelves[worker]
+        for slot in [slot for slot, opened_ns in shelf.opened() if region.opened(slot) != opened_ns]:
+            shelf.drop(slot)
         weight = 1 if killed else KILLS // CRASHES
         self._blame[worker] = 0 if self.serves(worker) else self._blame.get(worker, 0) + weight
-        given_up = self._blame[worker] >= KILLS and bool(entries)
+        given_up = self._blame[worker] >= KILLS and len(shelf) > 0
         if given_up:
-            self.lost += len(entries)
+            self.lost += len(shelf)
             self._blame[worker] = 0
-            self._drop(worker, list(entries))
-        self._shared.reclaim(worker, entries.keys())
+            shelf.clear()
+        self._shared.reclaim(worker, {slot for slot, _ in shelf.opened()})
         return not given_up
 
     def serves(self, worker: int) -> bool:
@@ -121,11 +122,7 @@ class Vault:
 
     def kept(self, worker: int) -> tuple[Kept, ...]:
         """Return the sessions that are kept for a worker, by slot."""
-        descriptors = self._descriptors.get(worker, {})
-        return tuple(
-            Kept(slot, entry.opened_ns, entry.note, descriptors[slot])
-            for slot, entry in sorted(self._entries.get(worker, {}).items())
-        )
+        return tuple(self._shelves[worker])
 
     def close(self, worker: int) -> None:
         """Hear nothing more from a worker; what is kept stays."""
@@ -133,22 +130,20 @@ class Vault:
             self._close_end(worker)
 
     def _handle(self, worker: int, word: Word, descriptors: list[int]) -> None:
+        shelf = self._shelves[worker]
         if not isinstance(word, Entrusted):
-            self._drop(worker, word.slots)
+            for slot in word.slots:
+                shelf.drop(slot)
             return
         slots = self._shared.regions[worker].slot_count
         if any(entry.slot >= slots for entry in word.entries):
             _close_all(descriptors)
             raise ContractError("a session in a slot that does not exist")
-        self._drop(worker, [entry.slot for entry in word.entries])
-        entries, kept = self._entries.setdefault(worker, {}), self._descriptors.setdefault(worker, {})
-        room = max(self._most() - self._count, 0)
+        for entry in word.entries:
+            shelf.drop(entry.slot)
+        room = max(self._most() - len(self), 0)
         for entry, descriptor in zip(word.entries[:room], descriptors, strict=False):
-            if entry.slot in kept:
-                os.close(kept[entry.slot])
-            else:
-                self._count += 1
-            entries[entry.slot], kept[entry.slot] = entry, descriptor
+            shelf.put(entry, descriptor)
         # Beyond what there can be: such a session is not safe, and nobody is to blame but the order of messages.
         _close_all(descriptors[room:])
 
@@ -157,15 +152,6 @@ class Vault:
         regions = self._shared.regions
         most = max(region.slot_count for region in regions) + BATCH * len(regions)
         return min(most, max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - self._others - _SPARE, 0))
-
-    def _drop(self, worker: int, slots: Sequence[int]) -> None:
-        entries, kept = self._entries.get(worker, {}), self._descriptors.get(worker, {})
-        for slot in slots:
-            descriptor = kept.pop(slot, None)
-            if descriptor is not None:
-                del entries[slot]
-                self._count -= 1
-                os.close(descriptor)
 
     def _close_end(self, worker: int) -> None:
         sock = self._ends.pop(worker)

@@ -28,7 +28,7 @@ from workers.contract.settings import (
     SourcePort,
     SourcePortMode,
 )
-from workers.contract.slots import SLOT, USED_OFFSET, CloseReason, Counter, DropReason
+from workers.contract.slots import SLOT_BYTES, USED_OFFSET, CloseReason, Counter, DropReason
 from workers.net.upstream import REST_NS
 from workers.session.saved import OPEN
 
@@ -560,7 +560,7 @@ def test_two_sessions_of_one_client_are_one() -> None:
 
 
 def test_no_slot_of_a_hostile_worker_ends_the_next_one() -> None:
-    hostile = [bytes([value]) * SLOT.size for value in range(1, 256)]
+    hostile = [bytes([value]) * SLOT_BYTES for value in range(1, 256)]
     with udp() as server, udp() as client, line(forward_to(server.getsockname()), max_sessions=300) as workers:
         ask(workers.path, client, server)
         estate = workers.die()
@@ -568,7 +568,7 @@ def test_no_slot_of_a_hostile_worker_ends_the_next_one() -> None:
         kept: list[Kept] = [genuine]
         for slot, raw in enumerate(hostile, 1):
             start = region.offset(slot)
-            region.memory[start : start + SLOT.size] = raw
+            region.memory[start : start + SLOT_BYTES] = raw
             opened_ns = int.from_bytes(raw[:8], "little", signed=True)
             kept.append(Kept(slot, opened_ns, genuine.note, os.dup(genuine.fd)))
         region.words[Counter.TOP] = len(kept)

@@ -14,7 +14,7 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Annotated, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -25,6 +25,8 @@ BATCH = 128
 """Sessions in one message at most; the kernel takes 253 descriptors. Source: unix(7), SCM_MAX_FD."""
 MAX_NOTE_BYTES = 400
 MAX_BYTES = 60_000
+LATEST_NS = (1 << 63) - 1
+"""What the kernel's clocks can say at most."""
 _FULL = frozenset((errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS))
 _DESCRIPTOR_BYTES = array.array("i").itemsize
 
@@ -32,11 +34,11 @@ _DESCRIPTOR_BYTES = array.array("i").itemsize
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """What is said of one session: its slot, when it began (CLOCK_MONOTONIC, ns), and what the slot has no place for.
 
-    note: the worker's own, msgpack; the parent does not look into it.
+    note: the worker's own, msgpack; the parent does not look into it. Equal ones are kept once.
     """
 
     slot: int
-    opened_ns: int
+    opened_ns: Annotated[int, msgspec.Meta(ge=0, le=LATEST_NS)]
     note: bytes
 
 

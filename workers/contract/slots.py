@@ -20,7 +20,7 @@ from enum import IntEnum
 from workers.contract import tallies
 from workers.errors import ContractError
 
-MAGIC = 0x7072_6F78_7964_0002
+MAGIC = 0x7072_6F78_7964_0003
 """Layout version: the last 16 bits count incompatible changes."""
 HEADER_BYTES = tallies.END_BYTES
 """The counters, and the rows of rules and listeners behind them; slots follow."""
@@ -32,6 +32,10 @@ SLOT = struct.Struct("@BBBBIqqqqQQQQQQHH28s28s28s28s")
 counts), side (IP version of the server side), listener index; established, last in, last out, first possible deadline
 (ns); datagrams in, out; bytes in, out passed; bytes in, out received; rule index, generation (low 16 bits);
 client, original destination, target, local server-side address (struct sockaddr_in or sockaddr_in6, zero-padded)."""
+
+TRACK = struct.Struct("@I")
+"""The session's number in the log, at TRACK_OFFSET."""
+TRACK_OFFSET = SLOT.size
 
 USED = struct.Struct("@qqqQQQQQQ")
 """The part of a slot that traffic changes: from last in to bytes out received, at USED_OFFSET.

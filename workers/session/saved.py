@@ -13,7 +13,7 @@ import msgspec
 
 from workers.contract.custody import MAX_NOTE_BYTES
 from workers.contract.settings import ListenerSettings, SessionKind
-from workers.contract.slots import SLOT, SOCKADDR_BYTES
+from workers.contract.slots import SLOT, SOCKADDR_BYTES, TRACK, TRACK_OFFSET
 from workers.errors import RevivalError
 from workers.session.engine import LAST_TRACK
 from workers.session.session import UNLIMITED, Grant, Session, Terms
@@ -39,7 +39,7 @@ def flags_of(session: Session) -> int:
 
 
 class Saved(NamedTuple):
-    """The fields of a slot, in the order of SLOT."""
+    """The fields of a slot, in the order of SLOT, and its number in the log (TRACK)."""
 
     state: int
     kind: int
@@ -62,11 +62,12 @@ class Saved(NamedTuple):
     destination: bytes
     target: bytes
     local: bytes
+    track: int
 
     @classmethod
     def read(cls, slot: bytes) -> Saved:
         """Take a slot apart; nothing of it is checked yet."""
-        return cls(*SLOT.unpack(slot))
+        return cls(*SLOT.unpack_from(slot), *TRACK.unpack_from(slot, TRACK_OFFSET))
 
 
 class Place(NamedTuple):
@@ -86,13 +87,12 @@ _Text = Annotated[str, msgspec.Meta(max_length=MAX_NOTE_BYTES)]
 
 
 class Note(msgspec.Struct, frozen=True, array_like=True):
-    """What a slot has no place for.
+    """What a slot has no place for: much the same for all sessions of a listener, so that it costs little to keep.
 
-    track: the session's number in the log. raw, transparent, device: its listener's place. user and names as in Grant.
+    raw, transparent, device: its listener's place. user and names as in Grant.
     local: the packed address that answers leave from, empty for the listener's own; interface: a link-local one's.
     """
 
-    track: Annotated[int, msgspec.Meta(ge=1, le=LAST_TRACK)]
     raw: bytes
     transparent: bool
     device: _Text | None
@@ -115,7 +115,7 @@ _decoder = msgspec.msgpack.Decoder(Note)
 def write_note(session: Session, place: Place, local: bytes = b"", interface: int = 0) -> bytes:
     """Return a session's note; names are left out where there is no room for them."""
     grant = session.grant
-    note = Note(session.track, *place, grant.user, grant.client_name, grant.server_name, local, interface)
+    note = Note(*place, grant.user, grant.client_name, grant.server_name, local, interface)
     data = _encoder.encode(note)
     for name in _NAMES:
         if len(data) <= MAX_NOTE_BYTES:
@@ -138,7 +138,8 @@ def revive(saved: Saved, note: Note, terms: Terms, slot: int, now_ns: int) -> Se
     _check_kind(saved, terms)
     _require(0 < saved.opened_ns <= min(saved.last_in_ns, saved.last_out_ns), "its times cannot be")
     _require(max(saved.last_in_ns, saved.last_out_ns) <= now_ns, "its times cannot be")
-    session = Session(terms, saved.opened_ns, slot, note.track)
+    _require(0 < saved.track <= LAST_TRACK, "its number cannot be")
+    session = Session(terms, saved.opened_ns, slot, saved.track)
     session.last_in_ns, session.last_out_ns = saved.last_in_ns, saved.last_out_ns
     session.client, session.destination, session.target = map(_address, (saved.client, saved.destination, saved.target))
     _require(session.client[:2] == session.destination[:2], "its addresses do not fit each other")

@@ -14,7 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.contract.channel import ChannelClosedError
-from workers.contract.custody import BATCH, MAX_NOTE_BYTES, Entrusted, Entry, Released, Word, hear, open_custody, say
+from workers.contract.custody import (
+    BATCH,
+    LATEST_NS,
+    MAX_NOTE_BYTES,
+    Entrusted,
+    Entry,
+    Released,
+    Word,
+    hear,
+    open_custody,
+    say,
+)
 from workers.errors import ContractError
 
 ENTRY = Entry(3, 5, b"note")
@@ -114,6 +125,8 @@ def test_saying_something_to_a_parent_that_is_gone_is_an_error(ends: tuple[socke
         (Entrusted([Entry(-1, 5, b"")]), 1),
         (Entrusted([Entry(1, 5, b"n" * (MAX_NOTE_BYTES + 1))]), 1),
         (Released([-1]), 0),
+        (Entrusted([Entry(1, -1, b"")]), 1),
+        (Entrusted([Entry(1, LATEST_NS + 1, b"")]), 1),
         (Entrusted([ENTRY] * (BATCH + 1)), BATCH + 1),
     ],
 )

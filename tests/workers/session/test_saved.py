@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.kit.session_parts import PROXY, SECOND, client, rule, server, sock6
 from workers.contract.custody import MAX_NOTE_BYTES
 from workers.contract.settings import Address, ListenerSettings, SessionKind
-from workers.contract.slots import SLOT, CloseReason
+from workers.contract.slots import SLOT, TRACK, CloseReason
 from workers.errors import RevivalError
 from workers.session.saved import (
     KINDS,
@@ -30,7 +30,7 @@ from workers.session.session import UNLIMITED, Grant, Session, Terms
 T0 = 100 * SECOND
 NOW = T0 + 9 * SECOND
 PLACE = Place(PROXY, transparent=True, device="eth0")
-NOTE = Note(77, *PLACE, "user", "client.example", "server.example")
+NOTE = Note(*PLACE, "user", "client.example", "server.example")
 SAVED = Saved(
     state=1,
     kind=KINDS[SessionKind.NORMAL],
@@ -53,14 +53,20 @@ SAVED = Saved(
     destination=PROXY,
     target=server(),
     local=server(9),
+    track=77,
 )
 NORMAL = Terms.of(rule(max_dgrams_in=4, max_dgrams_out=4, max_bytes_in=50, max_bytes_out=50, both_ns=10 * SECOND))
 ANY_SOCK = Terms.of(rule(kind=SessionKind.ANY_SOCK))
 
 
+def packed(saved: Saved) -> bytes:
+    *fields, track = saved
+    return SLOT.pack(*fields) + TRACK.pack(track)
+
+
 def padded(saved: Saved) -> Saved:
     """Return a slot's fields as they come out of it."""
-    return Saved.read(SLOT.pack(*saved))
+    return Saved.read(packed(saved))
 
 
 def test_a_revived_session_has_left_what_the_one_before_had_left() -> None:
@@ -97,6 +103,8 @@ def test_addresses_of_ipv6_are_taken_whole() -> None:
 @pytest.mark.parametrize(
     ("reason", "changes"),
     [
+        ("its number cannot be", {"track": 0}),
+        ("its number cannot be", {"track": 100_000}),
         ("its rule is of another kind", {"kind": KINDS[SessionKind.ANY_PORT]}),
         ("its rule is of another kind", {"kind": 255}),
         ("its rule is of another kind", {"flags": 2}),
@@ -133,7 +141,7 @@ def test_what_cannot_be_is_refused_in_words(reason: str, changes: dict[str, int 
 @given(st.data())
 def test_no_slot_makes_a_revival_fail_otherwise(data: st.DataObject) -> None:
     # Most of a real slot, or nobody would come far: a few bytes of it are anything.
-    raw = bytearray(SLOT.pack(*SAVED))
+    raw = bytearray(packed(SAVED))
     for _ in range(data.draw(st.integers(1, 4))):
         place = data.draw(st.integers(0, len(raw) - 1))
         raw[place] = data.draw(st.integers(0, 255))
@@ -160,16 +168,16 @@ def noted(user: str | None = None, client_name: str | None = None, server_name: 
 def test_a_note_says_what_the_slot_has_no_place_for() -> None:
     raw = write_note(noted("user", "client.example", "server.example"), PLACE, bytes(4), 3)
     note = read_note(raw)
-    assert note == Note(77, *PLACE, "user", "client.example", "server.example", bytes(4), 3)
+    assert note == Note(*PLACE, "user", "client.example", "server.example", bytes(4), 3)
     assert note.place == PLACE
 
 
 def test_a_note_leaves_out_the_names_it_has_no_room_for() -> None:
     long = "n" * 253
-    assert read_note(write_note(noted("user", long, long), PLACE)) == Note(77, *PLACE, "user", long, None)
+    assert read_note(write_note(noted("user", long, long), PLACE)) == Note(*PLACE, "user", long, None)
     wide = "\u4e16" * 120
-    assert read_note(write_note(noted(wide, long, long), PLACE)) == Note(77, *PLACE, wide, None, None)
-    assert read_note(write_note(noted("u" * 500, "c", "s"), PLACE)) == Note(77, *PLACE, None, None, None)
+    assert read_note(write_note(noted(wide, long, long), PLACE)) == Note(*PLACE, wide, None, None)
+    assert read_note(write_note(noted("u" * 500, "c", "s"), PLACE)) == Note(*PLACE, None, None, None)
     assert len(write_note(noted(long, long, long), PLACE)) <= MAX_NOTE_BYTES
 
 
@@ -184,7 +192,7 @@ def test_no_bytes_make_a_note_fail_otherwise(raw: bytes) -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [(0, PROXY, False, None), (100_000, PROXY, False, None), (1, "text", False, None), (1, PROXY, 1, None)],
+    [("text", False, None), (PROXY, 1, None), (PROXY, False, 1), (PROXY, False, None, None, None, None, b"", -1)],
 )
 def test_a_note_of_other_types_or_out_of_bounds_is_refused(fields: tuple[object, ...]) -> None:
     with pytest.raises(RevivalError):
