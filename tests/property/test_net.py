@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from functools import cache
 from typing import NamedTuple
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kit.examples import examples
 from tests.kit.traffic import LARGEST4, UDP_GRO, let_arrive, receive, send_train, udp, waiting
 from tests.workers.net.rig import KINDS, Heard, Rig, partition, raw_of
 from workers.listener import usual_control
@@ -104,7 +105,7 @@ def lasting_rigs() -> list[Rig]:
     return [Rig(kind) for kind in KINDS]
 
 
-@settings(max_examples=150)
+@examples(75)
 @given(st.sampled_from(SOCKETS), arrivals)
 def test_the_same_is_received_and_the_same_is_said_of_it(how: Receiving, steps: list[Arrival]):
     with ExitStack() as stack:
@@ -117,7 +118,7 @@ def test_the_same_is_received_and_the_same_is_said_of_it(how: Receiving, steps: 
             assert [message.source for message in fast.heard] == [raw_of(clients[step.client]) for step in steps]
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.lists(st.lists(sizes, max_size=40), min_size=1, max_size=8), st.booleans())
 def test_the_same_is_received_side_by_side(waiting_sizes: list[list[int]], singly: bool):
     with udp() as server, ExitStack() as stack:
@@ -234,7 +235,7 @@ class Shipping:
         return found
 
 
-@settings(max_examples=150)
+@examples(75)
 @given(st.lists(sizes, min_size=1, max_size=SLOTS), departures)
 def test_the_same_is_sent_and_the_same_is_said_of_it(wanted: list[int], steps: list[Departure]):
     payloads = [bytes([number]) * size for number, size in enumerate(wanted)]
@@ -245,7 +246,7 @@ def test_the_same_is_sent_and_the_same_is_said_of_it(wanted: list[int], steps: l
             assert fast.arrived() == plain.arrived()
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.lists(sizes, min_size=1, max_size=SLOTS), st.booleans())
 def test_what_is_sent_as_runs_arrives_datagram_by_datagram(wanted: list[int], trains: bool):
     payloads = [bytes([number]) * size for number, size in enumerate(wanted)]

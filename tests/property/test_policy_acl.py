@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kit.examples import examples
 from workers.contract.settings import (
     AclSettings,
     Address,
@@ -125,14 +126,14 @@ def literally(rule: AclSettings, request: Request, names) -> bool:
     return all(kinds)
 
 
-@settings(deadline=None, max_examples=500)
+@examples(125)
 @given(st.lists(rules, max_size=4), requests, books)
 def test_a_search_agrees_with_the_literal_reading(acls: list[AclSettings], request: Request, names):
     wanted = next((index for index, rule in enumerate(acls) if literally(rule, request, names)), None)
     assert compile_rules(tuple(acls)).search(request, names) == wanted
 
 
-@settings(deadline=None, max_examples=200)
+@examples(50)
 @given(st.lists(rules, max_size=4), requests, books)
 def test_an_explanation_ends_where_the_search_does(acls: list[AclSettings], request: Request, names):
     compiled = compile_rules(tuple(acls))
@@ -148,7 +149,7 @@ sources_only = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@examples(75)
 @given(sources_only, requests)
 def test_the_search_by_address_agrees_with_the_search(acls: list[AclSettings], request: Request):
     compiled = compile_rules(tuple(acls))
@@ -160,7 +161,7 @@ def test_the_search_by_address_agrees_with_the_search(acls: list[AclSettings], r
             assert compiled.search_address(address) == compiled.search(asked, {})
 
 
-@settings(deadline=None, max_examples=300)
+@examples(75)
 @given(st.lists(rules, max_size=3), st.lists(requests, min_size=2, max_size=4), books)
 def test_static_rules_decide_by_the_clients_address_alone(acls: list[AclSettings], asked: list[Request], names):
     compiled = compile_rules(tuple(acls))

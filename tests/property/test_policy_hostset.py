@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kit.examples import examples
 from workers.contract.settings import (
     Address,
     AddressRange,
@@ -69,7 +70,7 @@ def said(hosts: HostList, peer: Peer, names) -> str:
     return "undecided"
 
 
-@settings(deadline=None, max_examples=400)
+@examples(100)
 @given(lists(every), st.lists(peers, min_size=1, max_size=6), books)
 def test_a_compiled_list_agrees_with_the_ordered_reading(hosts: HostList, asked: list[Peer], names):
     compiled = compile_hosts(hosts)
@@ -77,7 +78,7 @@ def test_a_compiled_list_agrees_with_the_ordered_reading(hosts: HostList, asked:
         assert compiled.contains(peer, names) is (said(hosts, peer, names) == "in")
 
 
-@settings(deadline=None, max_examples=200)
+@examples(50)
 @given(lists(plain))
 def test_a_plain_list_agrees_with_the_ordered_reading_at_every_edge(hosts: HostList):
     compiled = compile_hosts(hosts)
@@ -90,7 +91,7 @@ def test_a_plain_list_agrees_with_the_ordered_reading_at_every_edge(hosts: HostL
                 assert compiled.contains(peer, {}) is (said(hosts, peer, {}) == "in")
 
 
-@settings(deadline=None, max_examples=200)
+@examples(50)
 @given(lists(every), st.lists(peers, min_size=1, max_size=6), books)
 def test_a_mapped_peer_counts_as_its_ipv4_address(hosts: HostList, asked: list[Peer], names):
     compiled = compile_hosts(hosts)
@@ -100,7 +101,7 @@ def test_a_mapped_peer_counts_as_its_ipv4_address(hosts: HostList, asked: list[P
             assert compiled.contains(mapped, names) is compiled.contains(peer, names)
 
 
-@settings(deadline=None, max_examples=400)
+@examples(100)
 @given(lists(every), st.lists(peers, min_size=1, max_size=6), books)
 def test_a_covered_negation_never_changes_the_list(hosts: HostList, asked: list[Peer], names):
     useless = {id(negated) for _, negated in covered_negations(hosts)}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kit.examples import examples
 from workers.policy.pattern import PatternError, compile_pattern
 
 FLAGS = re.IGNORECASE | re.ASCII | re.DOTALL
@@ -59,7 +60,7 @@ def grouped(pair: Pair) -> Pair:
 expressions = st.recursive(atoms, larger, max_leaves=8)
 
 
-@settings(deadline=None, max_examples=1000)
+@examples(250)
 @given(texts | pieces.map("".join))
 def test_a_pattern_is_refused_at_a_place_in_it_or_compiles(text: str):
     offset = 0
@@ -70,7 +71,7 @@ def test_a_pattern_is_refused_at_a_place_in_it_or_compiles(text: str):
     assert 0 <= offset <= len(text)
 
 
-@settings(deadline=None, max_examples=1500)
+@examples(375)
 @given(expressions, st.lists(st.text(ALPHABET, max_size=7), min_size=1, max_size=6))
 def test_a_pattern_finds_what_it_finds_in_pythons_syntax(pair: Pair, names: list[str]):
     ours, its = pair
@@ -79,7 +80,7 @@ def test_a_pattern_finds_what_it_finds_in_pythons_syntax(pair: Pair, names: list
         assert (searched.search(name) is None) is (known.search(name) is None), (ours, name)
 
 
-@settings(deadline=None, max_examples=500)
+@examples(125)
 @given(expressions, st.text(ALPHABET, max_size=6))
 def test_a_search_ends_where_the_shortest_beginning_that_fits_ends(pair: Pair, name: str):
     ours, its = pair
@@ -94,14 +95,14 @@ def test_a_search_ends_where_the_shortest_beginning_that_fits_ends(pair: Pair, n
     assert found == min(ends, default=None)
 
 
-@settings(deadline=None, max_examples=300)
+@examples(75)
 @given(st.text(st.characters(exclude_characters="\\[](){}|*+?.^$"), max_size=8), st.text(max_size=12))
 def test_plain_text_is_searched_as_it_is(text: str, name: str):
     found = compile_pattern(text).search(name) is not None
     assert found is (re.search(re.escape(text), name, re.IGNORECASE | re.ASCII) is not None)
 
 
-@settings(deadline=None, max_examples=300)
+@examples(75)
 @given(st.text(st.characters(exclude_categories=("L", "N", "Cs")), min_size=1, max_size=6))
 def test_escaped_punctuation_stands_for_itself(text: str):
     escaped = "".join(f"\\{character}" for character in text)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kit.examples import examples
 from workers.contract.settings import TimeCondition, TimeItem, TimePeriods, TimeSpec
 from workers.policy.timecond import CivilTime, holds
 
@@ -82,14 +83,14 @@ def plainly(condition: TimeCondition, when: CivilTime) -> bool:
     return any(item_holds(item, when) for item in condition)
 
 
-@settings(deadline=None, max_examples=400)
+@examples(100)
 @given(conditions, st.lists(moments, min_size=1, max_size=5))
 def test_a_condition_agrees_with_walking_through_its_time(condition: TimeCondition, asked: list[CivilTime]):
     for when in asked:
         assert holds(condition, when) is plainly(condition, when)
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(specs, st.booleans(), dates, weekdays)
 def test_every_minute_of_a_day_agrees(spec: TimeSpec, exclude: bool, date: tuple[int, int], weekday: int):
     condition = TimePeriods(exclude, (spec,))

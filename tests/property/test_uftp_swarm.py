@@ -107,7 +107,7 @@ def transfer(count: int, spec: tuple[int, ...] | None) -> Run:
     return Run(swarmers.swarm, server, node.machine)
 
 
-@pytest.mark.parametrize("spec", [None, GCM_ECDH], ids=["plain", "gcm"])
+@pytest.mark.parametrize("spec", [None, pytest.param(GCM_ECDH, marks=pytest.mark.night)], ids=["plain", "gcm"])
 def test_ten_thousand_clients_end_in_order_and_cost_no_more_each_than_a_thousand(spec: tuple[int, ...] | None) -> None:
     few, many = transfer(FEW, spec), transfer(MANY, spec)
     for run in (few, many):

@@ -6,10 +6,11 @@ import contextlib
 from dataclasses import fields
 from functools import cache
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kit import captures
+from tests.kit.examples import examples
 from workers.errors import DecodeError
 from workers.uftp import extensions, header, messages, timestamp
 from workers.uftp.abort import Abort
@@ -159,7 +160,7 @@ def invented(draw: st.DrawFn) -> bytes:
     return bytes((VERSION, function)) + draw(exactly(14)) + bytes((function, draw(st.integers(0, 30)))) + raw
 
 
-@settings(max_examples=1_000)
+@examples(333)
 @given(mutated() | invented() | st.binary(max_size=80))
 def test_nothing_but_a_decode_error_comes_of_any_bytes(datagram):
     with contextlib.suppress(DecodeError):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kit.examples import examples
 from tests.kit.uftp_bench import CLIENT, GROUP, GRTT, GRTT_NS, SIZE, Bench
 from tests.kit.uftp_scene import CLIENT_PROXY, SERVER, SERVER_PROXY, SERVER_UID, chain, make_cipher, make_ring, response
 from tests.kit.uftp_world import MS, PRIVATE, SECOND, raw, settings_for
@@ -201,7 +202,7 @@ SAMPLES = samples()
 SOURCES = [SERVER, SERVER_PROXY, CLIENT_PROXY, CLIENT, b"", raw("192.0.2.9")]
 
 
-@settings(max_examples=200, deadline=None)
+@examples(100)
 @given(data=st.data())
 def test_no_bytes_make_the_machine_raise(data: st.DataObject) -> None:
     mode = data.draw(st.sampled_from(list(Mode)))
