@@ -1,32 +1,44 @@
 """The network interfaces of this host, and what a name on the command line means among them.
 
-Taken once, at the start: only interfaces that are up, in the order of their numbers, one entry an address.
-Source: uftpproxyd(8), OPTIONS, -I and -O.
+Taken once, at the start: only interfaces that are up, with a carrier or not, in the order of their numbers, one entry
+an address. Source: uftpproxyd(8), OPTIONS, -I and -O; netdevice(7), SIOCGIFFLAGS.
 """
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
+import os
 import socket
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import psutil
-
+from proxyd.errors import SetupError
 from proxyd.uftp.options import OptionError
 from workers.contract.settings import Address
 from workers.contract.uftp import Interface
+from workers.net.interfaces import Assigned, Interfaces
 
-_VERSIONS = {socket.AF_INET: 4, socket.AF_INET6: 6}
 _LINK_LOCAL = ipaddress.ip_network("fe80::/10")
+_SIOCGIFFLAGS = 0x8913
+_REQUEST = struct.Struct("=16sH22x")
+"""struct ifreq: the interface's name, and its flags in the answer."""
+_UP = 0x1
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One address of an interface that is up."""
+    """One address of an interface that is up. label: another name that the address alone is known by, "" for none."""
 
     interface: Interface
     loopback: bool
+    label: str = ""
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """What it may be called by: the interface's name and number, the address's label."""
+        return self.interface.name, str(self.interface.number), self.label
 
     @property
     def version(self) -> int:
@@ -50,16 +62,37 @@ def parse_address(text: str) -> Address | None:
 
 
 def list_interfaces() -> tuple[Entry, ...]:
-    """Return every address of every interface that is up."""
-    up = {name for name, stats in psutil.net_if_stats().items() if stats.isup}
-    numbers = {name: number for number, name in socket.if_nameindex()}
-    entries = []
-    for name, found in psutil.net_if_addrs().items():
-        for item in found:
-            address = parse_address(item.address) if item.family in _VERSIONS else None
-            if name in up and name in numbers and address is not None:
-                entries.append(Entry(Interface(name, numbers[name], address), _is_loopback(address)))
+    """Return every address of every interface that is up. Raises SetupError."""
+    try:
+        kernel = Interfaces()
+        try:
+            assigned = kernel.table.assigned
+        finally:
+            kernel.close()
+        up = dict(_interfaces_up())
+    except OSError as error:
+        raise SetupError("list the interfaces", error.strerror or str(error)) from error
+    entries = [_entry(one, up[one.interface]) for one in assigned if one.interface in up]
     return tuple(sorted(entries, key=lambda entry: entry.interface.number))
+
+
+def _interfaces_up() -> Iterator[tuple[int, str]]:
+    """Yield number and name of each interface that is up. Raises OSError."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for number, name in socket.if_nameindex():
+            try:
+                answer = fcntl.ioctl(sock, _SIOCGIFFLAGS, _REQUEST.pack(os.fsencode(name), 0))
+            except OSError:
+                # It has gone in between.
+                continue
+            if _REQUEST.unpack(answer)[1] & _UP:
+                yield number, name
+
+
+def _entry(assigned: Assigned, name: str) -> Entry:
+    address = Address(assigned.version, int.from_bytes(assigned.local))
+    label = "" if assigned.label == name else assigned.label
+    return Entry(Interface(name, assigned.interface, address), _is_loopback(address), label)
 
 
 def find_interface(text: str, entries: Sequence[Entry]) -> Entry:
@@ -72,7 +105,7 @@ def find_interface(text: str, entries: Sequence[Entry]) -> Entry:
         name, version = text, ""
     wanted = {"4": (4,), "6": (6,), "": (4, 6)}.get(version)
     if wanted is not None:
-        named = [entry for entry in entries if name in (entry.interface.name, str(entry.interface.number))]
+        named = [entry for entry in entries if name and name in entry.names]
         found = [entry for entry in named if entry.version in wanted]
         if found:
             return min(found, key=lambda entry: (entry.version, entry.link_local))

@@ -22,7 +22,7 @@ _MAX_RECEIVES = 64
 """At one go; what is left makes the socket readable again."""
 
 _FIXED = struct.Struct("=BBBBI")
-_ADDRESS, _LOCAL, _BROADCAST = 1, 2, 4
+_ADDRESS, _LOCAL, _LABEL, _BROADCAST = 1, 2, 3, 4
 _VERSIONS = {socket.AF_INET: (4, 4), socket.AF_INET6: (6, 16)}
 _LOOPBACK4 = 127
 _BITS4 = 32
@@ -33,7 +33,10 @@ _LESS_GOOD = 0x01 | 0x08 | 0x20 | 0x40
 
 
 class Assigned(NamedTuple):
-    """One address of one interface. scope: 0 for everywhere, up to 254 for this machine. first: no flag against it."""
+    """One address of one interface. scope: 0 for everywhere, up to 254 for this machine. first: no flag against it.
+
+    label: what an IPv4 address is called, mostly as its interface; "" for the others.
+    """
 
     interface: int
     version: int
@@ -42,6 +45,7 @@ class Assigned(NamedTuple):
     broadcast: bytes | None
     scope: int
     first: bool
+    label: str = ""
 
 
 def decode_address(body: bytes) -> Assigned | None:
@@ -57,7 +61,8 @@ def decode_address(body: bytes) -> Assigned | None:
     broadcast = found.get(_BROADCAST)
     if len(local) != size or (broadcast is not None and len(broadcast) != size):
         raise DecodeError("interface address", _FIXED.size, f"not of IPv{version}")
-    return Assigned(interface, version, local, prefix, broadcast, scope, not flags & _LESS_GOOD)
+    label = found.get(_LABEL, b"").rstrip(b"\0").decode("utf-8", "surrogateescape")
+    return Assigned(interface, version, local, prefix, broadcast, scope, not flags & _LESS_GOOD, label)
 
 
 class Table:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import socket
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,6 +20,8 @@ from proxyd.uftp.interfaces import (
     usable,
 )
 from proxyd.uftp.options import OptionError
+from tests.kit.place import Namespace
+from tests.kit.requirement import requires_namespaces
 from workers.contract.settings import Address
 from workers.contract.uftp import Interface
 
@@ -50,6 +55,12 @@ ENTRIES = (LO, LO6, LINK, GLOBAL, FIRST, SECOND, OTHER)
 )
 def test_a_word_finds_its_interface(text: str, found: Entry) -> None:
     assert find_interface(text, ENTRIES) is found
+
+
+def test_an_address_with_a_label_is_found_by_it() -> None:
+    labelled = dataclasses.replace(SECOND, label="eth0:x")
+    assert find_interface("eth0:x", (FIRST, labelled)) is labelled
+    assert find_interface("eth0", (FIRST, labelled)) is FIRST
 
 
 @pytest.mark.parametrize("text", ["eth2", "eth1/6", "10.9.9.9", "9", "no such host.", "eth0/5", ""])
@@ -86,3 +97,34 @@ def test_the_hosts_own_loopback_is_found() -> None:
     assert found.loopback
     assert found.interface.number == socket.if_nametoindex("lo")
     assert find_interface("lo/4", entries).interface.address == Address(4, 0x7F000001)
+
+
+@pytest.fixture
+def namespace() -> Iterator[Namespace]:
+    place = Namespace(f"pxd-{os.getpid()}-1-entries")
+    try:
+        place.make()
+        place.configure(
+            [
+                "link add left type veth peer name right",
+                "link add idle type veth peer name far",
+                "addr add 10.1.1.1/24 dev left",
+                "addr add 10.1.2.1/24 dev left label left:two",
+                "addr add 10.1.3.1/24 dev idle",
+                "link set left up",
+            ]
+        )
+        yield place
+    finally:
+        place.close()
+
+
+@requires_namespaces
+def test_an_interface_that_is_up_counts_without_a_carrier_and_one_that_is_down_does_not(namespace: Namespace) -> None:
+    entries = namespace.call(list_interfaces)
+    told = [(entry.interface.name, entry.label, entry.interface.address) for entry in entries if entry.version == 4]
+    assert told == [
+        ("lo", "", Address(4, 0x7F000001)),
+        ("left", "", Address(4, 0x0A010101)),
+        ("left", "left:two", Address(4, 0x0A010201)),
+    ]

@@ -60,6 +60,11 @@ def test_an_ipv6_address_has_no_local_field() -> None:
     assert found == entry(2, "2001:db8::1", 64, first=False)
 
 
+def test_an_address_has_the_label_that_it_was_given() -> None:
+    found = decode_address(body(socket.AF_INET, {2: ip("10.1.1.1"), 3: b"eth0:x\0"}))
+    assert found == entry(2, "10.1.1.1", 24, label="eth0:x")
+
+
 def test_another_family_is_passed_over() -> None:
     assert decode_address(body(99, {1: b"anything"})) is None
 
