@@ -32,7 +32,13 @@ IO_MODULES = frozenset(
 )
 HEAVY_MODULES = frozenset({"subprocess", "threading", "asyncio", "ctypes"})
 
-CTYPES_HOMES = ("workers.net.mmsg", "workers.net.cbpf", "workers.sandbox", "proxyd.daemon.capabilities")
+CTYPES_HOMES = (
+    "workers.net.mmsg",
+    "workers.net.cbpf",
+    "workers.sandbox",
+    "proxyd.daemon.capabilities",
+    "proxyd.daemon.thrift",
+)
 CRYPTOGRAPHY_HOMES = tuple(f"workers.uftp.{name}" for name in ("ciphers", "curves", "hashes", "keys", "pem", "seal"))
 """The tables that name its classes, and what works with them; the engine above sees bytes and our own classes."""
 
@@ -57,6 +63,7 @@ PARENT_MAY_IMPORT = {
         "workers.multicast",
         "workers.uftploop",
         "workers.net.cbpf",
+        "workers.net.interfaces",
         "workers.wire.sockaddr",
         *(f"workers.uftp.{name}" for name in ("fingerprint", "keyring", "keys", "pem")),
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
 
 from proxyd.monitor.http import Answer
@@ -31,7 +31,7 @@ class Site:
     @classmethod
     def load(cls) -> Site:
         """Read the files of the program."""
-        folder = files("proxyd.monitor") / "static"
+        folder = Path(__file__).parent / "static"
         return cls(
             {entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.name.rpartition(".")[2] in KINDS}
         )

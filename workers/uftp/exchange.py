@@ -7,7 +7,6 @@ Source: UFTP 4.10.2, observed: tests/vectors/uftp; the comparison of ECDH curves
 
 from __future__ import annotations
 
-import hmac
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from workers.errors import KeyRefused, PeerError, SealError
 from workers.uftp import keys, schedule, seal, suite
 from workers.uftp.announce import Announce
 from workers.uftp.extensions import RANDOM_BYTES, EncInfo
+from workers.uftp.hashes import equal
 from workers.uftp.header import HEADER_BYTES, Header
 from workers.uftp.keying import KeyEntry, KeyInfo, KeyInfoAck
 from workers.uftp.keyring import Entropy, KeyRing, can_be_shown
@@ -211,7 +211,7 @@ class GroupCrypto:
         if leg.shaken is None or not self.master:
             return False
         blob = leg.key.blob if self.client_auth and leg.key is not None else b""
-        return hmac.compare_digest(ack.verify_data, schedule.client_finished(self.suite, leg.shaken, self.master, blob))
+        return equal(ack.verify_data, schedule.client_finished(self.suite, leg.shaken, self.master, blob))
 
     def _premaster(self, key_info: bytes) -> bytes:
         if self.ecdh is None:

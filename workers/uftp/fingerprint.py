@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
+
+from workers.uftp.hashes import SHA1
 
 FINGERPRINT_BYTES = 20
 
@@ -12,7 +13,7 @@ _FORM = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){19}")
 
 def fingerprint(blob: bytes) -> bytes:
     """Return the 20 bytes of a key blob's fingerprint."""
-    return hashlib.sha1(blob, usedforsecurity=False).digest()
+    return SHA1.digest(blob)
 
 
 def format_fingerprint(digest: bytes) -> str:

@@ -6,7 +6,6 @@ SealError, every one with a key of our own a KeyRefused. Source: UFTP 4.10.2, ob
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -19,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from workers.errors import KeyRefused, SealError
 from workers.uftp.curves import AVAILABLE, CURVES, Curve, curve_of, unavailable
 from workers.uftp.fingerprint import fingerprint
-from workers.uftp.hashes import Hash
+from workers.uftp.hashes import SHA1, Hash
 from workers.uftp.primes import Entropy, make_prime
 
 RSA_BLOB, EC_BLOB = 1, 2
@@ -170,7 +169,7 @@ class EcPrivateKey:
 
     def agree(self, peer: EcPublicKey) -> bytes:
         """Return the premaster, 20 bytes, that the peer can compute as well. Raises SealError: another curve."""
-        return hashlib.sha1(self.shared_x(peer), usedforsecurity=False).digest()
+        return SHA1.digest(self.shared_x(peer))
 
     def shared_x(self, peer: EcPublicKey) -> bytes:
         """Return the X coordinate of the shared point, fixed width. Raises SealError: another curve."""

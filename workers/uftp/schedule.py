@@ -6,12 +6,10 @@ UFTP 4.10.2, observed (tests/vectors/uftp); RFC 4346 and 5246, 5, for what is th
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from typing import NamedTuple
 
 from workers.uftp.ciphers import SALT_BYTES
-from workers.uftp.hashes import SHA1, Hash
+from workers.uftp.hashes import MD5, SHA1, Hash
 from workers.uftp.keying import VERIFY_BYTES
 from workers.uftp.suite import Suite
 
@@ -48,17 +46,17 @@ def prf(digest: Hash, secret: bytes, label: bytes, seed: bytes, size: int) -> by
     """Return so many bytes that only those who know the secret can compute."""
     seeded = label + seed
     if digest is not SHA1:
-        return _expand(digest.name, secret, seeded, size)
+        return _expand(digest, secret, seeded, size)
     half = (len(secret) + 1) // 2
-    md5, sha1 = _expand("md5", secret[:half], seeded, size), _expand("sha1", secret[-half:], seeded, size)
+    md5, sha1 = _expand(MD5, secret[:half], seeded, size), _expand(SHA1, secret[-half:], seeded, size)
     return bytes(a ^ b for a, b in zip(md5, sha1, strict=True))
 
 
-def _expand(name: str, secret: bytes, seeded: bytes, size: int) -> bytes:
-    block = hmac.digest(secret, seeded, name)
+def _expand(digest: Hash, secret: bytes, seeded: bytes, size: int) -> bytes:
+    block = digest.mac(secret, seeded)
     out = b""
     while len(out) < size:
-        block = hmac.digest(secret, block + seeded, name)
+        block = digest.mac(secret, block + seeded)
         out += block
     return out[:size]
 
@@ -92,5 +90,5 @@ def client_finished(suite: Suite, shaken: Handshake, group_master: bytes, client
 
     client_blob: the client's public key as in its CLIENT_KEY, empty where clients do not authenticate.
     """
-    seen = hashlib.new(suite.digest.name, shaken.signed_bytes() + client_blob + group_master, usedforsecurity=False)
-    return prf(suite.digest, group_master, b"client finished", seen.digest(), VERIFY_BYTES)
+    seen = suite.digest.digest(shaken.signed_bytes() + client_blob + group_master)
+    return prf(suite.digest, group_master, b"client finished", seen, VERIFY_BYTES)

@@ -8,9 +8,9 @@ Source: UFTP 4.10.2, observed (tests/vectors/uftp).
 from __future__ import annotations
 
 import struct
-from hmac import compare_digest
 from typing import NamedTuple, Protocol
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from workers.errors import EngineMisuse, SealError
@@ -161,8 +161,10 @@ class MacSealer(_CbcSealer):
         _check_lengths(datagram, self._size)
         mac = self._mac.copy()
         mac.update(datagram[:SIGNATURE_AT] + self._zeros + datagram[self._end :])
-        if not compare_digest(mac.finalize(), datagram[SIGNATURE_AT : self._end]):
-            raise SealError("signature", "a wrong HMAC")
+        try:
+            mac.verify(datagram[SIGNATURE_AT : self._end])
+        except InvalidSignature:
+            raise SealError("signature", "a wrong HMAC") from None
 
     def relay(self, datagram: bytes, signer: PublicKey | None = None) -> bytes:
         """As Sealer says: unchanged."""
