@@ -18,13 +18,13 @@ def reload(arguments: argparse.Namespace) -> int:
             if found.mistakes:
                 return Status.NOT_DONE
             return Status.NO if found.refused else Status.DONE
-        mistakes = reloads.order_reload(connection, _tell)
-    for line in mistakes:
-        sys.stderr.write(f"{line}\n")
-    if mistakes:
-        sys.stderr.write("proxyctl: nothing has changed\n")
-    put(arguments, {"mistakes": mistakes}, "" if mistakes else "reloaded\n")
-    return Status.NOT_DONE if mistakes else Status.DONE
+        answer = reloads.order_reload(connection, _tell)
+    for line in answer.mistakes:
+        _tell(line)
+    if answer.mistakes:
+        _tell("proxyctl: nothing has changed")
+    put(arguments, answer, "" if answer.mistakes else "".join(f"{line}\n" for line in ("reloaded", *answer.notes)))
+    return Status.NOT_DONE if answer.mistakes else Status.DONE
 
 
 def _tell(text: str) -> None:

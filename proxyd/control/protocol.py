@@ -316,6 +316,12 @@ class Mistakes(msgspec.Struct, frozen=True, tag="mistakes"):
     lines: list[str]
 
 
+class Notes(msgspec.Struct, frozen=True, tag="notes"):
+    """Some of what may not be what was meant in a configuration that is taken, or waits for the next start."""
+
+    lines: list[str]
+
+
 class Change(msgspec.Struct, frozen=True):
     """What a reload would change. what: listener, session-acl or setting. how: added, removed, changed or moved."""
 
@@ -332,7 +338,10 @@ class Changes(msgspec.Struct, frozen=True, tag="changes"):
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """Whether a live session would be let in by a configuration, by which rule, and why or why not."""
+    """Whether a live session would be let in by a configuration, by which rule, and why or why not.
+
+    names: host names that are not resolved yet, by whose addresses it may be otherwise.
+    """
 
     slot: int
     began_ns: int
@@ -341,6 +350,7 @@ class Judged(msgspec.Struct, frozen=True):
     accepted: bool
     rule: str | None
     reason: str
+    names: list[str] = []
 
 
 class Judgements(msgspec.Struct, frozen=True, tag="judged"):
@@ -398,6 +408,7 @@ Reply: TypeAlias = (
     | Groups
     | Explanation
     | Mistakes
+    | Notes
     | Changes
     | Judgements
     | Step

@@ -7,13 +7,16 @@ from collections.abc import Callable
 import msgspec
 
 from proxyd.control.client import Connection, RefusedError
-from proxyd.control.protocol import AskReload, Change, Changes, Judgements, Mistakes, Step
+from proxyd.control.protocol import AskReload, Change, Changes, Judgements, Mistakes, Notes, Step
 from proxyd.control.sessions import session_id
 from proxyd.control.tables import count, table
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """A live session, and whether a configuration would let it in: by which rule, and why or why not."""
+    """A live session, and whether a configuration would let it in: by which rule, and why or why not.
+
+    names: host names that are not resolved yet, by whose addresses it may be otherwise.
+    """
 
     id: str
     client: str
@@ -21,46 +24,68 @@ class Judgement(msgspec.Struct, frozen=True):
     accepted: bool
     acl: str | None
     reason: str
+    names: list[str]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came of a reload. mistakes: why it was not done, none where it was. notes: what may not be as it was meant,
+    or waits for the next start.
+    """
+
+    mistakes: list[str]
+    notes: list[str]
 
 
 class Rehearsal(msgspec.Struct, frozen=True):
-    """What a reload would change. mistakes: why it would not be taken; then there is nothing else."""
+    """What a reload would change. mistakes: why it would not be taken; then there is nothing else. notes: as above."""
 
     mistakes: list[str]
+    notes: list[str]
     changes: list[Change]
     sessions: list[Judgement]
 
     @property
     def refused(self) -> list[Judgement]:
-        """The live sessions that the configuration would not let in."""
-        return [session for session in self.sessions if not session.accepted]
+        """The live sessions that the configuration would not let in, whatever addresses its names have."""
+        return [session for session in self.sessions if not (session.accepted or session.names)]
+
+    @property
+    def doubtful(self) -> list[Judgement]:
+        """The live sessions of which it cannot be said."""
+        return [session for session in self.sessions if session.names]
 
 
-def order_reload(connection: Connection, tell: Callable[[str], None]) -> list[str]:
-    """Have the proxy reload, and wait until it has; return what is wrong, nothing where it is done.
+def order_reload(connection: Connection, tell: Callable[[str], None]) -> Answer:
+    """Have the proxy reload, and wait until it has.
 
     tell: is told how it goes. Raises UnreachableError.
     """
-    found: list[str] = []
+    found = Answer([], [])
     try:
         for reply in connection.ask(AskReload()):
-            if isinstance(reply, Mistakes):
-                found += reply.lines
-            elif isinstance(reply, Step):
-                tell(reply.text)
+            match reply:
+                case Mistakes(lines):
+                    found.mistakes.extend(lines)
+                case Notes(lines):
+                    found.notes.extend(lines)
+                case Step(text):
+                    tell(text)
     except RefusedError as error:
-        return found or [str(error)]
-    return []
+        if not found.mistakes:
+            found.mistakes.append(str(error))
+    return found
 
 
 def ask_rehearsal(connection: Connection) -> Rehearsal:
     """Return what a reload would change. Raises UnreachableError."""
-    found = Rehearsal([], [], [])
+    found = Rehearsal([], [], [], [])
     try:
         for reply in connection.ask(AskReload(dry_run=True)):
             match reply:
                 case Mistakes(lines):
                     found.mistakes.extend(lines)
+                case Notes(lines):
+                    found.notes.extend(lines)
                 case Changes(changes):
                     found.changes.extend(changes)
                 case Judgements(worker, sessions):
@@ -72,6 +97,7 @@ def ask_rehearsal(connection: Connection) -> Rehearsal:
                             session.accepted,
                             session.rule,
                             session.reason,
+                            session.names,
                         )
                         for session in sessions
                     )
@@ -91,7 +117,17 @@ def rehearsal_text(found: Rehearsal) -> str:
         )
     else:
         head = "nothing would change\n"
-    refused = found.refused
-    tail = f"{count(len(found.sessions))} sessions go on; {count(len(refused))} of them would not be let in anew\n"
-    rows = [(item.id, item.client, item.destination, item.acl or "-", item.reason) for item in refused]
-    return f"{head}\n{tail}" + (table(("SESSION", "CLIENT", "DESTINATION", "ACL", "WHY NOT"), rows) if rows else "")
+    notes = "".join(f"{note}\n" for note in found.notes)
+    return "\n".join(filter(None, (head, notes, _sessions_text(found))))
+
+
+def _sessions_text(found: Rehearsal) -> str:
+    refused, doubtful = found.refused, found.doubtful
+    text = f"{count(len(found.sessions))} sessions go on; {count(len(refused))} of them would not be let in anew\n"
+    if refused:
+        rows = [(item.id, item.client, item.destination, item.acl or "-", item.reason) for item in refused]
+        text += table(("SESSION", "CLIENT", "DESTINATION", "ACL", "WHY NOT"), rows)
+    if doubtful:
+        names = sorted({name for session in doubtful for name in session.names})
+        text += f"of {count(len(doubtful))} it cannot be said before these names are resolved: {', '.join(names)}\n"
+    return text

@@ -11,6 +11,7 @@ from dataclasses import fields
 from ipaddress import ip_address
 from typing import NamedTuple
 
+from proxyd.config.doubts import Doubts
 from proxyd.config.explanation import Explainer, Finding, Question
 from proxyd.control.protocol import Change
 from proxyd.daemon.demands import item_of, text
@@ -147,16 +148,25 @@ class Seated(NamedTuple):
 
 
 class Judge:
-    """Says of live sessions what a new configuration would say of them. book: the addresses of its host names."""
+    """Says of live sessions what a new configuration would say of them.
 
-    def __init__(self, settings: Settings, book: Mapping[str, frozenset[Address]]) -> None:
+    book: the addresses of its host names. unknown: those that nobody has tried to resolve.
+    """
+
+    def __init__(
+        self, settings: Settings, book: Mapping[str, frozenset[Address]], unknown: frozenset[str] = frozenset()
+    ) -> None:
         self._explainer = Explainer(settings)
         self._book = book
+        self._doubts = Doubts(settings, unknown)
 
     def judge(
         self, session: Seated, user: str | None, groups: frozenset[str], when: tuple[int, int, int, int]
-    ) -> Finding:
-        """Return what would become of a session's first datagram. user, groups: who sits at the client's address."""
+    ) -> tuple[Finding, tuple[str, ...]]:
+        """Return what would become of a session's first datagram, and the unknown names by which it may be otherwise.
+
+        user, groups: who sits at the client's address.
+        """
         question = Question(
             session.client,
             session.client_port,
@@ -167,7 +177,8 @@ class Judge:
             when,
             session.transparent,
         )
-        return self._explainer.judge(question, self._book)
+        finding = self._explainer.judge(question, self._book)
+        return finding, self._doubts.about(question, finding)
 
 
 def seated(region: Region) -> Iterator[Seated]:

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from dataclasses import replace
 from typing import NamedTuple
 
 from proxyd.daemon import demands, sockets
 from proxyd.daemon.crew import Crew
 from proxyd.daemon.landing import Landing
 from proxyd.daemon.reading import Reading, mistakes
-from proxyd.daemon.renewal import GENERATIONS, Means, Prepared, check, prepare
+from proxyd.daemon.renewal import GENERATIONS, Means, Prepared, check, prepare, remarks
 from proxyd.daemon.rollout import Rollout
 from proxyd.daemon.roster import Child, Role
 from proxyd.daemon.spawn import Estate, Spawner
+from proxyd.daemon.tryout import try_out
 from proxyd.errors import ProxydError, SetupError
 from proxyd.logs.setup import Logs
 from workers.contract.settings import ListenerSettings, Settings
@@ -83,14 +85,19 @@ class Reloader:
         return self._asked
 
     def examine(self) -> Reading:
-        """Read the configuration again, and change nothing. Raises ProxydError where it would not be taken."""
+        """Read the configuration again, and change nothing; warnings: all that a reload would remark.
+
+        Raises ProxydError where it would not be taken.
+        """
         reading = self._read()
         settings, _ = check(self._estate, reading)
         if self._means is not None and self._means.land is not None:
             standing = self._estate.standing
             fresh = [listener for listener in settings.listeners if listener not in standing]
             sockets.probe(fresh, demands.wishes(settings), standing)
-        return reading
+        if self._means is not None:
+            try_out(self._estate.settings, settings, self._means)
+        return replace(reading, warnings=tuple(remarks(self._estate.settings, reading, settings)))
 
     def result(self, number: int) -> Outcome | None:
         """Return what came of a reload that was asked for, None while it is under way."""

@@ -7,8 +7,18 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Protocol
 
-from proxyd.control import protocol
-from proxyd.control.protocol import AskReload, Changes, Done, Judged, Judgements, Mistakes, Refused, Reply, Step
+from proxyd.control.protocol import (
+    AskReload,
+    Changes,
+    Done,
+    Judged,
+    Judgements,
+    Mistakes,
+    Notes,
+    Refused,
+    Reply,
+    Step,
+)
 from proxyd.daemon.asker import NOBODY, Asker
 from proxyd.daemon.reading import Reading, mistakes
 from proxyd.daemon.rehearsal import Judge, Seated, changes, seated
@@ -23,6 +33,8 @@ SESSIONS_A_MESSAGE = 20
 """Judged at once: a few milliseconds."""
 LINES_A_MESSAGE = 50
 _MAX_CHARS = 1000
+_MAX_NAMES = 5
+"""Of the names on which a session's fate depends: so many say enough."""
 STEP_NS = 3_000_000_000
 """How often who waits hears that it goes on."""
 
@@ -70,20 +82,21 @@ class ReloadAnswers:
                 said_ns = time.monotonic_ns()
                 yield Step("children are being renewed")
             yield None
-        yield from _lines(outcome.mistakes)
+        yield from _in_parts(Mistakes, outcome.mistakes)
         if outcome.mistakes:
             yield Refused(f"nothing has changed, generation {outcome.generation} goes on")
         else:
-            notes = "".join(f"\n{note}" for note in outcome.notes)[:_MAX_CHARS]
-            yield Done(f"generation {outcome.generation} serves{notes}")
+            yield from _in_parts(Notes, outcome.notes)
+            yield Done(f"generation {outcome.generation} serves")
 
     def _rehearse(self) -> Iterator[Reply | None]:
         try:
             reading = self._conductor.examine()
         except ProxydError as error:
-            yield from _lines(mistakes(error))
+            yield from _in_parts(Mistakes, mistakes(error))
             yield Refused("a reload would change nothing, for the configuration would not be taken")
             return
+        yield from _in_parts(Notes, reading.warnings)
         found = changes(self._estate.settings, reading.settings)
         while part := list(islice(found, LINES_A_MESSAGE)):
             yield Changes(part)
@@ -97,7 +110,9 @@ class ReloadAnswers:
             name: frozenset(Address(version, int.from_bytes(value)) for version, value in addresses)
             for name, addresses in (names.addresses if names is not None else {}).items()
         }
-        judge, users, when = Judge(reading.settings, book), self._users(), now()
+        tried = () if names is None else self._estate.names
+        judge = Judge(reading.settings, book, frozenset(reading.names) - frozenset(tried))
+        users, when = self._users(), now()
         for worker, region in enumerate(self._estate.shared.regions):
             found = seated(region)
             while part := list(islice(found, SESSIONS_A_MESSAGE)):
@@ -125,7 +140,7 @@ def _judged(
     when: tuple[int, int, int, int],
 ) -> Judged:
     user, groups = users.get(session.client, (None, frozenset()))
-    finding = judge.judge(session, user, groups, when)
+    finding, names = judge.judge(session, user, groups, when)
     return Judged(
         slot=session.slot,
         began_ns=session.opened_ns,
@@ -134,9 +149,10 @@ def _judged(
         accepted=finding.accepted,
         rule=None if finding.rule is None else finding.rule.name,
         reason=finding.reason,
+        names=list(names[:_MAX_NAMES]),
     )
 
 
-def _lines(lines: tuple[str, ...]) -> Iterator[protocol.Mistakes]:
+def _in_parts(kind: type[Mistakes] | type[Notes], lines: tuple[str, ...]) -> Iterator[Mistakes | Notes]:
     for start in range(0, len(lines), LINES_A_MESSAGE):
-        yield Mistakes([line[:_MAX_CHARS] for line in lines[start : start + LINES_A_MESSAGE]])
+        yield kind([line[:_MAX_CHARS] for line in lines[start : start + LINES_A_MESSAGE]])

@@ -84,22 +84,28 @@ def check(estate: Estate, reading: Reading) -> tuple[Settings, Confinement]:
     return settings, confinement
 
 
+def remarks(before: Settings, reading: Reading, settings: Settings) -> list[str]:
+    """Return what may not be what was meant, or waits for the next start. settings: what would be in force."""
+    deferred = fixed.deferred(before, reading.settings, reading.places)
+    return [*reading.warnings, *deferred, *routing.diagnose(settings)]
+
+
 def prepare(estate: Estate, reading: Reading, means: Means, logs: Logs) -> Prepared:
     """Open what a new generation needs beside the present one. Raises ProxydError; nothing stays open then."""
     before = estate.settings
     settings, confinement = check(estate, reading)
-    notes = [*reading.warnings, *fixed.deferred(before, reading.settings, reading.places)]
+    notes = remarks(before, reading, settings)
     too_few = descriptors.raise_limit(means.descriptors(settings, len(estate.listeners)))
-    notes += [*([] if too_few is None else [too_few]), *routing.diagnose(settings)]
+    notes += [] if too_few is None else [too_few]
     with ExitStack() as stack:
         landing = None if means.land is None else means.land(estate, settings)
         if landing is not None:
             stack.callback(landing.undo)
-        fresh = means.logs(settings) if _log_settings(settings) != _log_settings(before) else None
+        fresh = means.logs(settings) if log_settings(settings) != log_settings(before) else None
         if fresh is not None:
             stack.callback(fresh.close)
         rates = _make_rates(estate, settings)
-        same = _shown_at(settings) == _shown_at(before)
+        same = shown_at(settings) == shown_at(before)
         monitoring = estate.monitoring if same else means.monitoring(settings)
         stack.pop_all()
     notes += _moving(estate, landing)
@@ -146,9 +152,11 @@ def next_generation(estate: Estate) -> int:
     return number
 
 
-def _shown_at(settings: Settings) -> tuple[object, ...]:
+def shown_at(settings: Settings) -> tuple[object, ...]:
+    """Return what decides where the monitor is to be seen."""
     return () if settings.monitor is None else (settings.monitor.listen, settings.monitor.path)
 
 
-def _log_settings(settings: Settings) -> tuple[object, ...]:
+def log_settings(settings: Settings) -> tuple[object, ...]:
+    """Return what decides where the logs go, and how their lines look."""
     return replace(settings.debug_log, level=0), replace(settings.stats_log, level=0)

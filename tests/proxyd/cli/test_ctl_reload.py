@@ -21,6 +21,7 @@ from proxyd.control.protocol import (
     Judged,
     Judgements,
     Mistakes,
+    Notes,
     Refused,
     Reply,
     Request,
@@ -70,12 +71,18 @@ def test_a_reload_that_is_done_says_so(tmp_path: Path, capsys: pytest.CaptureFix
     assert (said.out, said.err) == ("reloaded\n", "renewing\n")
 
 
+def test_a_reload_tells_what_waits_for_the_next_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with a_proxy(tmp_path, Notes(["f:3:1: 'workers' counts from the next start on"]), Done()) as arguments:
+        assert reload(arguments) == 0
+    assert capsys.readouterr().out == "reloaded\nf:3:1: 'workers' counts from the next start on\n"
+
+
 def test_a_refused_one_tells_every_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with a_proxy(tmp_path, Mistakes(["f:1:1: a", "f:2:1: b"]), Refused("nothing")) as arguments:
         arguments.json = True
         assert reload(arguments) == 1
     said = capsys.readouterr()
-    assert json.loads(said.out) == {"mistakes": ["f:1:1: a", "f:2:1: b"]}
+    assert json.loads(said.out) == {"mistakes": ["f:1:1: a", "f:2:1: b"], "notes": []}
     assert said.err == "f:1:1: a\nf:2:1: b\nproxyctl: nothing has changed\n"
 
 

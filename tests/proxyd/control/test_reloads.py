@@ -13,11 +13,12 @@ from proxyd.control.protocol import (
     Judged,
     Judgements,
     Mistakes,
+    Notes,
     Reply,
     Request,
     Step,
 )
-from proxyd.control.reloads import ask_rehearsal, order_reload, rehearsal_text
+from proxyd.control.reloads import Answer, ask_rehearsal, order_reload, rehearsal_text
 
 
 class Scripted:
@@ -41,18 +42,23 @@ def connection(scripted: Scripted) -> Connection:
 
 def test_a_reload_that_is_done_has_no_mistakes_and_tells_how_it_goes() -> None:
     scripted, told = Scripted(Step("one"), Step("two")), list[str]()
-    assert order_reload(connection(scripted), told.append) == []
+    assert order_reload(connection(scripted), told.append) == Answer([], [])
     assert told == ["one", "two"]
     assert scripted.asked == [AskReload()]
 
 
 def test_all_mistakes_of_a_refused_reload_are_collected() -> None:
     scripted = Scripted(Mistakes(["a", "b"]), Mistakes(["c"]), refused="nothing has changed")
-    assert order_reload(connection(scripted), print) == ["a", "b", "c"]
+    assert order_reload(connection(scripted), print) == Answer(["a", "b", "c"], [])
+
+
+def test_what_may_not_be_meant_is_told_with_a_reload_that_is_done() -> None:
+    scripted = Scripted(Notes(["a"]), Notes(["b", "c"]))
+    assert order_reload(connection(scripted), print) == Answer([], ["a", "b", "c"])
 
 
 def test_a_reload_that_is_refused_for_no_mistake_says_why() -> None:
-    assert order_reload(connection(Scripted(refused="no way")), print) == ["no way"]
+    assert order_reload(connection(Scripted(refused="no way")), print) == Answer(["no way"], [])
 
 
 def test_a_rehearsal_is_put_together_of_its_parts() -> None:
@@ -70,6 +76,20 @@ def test_a_rehearsal_is_put_together_of_its_parts() -> None:
     assert "2 sessions go on; 1 of them would not be let in anew" in text
     assert "[10.0.0.2]:9" in text
     assert "[10.0.0.1]:9" not in text
+    assert "cannot be said" not in text
+
+
+def test_who_depends_on_names_that_nobody_has_resolved_is_neither_let_in_nor_refused() -> None:
+    doubtful = Judged(3, 0, "[10.0.0.1]:9", "[10.0.0.9]:5", False, None, "no session-acl fits", ["b.example"])
+    other = Judged(4, 0, "[10.0.0.2]:9", "[10.0.0.9]:5", True, "A", "a session would begin", ["a.example", "b.example"])
+    found = ask_rehearsal(connection(Scripted(Notes(["f:1:1: a note"]), Judgements(0, [doubtful, other]))))
+    assert found.refused == []
+    assert len(found.doubtful) == 2
+    text = rehearsal_text(found)
+    assert "\nf:1:1: a note\n" in text
+    assert "2 sessions go on; 0 of them would not be let in anew\n" in text
+    assert "of 2 it cannot be said before these names are resolved: a.example, b.example\n" in text
+    assert "no session-acl fits" not in text
 
 
 def test_a_rehearsal_that_would_not_be_taken_tells_its_mistakes() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from proxyd.config.load import load_text
 from proxyd.control import protocol
-from proxyd.control.protocol import AskReload, Changes, Done, Judgements, Mistakes, Refused, Reply
+from proxyd.control.protocol import AskReload, Changes, Done, Judgements, Mistakes, Notes, Refused, Reply
 from proxyd.daemon.reading import Reading
 from proxyd.daemon.reload import Outcome
 from proxyd.daemon.reloading import LINES_A_MESSAGE, SESSIONS_A_MESSAGE, ReloadAnswers
@@ -83,7 +83,7 @@ def ask(estate: Estate, chief: Chief, *, dry_run: bool = False) -> list[Reply | 
 
 def test_who_asks_is_answered_when_it_is_done(estate: Estate) -> None:
     found = ask(estate, Chief(Outcome(2, 0.0, (), ("f:1:1: a note",)), waits=3))
-    assert found == [None, None, None, Done("generation 2 serves\nf:1:1: a note")]
+    assert found == [None, None, None, Notes(["f:1:1: a note"]), Done("generation 2 serves")]
 
 
 def test_every_mistake_is_told(estate: Estate) -> None:
@@ -149,3 +149,16 @@ def test_a_rehearsal_judges_by_who_sits_there_now(estate: Estate) -> None:
     wanted = Reading(dataclasses.replace(estate.settings, acls=settings.acls))
     (judged,) = [part for part in ask(estate, Chief(wanted=wanted), dry_run=True) if isinstance(part, Judgements)]
     assert [session.accepted for session in judged.sessions] == [False, True]
+
+
+def test_a_rehearsal_tells_what_waits_and_whom_it_cannot_judge(estate: Estate) -> None:
+    seat(estate, 0, 0, "10.0.0.1")
+    rule = "session-acl HOME { from home.example; accept; plug-to [127.0.0.9] : 53; }"
+    compiled = load_text(TEXT.format(acls=rule), "f")
+    wanted = Reading(dataclasses.replace(estate.settings, acls=compiled.settings.acls), compiled.names, ("a note",))
+    estate.names = ("home.example",)
+    for names, unknown in ((None, ["home.example"]), (Names({}), [])):
+        notes, *_, judged, _ = ask(estate, Chief(wanted=wanted, names=names), dry_run=True)
+        assert notes == Notes(["a note"])
+        assert isinstance(judged, Judgements)
+        assert [(session.accepted, session.names) for session in judged.sessions] == [(False, unknown)]
