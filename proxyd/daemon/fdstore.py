@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, MutableMapping
+from typing import NamedTuple
 
 from proxyd.daemon.bequest import identify
 from proxyd.daemon.inventory import MAX_BYTES, Bundle, InventoryError, arrange
@@ -50,13 +51,28 @@ def forget(notifier: Notifier) -> None:
     notifier.forget(NAME)
 
 
-def fetch(environment: MutableMapping[str, str]) -> Bundle | None:
-    """Return what the manager has given back to this process, None where it has nothing of ours.
+class Passed(NamedTuple):
+    """Descriptors that this process was passed, with their names: what was laid up, and what is of socket units."""
 
-    The variables that tell of it are taken out of the environment: they are nobody else's. Raises InventoryError where
-    the list is none; nothing of ours stays open then.
+    stored: dict[int, str]
+    others: dict[int, str]
+
+
+def take_passed(environment: MutableMapping[str, str]) -> Passed:
+    """Return what the manager has passed to this process; none of it is inheritable any more.
+
+    The variables that tell of it are taken out of the environment: they are nobody else's.
     """
     passed = _passed({name: environment.pop(name) for name in _VARIABLES if name in environment})
+    stored = {descriptor: name for descriptor, name in passed.items() if name in (NAME, LIST_NAME)}
+    return Passed(stored, {descriptor: name for descriptor, name in passed.items() if descriptor not in stored})
+
+
+def fetch(passed: Mapping[int, str]) -> Bundle | None:
+    """Return what of the passed was laid up, None where nothing was. Raises InventoryError where the list is none.
+
+    What is of no use, or all of it then, is closed.
+    """
     lists = [descriptor for descriptor, name in passed.items() if name == LIST_NAME]
     others = [descriptor for descriptor, name in passed.items() if name == NAME]
     if not lists:
@@ -76,11 +92,12 @@ def fetch(environment: MutableMapping[str, str]) -> Bundle | None:
 
 
 def _passed(variables: Mapping[str, str]) -> dict[int, str]:
-    """Return the descriptors that are meant for this process, with their names; none is inheritable any more."""
+    """Return the descriptors that are meant for this process, with their names."""
     count = variables.get("LISTEN_FDS", "")
     if variables.get("LISTEN_PID") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
         return {}
     names = variables.get("LISTEN_FDNAMES", "").split(":")
+    names += ["unknown"] * (int(count) - len(names))
     passed = dict(zip(range(FIRST, FIRST + int(count)), names, strict=False))
     for descriptor in passed:
         os.set_inheritable(descriptor, False)

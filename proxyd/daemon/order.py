@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from proxyd.daemon import descriptors
+from proxyd.daemon.activation import Given
 from proxyd.daemon.landing import Landing, Listeners
 from proxyd.daemon.launch import Launch
 from proxyd.daemon.pidfile import RUN_DIRECTORY
@@ -22,15 +23,17 @@ from workers.contract.settings import Settings
 class Openings:
     """How a program opens its logs and its listening sockets, both of which raise SetupError; how it resolves names.
 
-    listeners: takes the settings and how many workers there are. naming None: it has no names. monitoring: opens what
-    the proxy is shown on, if it is to be. descriptors: how many the hungriest process may open. store_bytes: of what
-    a worker writes down for its replacement, 0: nothing. land: where to listen after a reload, None: where it did.
+    listeners: takes the settings, how many workers there are, and what is bound already. naming None: it has no names.
+    monitoring: opens what the proxy is shown on, if it is to be. descriptors: how many the hungriest process may open.
+    store_bytes: of what a worker writes down for its replacement, 0: nothing. land: where to listen after a reload,
+    None: where it did.
     inherit_monitoring: the same as monitoring, on the socket of a program that is taken over; None: not this socket.
-    adapt: lets the listening sockets of such a program serve this one's options; raises SetupError.
+    adapt: lets the listening sockets of such a program serve this one's options; raises SetupError. one_family: whether
+    a listener on IPv6 hears IPv6 only.
     """
 
     logs: Callable[[Settings], Logs]
-    listeners: Callable[[Settings, int], Listeners]
+    listeners: Callable[[Settings, int, Given], Listeners]
     naming: Naming | None = None
     monitoring: Callable[[Settings], Monitoring | None] = lambda _: None
     descriptors: Callable[[Settings, int], int] = descriptors.needed
@@ -38,6 +41,7 @@ class Openings:
     land: Callable[[Estate, Settings], Landing] | None = None
     inherit_monitoring: Callable[[Settings, socket.socket], Monitoring | None] = lambda _settings, _sock: None
     adapt: Callable[[Listeners], None] = lambda _: None
+    one_family: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,9 @@ def land_on(estate: Estate, settings: Settings) -> Landing:
         estate.standing,
         estate.listeners,
         settings.listeners,
-        lambda fresh: sockets.bind_listeners(fresh, len(estate.listeners), wishes, owner, estate.standing),
+        lambda fresh: sockets.bind_listeners(
+            fresh, len(estate.listeners), wishes, owner, estate.standing, estate.given
+        ),
     )
     kept = (*settings.listeners, *landing.extra)
     try:
@@ -37,8 +39,8 @@ def land_on(estate: Estate, settings: Settings) -> Landing:
 
 SESSION_PROXY = Openings(
     logs=lambda settings: open_logs(settings, settings.foreground, settings.name),
-    listeners=lambda settings, workers: sockets.bind_listeners(
-        settings.listeners, workers, demands.wishes(settings), identity.look_up(settings).uid
+    listeners=lambda settings, workers, given: sockets.bind_listeners(
+        settings.listeners, workers, demands.wishes(settings), identity.look_up(settings).uid, (), given
     ),
     naming=DnsNaming(),
     monitoring=open_monitor,

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
+from proxyd.daemon.activation import NONE_GIVEN, Given
 from proxyd.daemon.demands import Choice, Wishes, text
 from proxyd.errors import SetupError
 from workers.contract.settings import ListenerSettings
@@ -103,27 +104,32 @@ def bind_listeners(
     wishes: Wishes = NO_WISHES,
     owner: int | None = None,
     standing: Sequence[ListenerSettings] = (),
+    given: Given = NONE_GIVEN,
 ) -> tuple[tuple[socket.socket, ...], ...]:
     """Bind count sockets of every listener, of which no two are at one place; return them as [worker][listener].
 
     They are non-blocking and close-on-exec. A port of 0 takes whichever is free, the same for the whole group.
     owner: the user the workers become, None where they stay who they are. standing: where we have sockets already:
-    whoever could be in the way there is one of us.
-    Raises SetupError naming the first listener that cannot be had; nothing stays open then.
+    whoever could be in the way there is one of us. given: what the service manager has bound, each the first of its
+    group. Raises SetupError naming the first listener that cannot be had; nothing stays open then.
     """
     groups: dict[int, list[socket.socket]] = {}
     wildcards: dict[tuple[int, int], set[str | None]] = {}
     # The widest first: they prove for the places they cover, too, that nobody else is there.
     order = sorted(range(len(listeners)), key=lambda index: _narrowness(listeners[index]))
+    standing = (*standing, *(listener for listener in listeners if given.name(listener) is not None))
     try:
+        for index, listener in enumerate(listeners):
+            bound = given.take(listener)
+            groups[index] = [] if bound is None else [bound]
         for index in order:
             listener = listeners[index]
             devices = wildcards.setdefault((listener.address.version, listener.port), set())
             covered = bool(devices) if listener.address.value else None in devices
             covered = covered or any(overlap(listener, other) for other in standing)
-            groups[index] = []
+            passed = bool(groups[index])
             _open_group(listener, count, wishes, groups[index])
-            _bind_group(listener, _choice(listener, wishes), groups[index], covered=covered)
+            _bind_group(listener, _choice(listener, wishes), groups[index], covered=covered, bound=passed)
             if wishes.shared and owner is not None:
                 _give(groups[index], owner)
             if listener.address.value == 0 and listener.port:
@@ -209,14 +215,17 @@ def _choice(listener: ListenerSettings, wishes: Wishes) -> Choice:
 
 
 def _open_group(listener: ListenerSettings, count: int, wishes: Wishes, group: list[socket.socket]) -> None:
-    """Open a listener's sockets into group, with all their options."""
-    options = _options(listener, wishes)
-    for _ in range(count):
-        sock = socket.socket(_FAMILIES[listener.address.version], socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        group.append(sock)
+    """Open a listener's sockets into group, with all their options; one that is in it is bound already."""
+    options, bound = _options(listener, wishes), list(group)
+    group += (
+        socket.socket(_FAMILIES[listener.address.version], socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        for _ in range(count - len(bound))
+    )
+    for sock in group:
         for level, option, value in options:
-            sock.setsockopt(level, option, value)
-        if listener.device is not None and listener.address.value == 0:
+            if sock not in bound or (level, option) != _BEFORE_BINDING:
+                sock.setsockopt(level, option, value)
+        if listener.device is not None and listener.address.value == 0 and sock not in bound:
             sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, listener.device.encode())
         for forced, ordinary in _BUFFERS:
             try:
@@ -239,14 +248,19 @@ def _options(listener: ListenerSettings, wishes: Wishes) -> list[Option]:
     return [option for options in wanted for option in options]
 
 
-def _bind_group(listener: ListenerSettings, choice: Choice, group: list[socket.socket], covered: bool) -> None:
+def _bind_group(
+    listener: ListenerSettings, choice: Choice, group: list[socket.socket], *, covered: bool, bound: bool
+) -> None:
     """Bind those sockets of a group that are to hear anything, and say who of them hears what.
 
-    covered: a wildcard of ours has proved that the place is free.
+    covered: a wildcard of ours has proved that the place is free. bound: whether the first one is bound already.
     """
     target = _bind_address(listener)
     heard = group[:1] if choice is Choice.FIRST else group
-    for number, sock in enumerate(heard):
+    if bound:
+        # Whoever has bound it has settled who may be there. What an earlier run has had it choose by is over.
+        cbpf.detach(heard[0])
+    for number, sock in enumerate(heard[bound:], int(bound)):
         exclusive = number == 0 and not covered
         if not exclusive:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

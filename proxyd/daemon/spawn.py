@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias
 
+from proxyd.daemon.activation import NONE_GIVEN, Given
 from proxyd.daemon.control import Post
 from proxyd.daemon.oob import UsersFile
 from proxyd.daemon.pidfile import Pidfile
@@ -66,6 +67,7 @@ class Estate:
     new. earlier: the settings of older generations whose rules sessions still have, by the low 16 bits of the
     generation. texts: the configurations that all these were made from, by the same. pidfile: held as long as the proxy
     runs, None: it does without. leash: what every worker has to hold open (proxyd.daemon.succession), -1: nothing.
+    given: the listening sockets that are the service manager's.
     """
 
     settings: Settings
@@ -85,6 +87,7 @@ class Estate:
     texts: dict[int, str] = field(default_factory=dict)
     pidfile: Pidfile | None = None
     leash: int = -1
+    given: Given = NONE_GIVEN
 
     @property
     def standing(self) -> tuple[ListenerSettings, ...]:

@@ -10,7 +10,7 @@ import gc
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,6 +29,7 @@ from proxyd.daemon import (
     sockets,
     takeover,
 )
+from proxyd.daemon.activation import Given
 from proxyd.daemon.bequest import Legacy
 from proxyd.daemon.control import open_post
 from proxyd.daemon.exits import Ending, ExitStatus
@@ -45,6 +46,7 @@ from proxyd.daemon.single import SingleProcess
 from proxyd.daemon.spawn import Estate, Monitoring, WorkerMain
 from proxyd.daemon.supervisor import Supervisor
 from proxyd.daemon.takeover import STEP, Giver
+from proxyd.daemon.thrift import give_back
 from proxyd.errors import ProxydError, SetupError
 from proxyd.logs.setup import Logs
 from workers.contract.context import Confinement
@@ -96,8 +98,8 @@ def _answering_for(heir: Heir | None) -> Iterator[None]:
 class Start:
     """A start that nothing speaks against so far. heir: of a run before this one, None: this is the first.
 
-    settings: with the listeners as they are to be bound here. emptied: whether somebody else is just closing sockets
-    that are in the way.
+    settings: with the listeners as they are to be bound here. given: those of them that are bound already. emptied:
+    whether somebody else is just closing sockets that are in the way.
     """
 
     order: Order
@@ -105,6 +107,7 @@ class Start:
     notifier: Notifier
     settings: Settings
     confinement: Confinement
+    given: Given
     heir: Heir | None = None
     emptied: bool = False
 
@@ -133,12 +136,15 @@ def _prepare(order: Order, logs: Logs, notifier: Notifier) -> Start:
     settings = replace(settings, listeners=places.settle(settings.listeners))
     for warning in routing.diagnose(settings):
         logs.note("config-warning", warning)
-    start = Start(order, logs, notifier, settings, confinement)
+    passed = fdstore.take_passed(os.environ)
+    given = Given(passed.others)
+    given.require_wanted(settings.listeners, one_family=order.openings.one_family)
+    start = Start(order, logs, notifier, settings, confinement, given)
     path = _pidfile_path(order)
     if order.takeover:
         start.heir = _become_heir(start, _ask(start, path))
     else:
-        _look_into_store(start)
+        _look_into_store(start, passed.stored)
     if start.heir is None and path is not None:
         refuse_second(path)
     return start
@@ -169,10 +175,10 @@ def _ask(start: Start, pidfile: Path | None) -> tuple[Legacy, Giver]:
     return takeover.ask(path, settings.program, settings.name)
 
 
-def _look_into_store(start: Start) -> None:
+def _look_into_store(start: Start, stored: Mapping[int, str]) -> None:
     """Come into what the service manager keeps, if it does; what cannot be gone on with is given up, and said."""
     try:
-        found = takeover.fetch(os.environ, start.notifier)
+        found = takeover.fetch(stored, start.notifier)
         if found is None:
             return
         why = _misfit(start, found[0])
@@ -199,7 +205,7 @@ def _misfit(start: Start, legacy: Legacy) -> str:
         return "one process that does everything cannot go on with it"
     if len(manifest.sockets) != settings.workers:
         return f"it is of {len(manifest.sockets)} workers, and now there are {settings.workers}"
-    return ""
+    return start.given.misfit(manifest)
 
 
 def _recompiler(order: Order) -> Callable[[str], Settings]:
@@ -237,7 +243,9 @@ def _set_up(start: Start, stack: ExitStack) -> Estate:
         file=order.file,
         naming=order.openings.naming,
         texts={settings.generation & LOW: order.text} if past is None else past.texts,
+        given=start.given,
     )
+    start.given.note(settings.listeners, logs)
     stack.callback(_unbind, estate, logs)
     if heir is not None:
         estate.extra, estate.retired, estate.earlier = heir.past.extra, heir.past.retired, heir.past.earlier
@@ -253,7 +261,7 @@ def _bind(start: Start) -> Listeners:
     deadline = time.monotonic() + (CLOSING_S if start.emptied else 0)
     while True:
         try:
-            return start.order.openings.listeners(start.settings, start.workers)
+            return start.order.openings.listeners(start.settings, start.workers, start.given)
         except SetupError:
             if time.monotonic() >= deadline:
                 raise
@@ -302,6 +310,7 @@ def _serve(estate: Estate, start: Start, on_ready: Callable[[], None]) -> Ending
     # What is garbage now would be copied into every child; what is not will hardly ever be.
     gc.collect()
     gc.freeze()
+    give_back()
     if estate.settings.single_process:
         return SingleProcess(estate, logs, start.notifier).run(order.worker, announce)
     onward = passage.Means(start.notifier, order.launch, fdstore.capacity(os.environ), order.private)
@@ -406,5 +415,6 @@ def _close_monitor(estate: Estate) -> None:
 def _unbind(estate: Estate, logs: Logs) -> None:
     for group in estate.listeners:
         sockets.close_all(group)
+    estate.given.close()
     if estate.pidfile is None or estate.pidfile.ours:
         logs.note("unbound")

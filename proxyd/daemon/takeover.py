@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -105,7 +105,10 @@ def ask(path: Path, program: str, name: str) -> tuple[Legacy, Giver]:
     return legacy, Predecessor(ours)
 
 
-def fetch(environment: MutableMapping[str, str], notifier: Notifier) -> tuple[Legacy, Giver] | None:
-    """Return what the service manager kept for us, None where there is nothing. Raises InventoryError."""
-    bundle = fdstore.fetch(environment)
+def fetch(passed: Mapping[int, str], notifier: Notifier) -> tuple[Legacy, Giver] | None:
+    """Return what the service manager kept for us, None where there is nothing. Raises InventoryError.
+
+    passed: what it has passed of that, by descriptors.
+    """
+    bundle = fdstore.fetch(passed)
     return None if bundle is None else (bequest.read(bundle, STORE), Keeper(notifier))

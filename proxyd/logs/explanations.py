@@ -155,6 +155,11 @@ FRAME_EXPLANATIONS = {
         "The proxy starts, or a reload has brought a new listener.",
         NOTHING,
     ),
+    "UDPS-724-K": Explanation(
+        "A listener's first socket was bound by the service manager, and stays its own.",
+        "A socket unit (udp-proxy@.socket, uftpproxyd@.socket) is in force; it names the unit.",
+        NOTHING,
+    ),
     "UDPS-710-K": Explanation("A child process has started.", "The proxy starts, or a child was replaced.", NOTHING),
     "UDPS-711-W": Explanation(
         "A child ended without having been told to; it is replaced.",

@@ -40,12 +40,15 @@ def descriptors(frame: Settings, workers: int) -> int:
     return frame.max_sessions // GROUPS_A_SOCKET + _SPARE + workers * 4
 
 
-def bind(settings: UftpSettings, workers: int) -> tuple[tuple[socket.socket, ...], ...]:
+def bind(
+    settings: UftpSettings, workers: int, bound: socket.socket | None = None
+) -> tuple[tuple[socket.socket, ...], ...]:
     """Bind a socket for each worker, set it up and join the public groups; return them as [worker][listener].
 
-    Raises SetupError (steps bind, join, share); nothing stays open then.
+    bound: the first one, where it is there already. Raises SetupError (steps bind, join, share); nothing stays open
+    then.
     """
-    group: list[socket.socket] = []
+    group: list[socket.socket] = [] if bound is None else [bound]
     try:
         _step(f"bind port {settings.port}", partial(_bind_group, settings, workers, group))
         _step("share datagrams out", partial(_share_out, group))
@@ -78,7 +81,11 @@ def _step(name: str, act: Callable[[], None]) -> None:
 
 
 def _bind_group(settings: UftpSettings, count: int, group: list[socket.socket]) -> None:
-    for number in range(count):
+    for bound in group:
+        # Whoever has bound it has settled who may be there. What an earlier run has had it take is over.
+        _set_options(bound, settings, bound=True)
+        cbpf.detach(bound)
+    for number in range(len(group), count):
         sock = socket.socket(_FAMILIES[settings.version], socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         group.append(sock)
         _set_options(sock, settings)

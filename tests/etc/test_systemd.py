@@ -58,13 +58,28 @@ def test_no_reason_is_given_for_what_is_not_counted() -> None:
     assert names == counted
 
 
-@pytest.mark.parametrize("unit", sorted(path.name for path in UNITS.glob("*.service")))
-def test_a_unit_is_valid(unit: str, tmp_path: Path) -> None:
-    text = re.sub(r"/usr/sbin/[\w-]+", "/bin/true", (UNITS / unit).read_text())
-    place = tmp_path / unit.replace("@", "@x")
-    place.write_text(re.sub(r"^Documentation=.*\n", "", text, flags=re.MULTILINE))
-    done = subprocess.run(["systemd-analyze", "verify", place], check=False, capture_output=True, text=True, timeout=60)
-    assert unit.replace("@", "@x") not in done.stderr, done.stderr
+def test_every_unit_is_valid(tmp_path: Path) -> None:
+    units = sorted(UNITS.iterdir())
+    assert {unit.suffix for unit in units} == {".service", ".socket"}
+    places = [tmp_path / unit.name.replace("@", "@x") for unit in units]
+    for unit, place in zip(units, places, strict=True):
+        text = re.sub(r"/usr/sbin/[\w-]+", "/bin/true", unit.read_text())
+        place.write_text(re.sub(r"^Documentation=.*\n", "", text, flags=re.MULTILINE))
+    # The one says which sockets by itself, the other by an administrator's file.
+    with (tmp_path / "udp-proxy@x.socket").open("a") as file:
+        file.write("[Socket]\nListenDatagram=192.0.2.1:53\n")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *places], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert [line for line in done.stderr.splitlines() if "@x" in line or str(tmp_path) in line] == []
+
+
+@pytest.mark.parametrize(("unit", "families"), [("udp-proxy@.socket", "ipv6-only"), ("uftpproxyd@.socket", "both")])
+def test_a_socket_unit_binds_as_the_proxy_wants_it(unit: str, families: str) -> None:
+    lines = (UNITS / unit).read_text().splitlines()
+    assert f"BindIPv6Only={families}" in lines
+    assert "PassPacketInfo=yes" in lines
+    assert not any(line.startswith("ListenStream=") for line in lines)
 
 
 _CONFIGURATION = """version KERNUN-2_3-RELEASE;

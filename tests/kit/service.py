@@ -1,7 +1,8 @@
 """A small service manager for tests: hears what a program tells it, keeps descriptors, gives them back at the start.
 
 What it does is what systemd documents: descriptors are kept by name, the same open file once; a removal takes all of a
-name; a program is passed everything that is kept. Source: sd_notify(3), sd_listen_fds(3).
+name; a program is passed the sockets of its socket units, and everything that is kept.
+Source: sd_notify(3), sd_listen_fds(3), systemd.socket(5).
 """
 
 from __future__ import annotations
@@ -25,10 +26,14 @@ PARCEL = 253
 
 
 class Service:
-    """The manager of one program. folder: where its sockets lie. room: how many descriptors it keeps at most."""
+    """The manager of one program. folder: where its sockets lie. room: how many descriptors it keeps at most.
+
+    units: sockets that it has bound itself, with their units' names; they stay the caller's.
+    """
 
     def __init__(self, folder: Path, room: int = 0, watchdog_s: float = 0.0) -> None:
         self.kept: list[tuple[str, int]] = []
+        self.units: list[tuple[str, socket.socket]] = []
         self._folder = folder
         self._room = room
         self._watchdog_s = watchdog_s
@@ -55,11 +60,18 @@ class Service:
         command = [sys.executable, "-I", receive_and_run.__file__, self._folder / "pass", *argv]
         process = place.popen(command, environment)
         with self._passing.accept()[0] as client:
+            for unit, sock in self.units:
+                socket.send_fds(client, [unit.encode()], [sock.fileno()])
             for name in dict.fromkeys(name for name, _ in self.kept):
                 mine = [descriptor for other, descriptor in self.kept if other == name]
                 for start in range(0, len(mine), PARCEL):
                     socket.send_fds(client, [name.encode()], mine[start : start + PARCEL])
         return process
+
+    def forget(self) -> None:
+        """Lose everything that is kept."""
+        while self.kept:
+            os.close(self.kept.pop()[1])
 
     def lose(self, which: Callable[[str], bool]) -> None:
         """Lose the first descriptor that /proc calls something that fits."""

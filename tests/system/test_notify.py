@@ -208,3 +208,81 @@ def test_a_store_that_has_lost_something_is_used_as_far_as_it_can_be(
             process.stop()
             process = start(service, lab, tmp_path)
             process.stop()
+
+
+def unit_socket(lab: Lab, way: Way, port: int = PORT) -> socket.socket:
+    """Bind what a socket unit would: ListenDatagram= of the proxy's address, BindIPv6Only=ipv6-only."""
+
+    def bind() -> socket.socket:
+        sock = socket.socket(way.family, socket.SOCK_DGRAM)
+        if way.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((way.front, port))
+        return sock
+
+    return lab.proxy.call(bind)
+
+
+@requires_namespaces
+@pytest.mark.parametrize("way", [WAY4, pytest.param(WAY6, marks=pytest.mark.night)], ids=["4", "6"])
+def test_a_socket_unit_has_what_came_before_the_start_served_and_outlives_every_stop(
+    tmp_path: Path, lab: Lab, name: str, way: Way
+) -> None:
+    write(tmp_path, way, name)
+    client = way.client_socket(lab, PORT)
+    with Service(tmp_path, room=100) as service, way.server_socket(lab, PORT) as server, unit_socket(lab, way) as unit:
+        service.units = [("udp-proxy@x.socket", unit)]
+        client.send(b"before anybody serves")
+        process = start(service, lab, tmp_path)
+        process.wait_for("UDPS-724-K The socket of .*:7000 is the service manager's: udp-proxy@x.socket")
+        asked, seen = server.recvfrom(100)
+        assert asked == b"before anybody serves"
+        server.sendto(b"answer", seen)
+        assert client.recv(100) == b"answer"
+        others = [way.client_socket(lab, PORT) for _ in range(CLIENTS)]
+        before = [exchange(other, server, b"%d" % number) for number, other in enumerate(others)]
+        # What was laid up has the unit's socket in it, too.
+        assert process.stop() == 0
+        others[0].send(b"between")
+        process = start(service, lab, tmp_path)
+        process.wait_for("UDPS-763-K Taken over from the service manager's store")
+        assert server.recvfrom(100)[0] == b"between"
+        assert [exchange(other, server, b"%d" % number) for number, other in enumerate(others)] == before
+        service.wait_for("FDSTOREREMOVE=1")
+        # The store is lost; the unit is not, and nobody else could have had its port meanwhile.
+        assert process.stop() == 0
+        service.forget()
+        others[0].send(b"later")
+        process = start(service, lab, tmp_path)
+        assert server.recvfrom(100)[0] == b"later"
+        assert process.stop() == 0
+        for sock in (client, *others):
+            sock.close()
+
+
+@requires_namespaces
+def test_a_socket_unit_goes_with_every_reload_and_is_refused_where_no_listener_is(
+    tmp_path: Path, lab: Lab, name: str
+) -> None:
+    write(tmp_path, WAY4, name)
+    path = tmp_path / "udp-proxy.cfg"
+    text = path.read_text()
+    with (
+        Service(tmp_path) as service,
+        WAY4.server_socket(lab, PORT) as server,
+        WAY4.client_socket(lab, PORT) as client,
+        unit_socket(lab, WAY4) as unit,
+    ):
+        service.units = [("udp-proxy@x.socket", unit)]
+        process = start(service, lab, tmp_path)
+        for port in (PORT + 1, PORT):
+            told = len(service.lines)
+            path.write_text(text.replace(f"port {PORT};", f"port {port};"))
+            process.signal(signal.SIGHUP)
+            service.wait_for("READY=1", service.wait_for("RELOADING=1", told))
+        exchange(client, server, b"through the unit's socket again")
+        assert process.stop() == 0
+        path.write_text(text.replace(f"port {PORT};", f"port {PORT + 1};"))
+        process = service.start(lab.proxy, [UDP_PROXY, "--foreground", "-f", path])
+        process.wait_for("UDPS-520-E .*of udp-proxy@x.socket is no listener of the configuration")
+        assert process.wait() == 69

@@ -197,6 +197,11 @@ _EVENTS = (
         (Line("UDPS-723-K", "Listening transparently on {listener} of {device} with {sockets} sockets"),),
     ),
     Event(
+        "socket-given",
+        (("listener", _T), ("unit", _T)),
+        (Line("UDPS-724-K", "The socket of {listener} is the service manager's: {unit}"),),
+    ),
+    Event(
         "child-started",
         (("child", _T), ("process", _N)),
         (Line("UDPS-710-K", "Child {child} started, process {process}"),),

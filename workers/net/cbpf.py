@@ -18,6 +18,8 @@ from typing import NamedTuple, TypeAlias
 
 SO_ATTACH_FILTER = 26
 SO_ATTACH_REUSEPORT_CBPF = 51
+_SO_DETACH_FILTER = 27
+_SO_DETACH_REUSEPORT_BPF = 68
 
 _LOAD, _LOAD_HALF, _LOAD_BYTE, _LOAD_HALF_X, _LOAD_LENGTH, _LOAD_NUMBER = 0x20, 0x28, 0x30, 0x48, 0x80, 0x00
 _LOAD_HEADER_BYTES = 0xB1
@@ -100,6 +102,18 @@ def attach_steering(sock: socket.socket, program: Program) -> None:
 def attach_filter(sock: socket.socket, program: Program) -> None:
     """Let program decide what sock takes. Raises OSError."""
     _attach(sock, SO_ATTACH_FILTER, program)
+
+
+def detach(sock: socket.socket) -> None:
+    """Take away the programs that sock and its reuseport group have, if they have any. Raises OSError.
+
+    Source: socket(7), SO_DETACH_FILTER; net/core/sock_reuseport.c, reuseport_detach_prog (Linux 5.3).
+    """
+    for option in (_SO_DETACH_FILTER, _SO_DETACH_REUSEPORT_BPF):
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, option, 0)
+        except FileNotFoundError:
+            continue
 
 
 def assemble(program: Program) -> bytes:

@@ -80,7 +80,7 @@ def come_back(passed: list[tuple[str, int]], process: int | None = None) -> str:
             "LISTEN_FDNAMES": ":".join(name for name, _ in passed),
             "OTHER": "1",
         }
-        found = fdstore.fetch(environment)
+        found = fdstore.fetch(fdstore.take_passed(environment).stored)
         assert list(environment) == ["OTHER"]
         if found is None:
             return "nothing"
@@ -127,8 +127,20 @@ def test_a_list_that_is_none_is_refused() -> None:
 
 
 def test_a_process_that_was_passed_nothing_fetches_nothing() -> None:
-    assert fdstore.fetch({}) is None
-    assert fdstore.fetch({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "many"}) is None
+    assert fdstore.fetch(fdstore.take_passed({}).stored) is None
+    assert fdstore.take_passed({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "many"}) == ({}, {})
+
+
+@pytest.mark.parametrize(("names", "others"), [("proxyd:a.socket", "{4: 'a.socket', 5: 'unknown'}"), (None, "{3: '',")])
+def test_what_was_not_laid_up_is_told_apart_by_its_name(names: str | None, others: str) -> None:
+    def act() -> str:
+        for place in range(3):
+            os.dup2(os.memfd_create("x"), fdstore.FIRST + place)
+        environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "3"}
+        passed = fdstore.take_passed(environment | ({} if names is None else {"LISTEN_FDNAMES": names}))
+        return str(passed.others)
+
+    assert in_child(act).startswith(others)
 
 
 @pytest.mark.parametrize(("text", "count"), [("", 0), ("8192", 8192), ("-1", 0), ("x", 0)])

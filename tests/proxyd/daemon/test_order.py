@@ -13,7 +13,7 @@ from tests.proxyd.daemon.estates import make_settings
 
 
 def test_what_is_not_said_is_left_out(tmp_path: Path) -> None:
-    openings = Openings(lambda settings: open_logs(settings, False, "x"), lambda _settings, _workers: ())
+    openings = Openings(lambda settings: open_logs(settings, False, "x"), lambda _settings, _workers, _given: ())
     settings = make_settings(tmp_path / "log")
     order = Order(settings, echo_loop.run, "1.0", openings=openings)
     assert (order.means, order.launch, order.inherit, order.recompile) == (None, None, None, None)

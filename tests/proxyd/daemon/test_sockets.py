@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from proxyd.daemon.activation import Given
 from proxyd.daemon.demands import Choice, Wishes
 from proxyd.daemon.sockets import adapt, bind_listeners, close_all, describe, raw_sockaddr
 from proxyd.errors import SetupError
@@ -17,6 +18,7 @@ from tests.kit.requirement import requires_namespaces, requires_root
 from tests.workers.forked import in_child
 from workers import sandbox
 from workers.contract.settings import Address, ListenerSettings
+from workers.net import cbpf
 
 Group = tuple[tuple[socket.socket, ...], ...]
 LOOPBACK6 = Address(6, 1)
@@ -368,3 +370,73 @@ def test_rules_for_which_clients_would_have_to_move_are_refused_where_there_are_
     with pytest.raises(SetupError, match="takes a restart"):
         adapt(bound[0], [place], Wishes(), Wishes(direct=Choice.CLIENT))
     adapt(bound[0][:1], [place], Wishes(), Wishes(direct=Choice.CLIENT))
+
+
+def given(*sockets: socket.socket) -> Given:
+    """Return these as a service manager would have passed them."""
+    return Given({os.dup(sock.fileno()): "a.socket" for sock in sockets})
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+def test_a_socket_that_was_passed_is_the_first_of_its_group_and_keeps_what_waits(
+    bound: list[Group], reuse: bool
+) -> None:
+    address = own_address()
+    with stranger(address, 5300, reuse=reuse) as passed:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(b"early", (text(address), 5300))
+        units = given(passed)
+        group = bind_listeners([listener(address)], 3, given=units)
+        bound.append(group)
+        assert [_receive(sock) for (sock,) in group] == [b"early", None, None]
+        for _ in range(100):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(b"x", (text(address), 5300))
+        received = [len(list(iter(lambda sock=sock: _receive(sock), None))) for (sock,) in group]  # type: ignore[misc]
+        assert sum(received) == 100
+        assert min(received) > 5
+        units.close()
+
+
+def test_a_socket_that_was_passed_has_the_options_of_any_other(bound: list[Group]) -> None:
+    with stranger(Address(4, 0), 0, reuse=False) as passed:
+        port = passed.getsockname()[1]
+        units = given(passed)
+        group = bind_listeners([listener(ANY, port)], 2, Wishes(tos=True), given=units)
+        bound.append(group)
+        (first,), (second,) = group
+        options = [(socket.IPPROTO_IP, 8), (socket.IPPROTO_IP, 13), (socket.IPPROTO_IP, 10), (socket.SOL_SOCKET, 40)]
+        for option in (*options, (socket.SOL_SOCKET, socket.SO_RCVBUF)):
+            assert first.getsockopt(*option) == second.getsockopt(*option), option
+        assert not first.getblocking()
+        units.close()
+
+
+def test_a_wildcard_and_an_address_that_was_passed_live_together(bound: list[Group]) -> None:
+    address = own_address()
+    with stranger(address, 0, reuse=False) as passed:
+        port = passed.getsockname()[1]
+        units = given(passed)
+        bound.append(bind_listeners([listener(ANY, port), listener(address, port)], 2, given=units))
+        units.close()
+
+
+def test_what_an_earlier_run_had_a_group_choose_by_is_over(bound: list[Group]) -> None:
+    """One program more would be left: its number of sockets is another one, or all clients are the first's."""
+    address = Address(4, 0)
+    with stranger(address, 0, reuse=False) as passed:
+        place = ListenerSettings(address, passed.getsockname()[1])
+        for spread in (1, 2):
+            units = given(passed)
+            group = bind_listeners([place], 2, given=units)
+            if spread == 1:
+                cbpf.attach_steering(group[0][0], cbpf.always(0))
+            for _ in range(60):
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                    client.sendto(b"x", ("127.0.0.1", place.port))
+            received = [len(list(iter(lambda sock=sock: _receive(sock), None))) for (sock,) in group]  # type: ignore[misc]
+            assert sum(received) == 60
+            assert sum(count > 0 for count in received) == spread
+            for sockets in group:
+                close_all(sockets)
+            units.close()

@@ -132,7 +132,7 @@ def test_what_a_service_manager_has_kept_is_read(tmp_path: Path) -> None:
                 os.dup2(descriptor + 1000, place)
             names = ":".join(["proxyd"] * (len(kept) - 1) + ["proxyd-list"])
             environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(kept)), "LISTEN_FDNAMES": names}
-            found = takeover.fetch(environment, Notifier())
+            found = takeover.fetch(fdstore.take_passed(environment).stored, Notifier())
             assert found is not None
             return f"{found[0].source}, {found[0].manifest.name}, {type(found[1]).__name__}"
 

@@ -73,6 +73,29 @@ def test_a_group_that_nobody_joined_here_is_not_heard() -> None:
         assert waiting(sock) == []
 
 
+def test_a_socket_that_was_passed_is_the_first_workers_and_takes_only_what_is_its_own() -> None:
+    group = own_group()
+    settings = make_settings(Mode.SERVER)
+    settings = make_settings(Mode.SERVER, public_groups=(raw(group, settings.target_port),))
+    messages = [datagram(9, group_id) for group_id in range(1, 9)]
+    multicast = socket.inet_ntoa(group.value.to_bytes(4))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as passed:
+        passed.bind(("0.0.0.0", settings.port))
+        passed.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        send(("127.0.0.1", settings.port), b"early")
+        # One more worker, and one less: of a run before nothing is left.
+        for workers in (2, 1):
+            socks = [sock for (sock,) in bind(settings, workers, passed.dup())]
+            assert socks[0].getsockname() == ("0.0.0.0", settings.port)
+            assert waiting(socks[0]) == ([b"early"] if workers == 2 else [])
+            for to in ("127.0.0.1", multicast):
+                send((to, settings.port), *messages)
+                for index, sock in enumerate(socks):
+                    assert waiting(sock) == messages[(index - 1) % workers :: workers]
+            for sock in socks:
+                sock.close()
+
+
 def test_a_second_proxy_is_refused_the_port() -> None:
     settings = make_settings()
     with bound(settings, 2), pytest.raises(SetupError, match=f"bind port {settings.port}: Address already in use"):
