@@ -10,7 +10,7 @@ import os
 import select
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from proxyd.control import protocol
 from proxyd.control.protocol import AskTakeover, AskUpgrade, Reply
@@ -118,8 +118,18 @@ class Means:
         self.private = private
 
 
+class Hindrance(NamedTuple):
+    """Why no other run can take over now, both empty if one can.
+
+    leaving: for good, this run has its end already. renewing: for a while, some children are not what they are to be.
+    """
+
+    leaving: str = ""
+    renewing: str = ""
+
+
 class Passage:
-    """All ways from one run to the next. hindered: why none can be gone now, "" if one can.
+    """All ways from one run to the next. hindered: what is in the way now.
 
     The epoll object is the loop's; what is to be waited for is added and removed here.
     """
@@ -131,7 +141,7 @@ class Passage:
         journal: Journal,
         means: Means,
         epoll: select.epoll,
-        hindered: Callable[[], str],
+        hindered: Callable[[], Hindrance],
     ) -> None:
         self._estate = estate
         self._company = company
@@ -232,9 +242,15 @@ class Passage:
     def park(self, why: str) -> bool:
         """Lay everything up with the service manager before the end; False where there is no store, or no time for it.
 
-        The end comes by `tend`.
+        The end comes by `tend`. That children are being renewed is no hindrance: whoever serves leaves its work, and
+        who is not there yet has left it with us.
         """
-        if self._means.stored <= 0 or self._parking is not None or self._refusal(started=True):
+        if (
+            self._means.stored <= 0
+            or self._parking is not None
+            or self._unfit(started=True)
+            or self._hindered().leaving
+        ):
             return False
         self._parking = (why, time.monotonic_ns() + REST_NS)
         return True
@@ -346,14 +362,18 @@ class Passage:
             self._journal.note("laid-up", sum(map(len, laid)))
 
     def _refusal(self, *, started: bool) -> str:
-        """Return why no way can be gone now, "" if one can. started: an upgrade under way is no hindrance."""
+        """Return why no other run can take over now, "" if one can. started: an upgrade under way is no hindrance."""
+        hindrance = self._hindered()
+        return self._unfit(started=started) or hindrance.leaving or hindrance.renewing
+
+    def _unfit(self, *, started: bool) -> str:
         if self._estate.settings.single_process:
             return "one process does everything: its sessions are nobody else's"
         if os.getpid() == 1:
             return "process 1 ends its container when it ends"
         if self._succession is not None or self._parking is not None or (self._attempt is not None and not started):
             return "that is under way already"
-        return self._hindered()
+        return ""
 
 
 def _trim(kept: list[tuple[Kept, ...]], room: int) -> list[tuple[Kept, ...]]:

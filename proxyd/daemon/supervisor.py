@@ -197,15 +197,17 @@ class Supervisor:
         if self._ending is None:
             self._reloader.ask()
 
-    def _hindrance(self) -> str:
-        """Return why no other run can take over now, "" if one can."""
+    def _hindrance(self) -> passage.Hindrance:
+        """Return why no other run can take over now."""
         if self._ending is not None:
-            return "the proxy is ending"
+            return passage.Hindrance(leaving="the proxy is ending")
         if self._conductor.draining:
-            return "the proxy is draining"
+            return passage.Hindrance(leaving="the proxy is draining")
+        if self._on_ready is not None and not len(self._crew.vault):
+            return passage.Hindrance(leaving="the proxy is only starting")
         if self._reloader.running or self._on_ready is not None:
-            return "its children are being renewed; try again when they serve"
-        return ""
+            return passage.Hindrance(renewing="its children are being renewed; try again when they serve")
+        return passage.Hindrance()
 
     def _stop(self, number: int) -> None:
         if not self._passage.park(STOPPING[number]):

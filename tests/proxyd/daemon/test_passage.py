@@ -23,7 +23,7 @@ from proxyd.daemon.control import Control, open_post
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.launch import Launch
 from proxyd.daemon.notify import Notifier
-from proxyd.daemon.passage import Means, Passage
+from proxyd.daemon.passage import Hindrance, Means, Passage
 from proxyd.daemon.pidfile import Pidfile
 from proxyd.daemon.roster import Child, Role, Roster, State
 from proxyd.daemon.spawn import Estate
@@ -78,7 +78,7 @@ class Scene:
     diary: Diary
     means: Means
     epoll: select.epoll
-    hindrance: str = ""
+    hindrance: Hindrance = field(default_factory=Hindrance)
 
     def __post_init__(self) -> None:
         self.passage = Passage(self.estate, self.company, self.diary, self.means, self.epoll, lambda: self.hindrance)
@@ -185,8 +185,8 @@ def test_a_program_that_gives_up_leaves_everything_as_it_was(scene: Scene, pool:
 
 @pytest.mark.parametrize("why", ["the proxy is draining", "this is udp-proxy TEST"])
 def test_who_cannot_take_over_is_told_why(scene: Scene, pool: ThreadPoolExecutor, why: str) -> None:
-    scene.hindrance = why if "draining" in why else ""
-    asked = ask(scene, pool, "TEST" if scene.hindrance else "OTHER")
+    scene.hindrance = Hindrance(leaving=why if "draining" in why else "")
+    asked = ask(scene, pool, "TEST" if scene.hindrance.leaving else "OTHER")
     scene.turn_until(asked)
     with pytest.raises(SetupError, match=why):
         asked.result()
@@ -249,7 +249,7 @@ def test_an_upgrade_to_a_program_that_does_not_come_up_is_refused_in_its_words(s
 def test_an_upgrade_is_refused_where_it_cannot_be(scene: Scene) -> None:
     (reply,) = scene.answer(scene.passage.upgrade(AskUpgrade(), NOBODY))
     assert reply == protocol.Refused("it is not known how the program was started")
-    scene.hindrance = "the proxy is ending"
+    scene.hindrance = Hindrance(leaving="the proxy is ending")
     (reply,) = scene.answer(scene.passage.upgrade(AskUpgrade(), NOBODY))
     assert reply == protocol.Refused("the proxy is ending")
 
@@ -259,6 +259,16 @@ def test_an_upgrade_is_refused_where_it_cannot_be(scene: Scene) -> None:
 
 def test_where_there_is_no_store_the_end_comes_at_once(scene: Scene) -> None:
     assert not scene.passage.park("SIGTERM")
+
+
+def test_a_proxy_that_ends_otherwise_lays_nothing_up_and_one_whose_children_are_renewed_does(
+    scene: Scene, tmp_path: Path
+) -> None:
+    scene.means.notifier, scene.means.stored = Notifier(str(tmp_path / "nobody")), 100
+    scene.hindrance = Hindrance(leaving="the proxy is draining")
+    assert not scene.passage.park("SIGTERM")
+    scene.hindrance = Hindrance(renewing="its children are being renewed")
+    assert scene.passage.park("SIGTERM")
 
 
 @pytest.mark.parametrize(
