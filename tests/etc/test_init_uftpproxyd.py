@@ -9,6 +9,7 @@ import pytest
 from tests.etc.host import Host
 from tests.kit.installed import PROXYCTL, UDP_PROXY, requires_installed
 from tests.kit.requirement import requires_namespaces, requires_program
+from tests.kit.variants import later
 
 SCRIPT = "uftpproxyd"
 DAEMON = UDP_PROXY.with_name("uftpproxyd")
@@ -81,7 +82,7 @@ def test_restart_replaces_what_runs_and_reload_leaves_it(service: Host) -> None:
 
 
 @requires_namespaces
-@pytest.mark.parametrize("content", ["999999999\n", "", "nonsense\n"])
+@pytest.mark.parametrize("content", ["999999999\n", later(""), later("nonsense\n")])
 def test_a_stale_pidfile_is_told_and_replaced(service: Host, content: str) -> None:
     service.write(PIDFILE, content)
     assert service.service(SCRIPT, "status")[0] == 1
@@ -90,7 +91,7 @@ def test_a_stale_pidfile_is_told_and_replaced(service: Host, content: str) -> No
 
 
 @requires_namespaces
-@pytest.mark.parametrize("action", ["stop", "restart"])
+@pytest.mark.parametrize("action", ["stop", later("restart")])
 def test_a_pidfile_that_names_somebody_else_never_costs_him_his_life(service: Host, action: str) -> None:
     configure(service, "one", "two")
     succeeds(service, "start", "two")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from itertools import product
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.kit.variants import cover
+from tests.kit.variants import cover, later
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4))
@@ -30,3 +32,8 @@ def test_a_product_needs_as_many_as_its_longest_parameter_has_values() -> None:
 
 def test_a_test_with_one_parameter_runs_with_all_its_values() -> None:
     assert cover([{"kind": number} for number in range(5)]) == list(range(5))
+
+
+@pytest.mark.parametrize("value", ["always", later("at night")])
+def test_what_is_for_later_is_asked_at_night_alone(value: str) -> None:
+    assert value == "always" or os.environ["HYPOTHESIS_PROFILE"] == "night"

@@ -7,6 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 
+import pytest
+
+
+def later(value: object) -> object:
+    """Return a parameter's value for the night: it says little that the others do not."""
+    return pytest.param(value, marks=pytest.mark.night)
+
 
 def cover(variants: Sequence[Mapping[str, Hashable]]) -> list[int]:
     """Return the positions of variants in which each value of each parameter is met.
