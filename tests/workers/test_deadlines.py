@@ -72,3 +72,12 @@ def test_what_is_cancelled_leaves_nothing_to_wait_for() -> None:
         deadlines.cancel(item, deadlines.set(item, item * TICK_NS))
     assert deadlines.next_ns() == NEVER
     assert deadlines.due(10**18) == []
+
+
+def test_items_of_one_tick_have_one_number_and_not_equal_ones() -> None:
+    deadlines: Deadlines[int] = Deadlines()
+    first = deadlines.set(1, 7_000 * TICK_NS)
+    assert deadlines.set(2, 7_000 * TICK_NS - 1) is first
+    other = deadlines.set(3, 7_001 * TICK_NS)
+    assert other == first + 1
+    assert deadlines.set(4, 7_001 * TICK_NS) is other
