@@ -161,16 +161,12 @@ class Worker:
 
     def _turn(self, events: list[tuple[int, int]], now_ns: int) -> None:
         sessions = self._parts.sockets.sessions
-        ready: list[Session] = []
-        others: list[int] = []
-        for fd, _ in events:
-            session = sessions[fd]
-            if session is not None:
-                ready.append(session)
-            else:
-                others.append(fd)
+        ready = [session for fd, _ in events if (session := sessions[fd]) is not None]
+        others = [fd for fd, _ in events if sessions[fd] is None] if len(ready) < len(events) else ()
         if ready:
             self._parts.inbound.handle(ready, now_ns)
+        if not others:
+            return
         listeners = self._parts.listeners
         for fd in others:
             if fd not in listeners:

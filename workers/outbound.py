@@ -7,7 +7,6 @@ several datagrams at once, each flow's run is decided and sent as one, as a trai
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
 
 from workers.answers import DUMP_BYTES, cut
 from workers.contract.slots import CloseReason, DropReason
@@ -95,14 +94,16 @@ class Outbound:
         engine, slot, count = self._engine, 0, len(keys)
         find = engine.tables[listener.index].get
         while slot < count:
-            sessions, stopped = engine.pass_known_out(
-                listener.index, islice(zip(keys, sizes, strict=True), slot, None), now_ns
-            )
+            if slot:
+                sessions = engine.pass_known_out(listener.index, keys[slot:], sizes[slot:], now_ns)
+            else:
+                sessions = engine.pass_known_out(listener.index, keys, sizes, now_ns)
             if sessions:
                 self._departures.send_each(sessions, sizes, slot)
                 slot += len(sessions)
-            if stopped is None:
-                return
+                if slot == count:
+                    return
+            stopped = keys[slot]
             if find(stopped) is not None:
                 self._forward(listener, stopped, slot, [sizes[slot]], now_ns, slot)
                 slot += 1

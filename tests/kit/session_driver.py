@@ -99,14 +99,14 @@ class Driver:
     def _forward_singles(self, listener: int, arrivals: list[Arrival], now_ns: int) -> None:
         slot = 0
         while slot < len(arrivals):
-            rest = iter([(_key(arrival), arrival.datagrams[0].size) for arrival in arrivals[slot:]])
-            sessions, stopped = self.engine.pass_known_out(listener, rest, now_ns)
-            for session in sessions:
+            rest = arrivals[slot:]
+            keys, sizes = [_key(arrival) for arrival in rest], [arrival.datagrams[0].size for arrival in rest]
+            for session in self.engine.pass_known_out(listener, keys, sizes, now_ns):
                 self._send_out(session, arrivals[slot].datagrams)
                 slot += 1
-            if stopped is None:
+            if slot == len(arrivals):
                 return
-            if self.engine.tables[listener].get(stopped) is not None:
+            if self.engine.tables[listener].get(_key(arrivals[slot])) is not None:
                 self._forward(listener, arrivals[slot], now_ns)
                 slot += 1
                 continue

@@ -35,7 +35,7 @@ from workers.net.headers import (
     Headers,
 )
 from workers.net.segments import runs
-from workers.net.singles import send_singles, take_singles
+from workers.net.singles import Cuts, send_singles, take_singles
 from workers.net.transport import FlowKey, Part, Stored
 from workers.wire.sockaddr import V4_BYTES, V6_BYTES
 
@@ -71,6 +71,7 @@ class _Receiver:
         self.error = 0
         self.errors: dict[int, int] = {}
         self._views = [arena.payload(slot, PAYLOAD_BYTES) for slot in range(SLOTS)]
+        self._cuts = [Cuts(view) for view in self._views]
         self._memory = arena.bytes
         self._headers = headers
         self._named_at = _pointers(headers.base, headers.named)
@@ -269,7 +270,7 @@ class MmsgTransport(_Receiver):
         if slot >= SLOTS:
             slot = self._order[slot - SLOTS]
         try:
-            sock.send(self._views[slot][:size])
+            sock.send(self._cuts[slot][size])
         except OSError as error:
             self.error = error.errno or 0
             return False
@@ -280,7 +281,7 @@ class MmsgTransport(_Receiver):
 
         sizes: of all slots from 0 on.
         """
-        return send_singles(socks, sizes, self._views, first)
+        return send_singles(socks, sizes, self._cuts, first)
 
     def reply(self, fd: int, first: int, clients: list[int]) -> int:
         """Send the slots from first on, each to its own client, on one socket; return how many left."""

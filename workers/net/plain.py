@@ -15,7 +15,7 @@ from workers.net import ancillary
 from workers.net.ancillary import Control
 from workers.net.arena import CONTROL_BYTES, PAYLOAD_BYTES, SLOTS, Arena
 from workers.net.segments import runs
-from workers.net.singles import send_singles, take_singles
+from workers.net.singles import Cuts, send_singles, take_singles
 from workers.net.transport import FlowKey, Part, Stored
 from workers.wire import sockaddr
 
@@ -48,6 +48,7 @@ class PlainTransport:
         self.error = 0
         self.errors: dict[int, int] = {}
         self._views = [arena.payload(slot, PAYLOAD_BYTES) for slot in range(SLOTS)]
+        self._cuts = [Cuts(view) for view in self._views]
         self._shared = shared
         self._sockets: dict[int, socket.SocketType] = {}
         self._sizes = [0] * SLOTS
@@ -206,7 +207,7 @@ class PlainTransport:
 
         sizes: of all slots from 0 on.
         """
-        return send_singles(socks, sizes, self._views, first)
+        return send_singles(socks, sizes, self._cuts, first)
 
     def reply(self, fd: int, first: int, clients: list[int]) -> int:
         """Send the slots from first on, each to its own client, on one socket; return how many left."""

@@ -7,7 +7,7 @@ Source: udp-proxy(8); K-26 to K-47, K-63 to K-74.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from workers.contract.slots import CloseReason, DropReason
 from workers.session.session import FlowKey, Session
@@ -32,38 +32,32 @@ class Traffic(SessionTable):
         return True
 
     def pass_known_out(
-        self, listener: int, arrivals: Iterator[tuple[FlowKey, int]], now_ns: int
-    ) -> tuple[list[Session], FlowKey | None]:
+        self, listener: int, keys: Sequence[FlowKey], sizes: Sequence[int], now_ns: int
+    ) -> list[Session]:
         """Pass single datagrams as long as nothing but counting is needed.
 
-        arrivals: key and size of each datagram; read as far as the answer goes. Returns the sessions of those that
-        pass, all simple and none closing, and the key of the one behind them that needs more (`admit`, `lapse` or
-        `pass_out`), None if there is none.
+        keys, sizes: of each datagram. Returns the sessions of those that pass, all simple and none closing; the
+        datagram behind them, if there is one, needs more (`admit`, `lapse` or `pass_out`).
         """
-        get, stats = self.tables[listener].get, self.stats
         sessions: list[Session] = []
-        total, stopped = 0, None
-        for key, size in arrivals:
-            session = get(key)
+        for session, size in zip(map(self.tables[listener].get, keys), sizes, strict=False):
             if session is None or now_ns >= session.check_ns or not session.simple:
-                stopped = key
                 break
             left = session.dgrams_out_left - 1
             bytes_left = session.bytes_out_left - size
             if left <= 0 or bytes_left < 0:
-                stopped = key
                 break
             session.dgrams_out_left = left
             session.bytes_out_left = bytes_left
             session.last_out_ns = now_ns
             sessions.append(session)
-            total += size
-        if sessions:
-            count = len(sessions)
+        count = len(sessions)
+        if count:
+            stats = self.stats
             stats.received_out += count
             stats.forwarded_out += count
-            stats.bytes_out += total
-        return sessions, stopped
+            stats.bytes_out += sum(sizes if count == len(sizes) else sizes[:count])
+        return sessions
 
     def pass_out(self, session: Session, sizes: list[int], now_ns: int) -> int:
         """Return how many leading datagrams of a client's run pass.
@@ -89,29 +83,29 @@ class Traffic(SessionTable):
         return count
 
     def pass_singles_in(self, sessions: list[Session], sizes: list[int], now_ns: int) -> set[int]:
-        """Pass one datagram from each session's server; return which of them (by number) were dropped and counted."""
-        aside: set[int] = set()
-        count = total = 0
-        for index, session in enumerate(sessions):
-            size = sizes[index]
+        """Pass one datagram from each session's server; return which of them (by number) were dropped and counted.
+
+        No session may be there twice.
+        """
+        others: list[Session] = []
+        for session, size in zip(sessions, sizes, strict=True):
             left = session.dgrams_in_left - 1
             bytes_left = session.bytes_in_left - size
             if left < 0 or bytes_left < 0 or now_ns >= session.check_ns:
-                if not self.pass_in(session, [size], now_ns):
-                    aside.add(index)
+                others.append(session)
                 continue
             session.dgrams_in_left = left
             session.bytes_in_left = bytes_left
             session.last_in_ns = now_ns
             if not left and not session.dgrams_out_left:
                 session.closing = CloseReason.DGRAMS_REACHED
-            count += 1
-            total += size
+        numbers = [sessions.index(session) for session in others]
+        count, total = len(sessions) - len(others), sum(sizes) - sum([sizes[number] for number in numbers])
         stats = self.stats
         stats.received_in += count
         stats.forwarded_in += count
         stats.bytes_in += total
-        return aside
+        return {number for number in numbers if not self.pass_in(sessions[number], [sizes[number]], now_ns)}
 
     def pass_in(self, session: Session, sizes: list[int], now_ns: int) -> int:
         """Return how many leading datagrams of one server's run pass; the others are dropped and counted.
