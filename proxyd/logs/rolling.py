@@ -26,7 +26,7 @@ class RollingFile:
     failure: str | None = None
 
     def __init__(self, path: str, limit_bytes: int | None = None, keep: int = 0) -> None:
-        """Open the file, made with mode 0640 where it is missing. Raises OSError."""
+        """Open the file, made with mode 0640 where it is missing, whatever the umask. Raises OSError."""
         self.name = path
         self.trouble = Trouble()
         self._limit = limit_bytes
@@ -35,7 +35,7 @@ class RollingFile:
         self._waiting_bytes = 0
         self.healthy = True
         self._fd = -1
-        self._adopt(os.open(path, _FLAGS, FILE_MODE))
+        self._adopt(_open(path))
 
     def _adopt(self, fd: int) -> None:
         if self._fd >= 0:
@@ -118,6 +118,7 @@ class RollingFile:
         fresh = Path(f"{self.name}.new")
         fd = os.open(fresh, _FLAGS | os.O_TRUNC, FILE_MODE)
         try:
+            os.fchmod(fd, FILE_MODE)
             for number in range(self._keep - 1, -1, -1):
                 current = f"{self.name}.{number}" if number else self.name
                 with contextlib.suppress(FileNotFoundError):
@@ -134,7 +135,7 @@ class RollingFile:
         """Open the path anew; where that fails the log stays in the file it is in."""
         self.flush()
         try:
-            self._adopt(os.open(self.name, _FLAGS, FILE_MODE))
+            self._adopt(_open(self.name))
         except OSError as error:
             self.trouble.note(f"cannot be reopened: {error.strerror or error}")
 
@@ -148,3 +149,17 @@ class RollingFile:
             self._lines.clear()
         os.close(self._fd)
         self._fd = -1
+
+
+def _open(path: str) -> int:
+    """Open a log file; one that is new is for its owner's group to read. Raises OSError."""
+    try:
+        fd = os.open(path, _FLAGS | os.O_EXCL, FILE_MODE)
+    except FileExistsError:
+        return os.open(path, _FLAGS, FILE_MODE)
+    try:
+        os.fchmod(fd, FILE_MODE)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd

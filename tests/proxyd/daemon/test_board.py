@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 from proxyd.daemon.board import LOOK_NS, PARENT, ROWS, UNKNOWN, Board, measure
 from proxyd.daemon.roster import Child, Role, State
+from tests.kit.requirement import requires_namespaces, requires_program
 from tests.workers.forked import in_child
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_children_are_there_with_their_names_and_lives() -> None:
@@ -90,3 +95,24 @@ def test_a_process_is_measured_as_far_as_the_system_tells(tmp_path: Path) -> Non
     (place / "statm").write_text("10 3 1")
     found = measure(5, tmp_path)
     assert (found[0], found[2]) == (150 * 1_000_000_000 // os.sysconf("SC_CLK_TCK"), UNKNOWN)
+
+
+HIDING = """
+mount -t proc -o hidepid=2 proc /proc
+setpriv --reuid 65534 --regid 65534 --clear-groups sleep 60 >/dev/null & child=$!
+# It is somebody else by the time its name has changed.
+until [ "$(cat /proc/$child/comm)" = sleep ]; do sleep 0.02; done
+setpriv --bounding-set=-all --inh-caps=-all "$1" -c "
+from proxyd.daemon.board import UNKNOWN, measure
+print(measure($child)[1] != UNKNOWN)"
+kill $child
+"""
+
+
+@requires_namespaces
+@requires_program("setpriv", "unshare")
+def test_children_of_another_user_are_seen_where_processes_are_invisible() -> None:
+    """The units have ProtectProc=invisible; root sees all by its group, without a right to trace anybody."""
+    command = ["unshare", "--mount", "sh", "-euc", HIDING, "sh", sys.executable]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert done.stdout == "True\n"

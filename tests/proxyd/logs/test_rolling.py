@@ -74,8 +74,9 @@ def test_an_existing_file_is_appended_to(path: Path) -> None:
     log.close()
 
 
-def test_a_new_file_is_readable_for_owner_and_group_only(path: Path) -> None:
-    before = os.umask(0)
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_a_new_file_is_readable_for_owner_and_group_only_whatever_the_umask(path: Path, umask: int) -> None:
+    before = os.umask(umask)
     try:
         log = RollingFile(str(path), limit_bytes=1, keep=1)
         write(log, "one", "two")
