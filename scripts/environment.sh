@@ -7,6 +7,9 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 VENV=$ROOT/.venv
 
+# Hundreds of programs are started from here: without bytecode on the disk each would compile the sources again.
+unset PYTHONDONTWRITEBYTECODE
+
 say() { printf '%s\n' "$*" >&2; }
 die() {
     say "${0##*/}: $*"
