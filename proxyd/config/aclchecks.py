@@ -18,7 +18,7 @@ from proxyd.config.tree import Item, Section
 from proxyd.config.values import hosts, times
 from proxyd.config.values.words import nearest
 from workers.contract.settings import Address, HostList, HostMember, HostName, ListenerSettings, SessionKind, Sock
-from workers.policy.hostset import covered_negations
+from workers.policy.covered import covered_negations
 
 VERDICTS = ("accept", "deny")
 _NUMBER_SETS = {

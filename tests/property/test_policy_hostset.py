@@ -17,7 +17,8 @@ from workers.contract.settings import (
     HostName,
     MaskedAddress,
 )
-from workers.policy.hostset import Peer, compile_hosts, covered_negations
+from workers.policy.covered import covered_negations
+from workers.policy.hostset import Peer, compile_hosts
 
 LAST = {4: 2**32 - 1, 6: 2**128 - 1}
 NAMES = ("a", "b.example")

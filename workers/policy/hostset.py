@@ -123,28 +123,8 @@ def compile_hosts(hosts: HostList) -> Hosts:
     leaves = tuple(_leaves(hosts))
     names = frozenset(item.name for item in leaves if isinstance(item, HostName))
     patterns = any(isinstance(item, HostPattern) for item in leaves)
-    regions = _block(hosts.members).regions if _is_plain(hosts) else None
+    regions = _block(hosts.members).regions if is_plain(hosts) else None
     return Hosts(_list_step(hosts), names, patterns, regions)
-
-
-def covered_negations(hosts: HostList) -> tuple[tuple[HostMember, HostMember], ...]:
-    """Find negated members that can have no effect, with the earlier member of the same list that covers each.
-
-    Returns (covering, negated) pairs, those of sublists included. Someone who reads `!` as set difference expects
-    another result there: worth a warning.
-    """
-    found: list[tuple[HostMember, HostMember]] = []
-    earlier: list[HostMember] = []
-    for member in hosts.members:
-        if isinstance(member.item, HostList):
-            found.extend(covered_negations(member.item))
-        if not member.negated:
-            earlier.append(member)
-            continue
-        covering = next((candidate for candidate in earlier if _covers(candidate.item, member.item)), None)
-        if covering is not None:
-            found.append((covering, member))
-    return tuple(found)
 
 
 def _leaves(hosts: HostList) -> Iterator[HostItem]:
@@ -155,7 +135,7 @@ def _leaves(hosts: HostList) -> Iterator[HostItem]:
             yield member.item
 
 
-def _normal_item(item: HostItem) -> HostItem:
+def normal_item(item: HostItem) -> HostItem:
     """Return a range or mask that lies among the IPv4-mapped addresses as the IPv4 one it stands for."""
     if isinstance(item, AddressRange) and item.version == 6 and item.first >> 32 == item.last >> 32 == _MAPPED:
         return AddressRange(4, item.first & LAST[4], item.last & LAST[4])
@@ -176,10 +156,19 @@ class _Block(NamedTuple):
     addressless: Verdict
 
 
-def _is_plain(item: HostItem) -> bool:
+def is_plain(item: HostItem) -> bool:
+    """Tell whether an item is made of addresses, ranges and `*` alone."""
     if isinstance(item, HostList):
-        return all(_is_plain(member.item) for member in item.members)
+        return all(is_plain(member.item) for member in item.members)
     return isinstance(item, AnyHost | AddressRange)
+
+
+def included(hosts: HostList) -> Iterator[tuple[int, int, int]]:
+    """Yield what a plain list takes in: IP version, first and last address."""
+    for version, region in _block(hosts.members).regions.items():
+        for first, last, verdict in region.stretches():
+            if verdict is Verdict.INCLUDE:
+                yield version, first, last
 
 
 def _block(members: Iterable[HostMember]) -> _Block:
@@ -199,7 +188,7 @@ def _block(members: Iterable[HostMember]) -> _Block:
 
 def _says(item: HostItem) -> tuple[Iterable[tuple[int, int, int, Verdict]], Verdict]:
     """Return what a plain item says: (version, first, last, verdict) where it decides; and on no address."""
-    item = _normal_item(item)
+    item = normal_item(item)
     if isinstance(item, AddressRange):
         return ((item.version, item.first, item.last, Verdict.INCLUDE),), Verdict.UNDECIDED
     if isinstance(item, HostList):
@@ -234,7 +223,7 @@ def _block_step(members: Iterable[HostMember]) -> Step:
 
 def _list_step(hosts: HostList) -> Step:
     steps: list[Step] = []
-    for plain, run in groupby(hosts.members, key=lambda member: _is_plain(member.item)):
+    for plain, run in groupby(hosts.members, key=lambda member: is_plain(member.item)):
         if plain:
             steps.append(_block_step(run))
         else:
@@ -253,7 +242,7 @@ def _list_step(hosts: HostList) -> Step:
 
 
 def _member_step(member: HostMember) -> Step:
-    step = _item_step(_normal_item(member.item))
+    step = _item_step(normal_item(member.item))
     if not member.negated:
         return step
     return lambda peer, names: _signed(step(peer, names), negated=True)
@@ -306,55 +295,3 @@ def _pattern_fits(pattern: str) -> Fits:
         return len(name) <= MAX_NAME_CHARS and search(name) is not None
 
     return fits
-
-
-# --- what covers what -------------------------------------------------------------------------------------------------
-
-
-def _covers(item: HostItem, other: HostItem) -> bool:
-    """Tell whether every host that other represents is surely included by item. May say no where the truth is yes."""
-    item, other = _normal_item(item), _normal_item(other)
-    if isinstance(item, AnyHost) or item == other:
-        return True
-    if _is_plain(item) and _is_plain(other):
-        return _plain_covers(item, other)
-    if isinstance(other, HostList):
-        return all(member.negated or _covers(item, member.item) for member in other.members)
-    if isinstance(item, HostList):
-        return _list_covers(item, other)
-    if isinstance(item, MaskedAddress):
-        return _mask_covers(item, other)
-    return isinstance(other, MaskedAddress) and _covers(item, _span(other))
-
-
-def _plain_covers(item: HostItem, other: HostItem) -> bool:
-    covering = _block((HostMember(item),)).regions
-    for version, region in _block((HostMember(other),)).regions.items():
-        held = [(first, last) for first, last, verdict in covering[version].stretches() if verdict is Verdict.INCLUDE]
-        for first, last, verdict in region.stretches():
-            if verdict is Verdict.INCLUDE and not any(low <= first and last <= high for low, high in held):
-                return False
-    return True
-
-
-def _list_covers(hosts: HostList, other: HostItem) -> bool:
-    for member in hosts.members:
-        if member.negated:
-            return False
-        if _covers(member.item, other):
-            return True
-    return False
-
-
-def _mask_covers(item: MaskedAddress, other: HostItem) -> bool:
-    if isinstance(other, MaskedAddress) and other.version == item.version:
-        return other.mask & item.mask == item.mask and other.value & item.mask == item.value
-    if isinstance(other, AddressRange) and other.version == item.version:
-        # Two neighbours in the range differ in every bit up to the highest in which its ends differ.
-        varying = (1 << (other.first ^ other.last).bit_length()) - 1
-        return item.mask & varying == 0 and other.first & item.mask == item.value
-    return False
-
-
-def _span(item: MaskedAddress) -> AddressRange:
-    return AddressRange(item.version, item.value, item.value | (LAST[item.version] & ~item.mask))

@@ -1,42 +1,16 @@
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
-
 import pytest
 
+from tests.workers.policy.host_lists import ANY, address, hosts, mask, net
 from workers.contract.settings import (
-    Address,
     AddressRange,
-    AnyHost,
-    HostItem,
     HostList,
-    HostMember,
     HostName,
     HostPattern,
-    MaskedAddress,
 )
-from workers.policy.hostset import Peer, compile_hosts, covered_negations, normal_address
+from workers.policy.hostset import Peer, compile_hosts, normal_address
 from workers.policy.pattern import PatternError
-
-ANY = AnyHost()
-
-
-def address(text: str) -> Address:
-    return Address(ip_address(text).version, int(ip_address(text)))
-
-
-def net(text: str) -> AddressRange:
-    found = ip_network(text)
-    return AddressRange(found.version, int(found.network_address), int(found.broadcast_address))
-
-
-def mask(value: str, bits: str) -> MaskedAddress:
-    return MaskedAddress(address(value).version, address(value).value, address(bits).value)
-
-
-def hosts(*items: HostItem | tuple[str, HostItem]) -> HostList:
-    """Make a list; a member with `!` in front is written ("!", item)."""
-    return HostList(tuple(HostMember(i[1], negated=True) if isinstance(i, tuple) else HostMember(i) for i in items))
 
 
 def contains(listed: HostList, host: str | Peer, names=None) -> bool:
@@ -160,67 +134,3 @@ def test_a_compiled_list_tells_what_it_needs():
 def test_a_broken_pattern_is_refused_when_compiled():
     with pytest.raises(PatternError):
         compile_hosts(hosts(HostPattern("(a")))
-
-
-HOLES = mask("10.0.1.0", "255.0.255.0")
-"""10.*.1.*"""
-
-
-@pytest.mark.parametrize(
-    ("covering", "negated"),
-    [
-        (ANY, net("1.1.1.1")),
-        (ANY, HostPattern("a")),
-        (ANY, hosts(HostName("a"), ("!", HostName("b")))),
-        (net("10.0.0.0/8"), net("10.1.0.0/16")),
-        (net("10.0.0.0/8"), net("::ffff:10.1.0.0/112")),
-        (net("10.0.0.0/8"), hosts(net("10.1.0.0/16"), ("!", ANY))),
-        (net("10.0.0.0/8"), HOLES),
-        (hosts(("!", net("11.0.0.0/8")), net("10.0.0.0/7")), net("10.1.0.0/16")),
-        (hosts(HostName("b"), HostName("a")), HostName("a")),
-        (hosts(HOLES, net("11.0.0.0/8")), net("10.3.1.0/24")),
-        (HostName("a"), HostName("a")),
-        (HOLES, HOLES),
-        (HOLES, mask("10.0.1.1", "255.0.255.255")),
-        (HOLES, net("10.9.1.0/24")),
-        (HOLES, net("10.9.1.7")),
-    ],
-)
-def test_a_negation_after_what_covers_it_is_found(covering: HostItem, negated: HostItem):
-    listed = hosts(net("1.2.3.4"), covering, ("!", negated))
-    assert covered_negations(listed) == ((HostMember(covering), HostMember(negated, negated=True)),)
-
-
-@pytest.mark.parametrize(
-    ("earlier", "negated"),
-    [
-        (net("10.0.0.0/8"), net("10.0.0.0/7")),
-        (net("10.0.0.0/8"), ANY),
-        (net("10.0.0.0/8"), net("2001:db8::/32")),
-        (net("10.0.0.0/8"), HostName("a")),
-        (net("10.1.0.0/16"), HOLES),
-        (hosts(("!", net("10.1.0.0/16")), net("10.0.0.0/8")), net("10.1.1.0/24")),
-        (hosts(("!", HostName("b")), HostName("a")), HostName("a")),
-        (hosts(HostName("b")), HostName("a")),
-        (HostName("a"), HostPattern("a")),
-        (HostName("a"), hosts(HostName("a"), HostName("b"))),
-        (HOLES, mask("10.0.2.0", "255.0.255.0")),
-        (HOLES, mask("10.0.0.0", "255.0.0.0")),
-        (HOLES, net("10.9.0.0/23")),
-        (HOLES, net("10.9.2.0/24")),
-        (HOLES, AddressRange(4, address("10.9.1.0").value, address("10.9.2.9").value)),
-        (HOLES, net("2001:db8::/32")),
-        (HOLES, HostName("a")),
-    ],
-)
-def test_a_negation_that_has_an_effect_is_not_found(earlier: HostItem, negated: HostItem):
-    assert covered_negations(hosts(earlier, ("!", negated))) == ()
-
-
-def test_a_negation_before_what_covers_it_is_not_found():
-    assert covered_negations(hosts(("!", net("1.1.1.1")), ANY)) == ()
-
-
-def test_covered_negations_of_sublists_are_found():
-    inner = hosts(ANY, ("!", net("1.1.1.1")))
-    assert len(covered_negations(hosts(inner, ("!", inner)))) == 3
