@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -112,8 +111,11 @@ class Attempt:
             self._pipe = -1
 
     def _read(self) -> None:
-        while self._pipe >= 0 and select.select([self._pipe], [], [], 0)[0]:
-            chunk = os.read(self._pipe, MAX_WORDS)
+        while self._pipe >= 0:
+            try:
+                chunk = os.read(self._pipe, MAX_WORDS)
+            except BlockingIOError:
+                return
             self._words = (self._words + chunk)[-MAX_WORDS:]
             if not chunk:
                 self.close()

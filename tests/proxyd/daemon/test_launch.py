@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
 import select
 import signal
 import sys
@@ -12,6 +14,9 @@ import pytest
 
 from proxyd.daemon.launch import Attempt, Launch, this_program
 from tests.workers.forked import in_child
+
+HIGH = 1500
+"""A descriptor that select() cannot wait for."""
 
 
 def script(folder: Path, text: str) -> tuple[str, ...]:
@@ -90,3 +95,16 @@ def test_this_program_can_be_started_again() -> None:
     assert launch.environment == dict(os.environ)
     assert Path(launch.argv[0]).is_absolute()
     assert launch.argv[-len(sys.argv[1:]) :] == tuple(sys.argv[1:]) or not sys.argv[1:]
+
+
+def test_its_words_are_read_also_where_this_process_has_thousands_of_files_open() -> None:
+    def act() -> object:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+        readable, writable = os.pipe()
+        os.set_blocking(readable, False)
+        attempt = Attempt(os.fork() or os._exit(7), fcntl.fcntl(readable, fcntl.F_DUPFD, HIGH))
+        os.write(writable, b"no such address")
+        return ended(attempt).text, attempt.status
+
+    assert in_child(act) == str(("no such address", 7))
