@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import sys
@@ -27,6 +28,7 @@ PRIVILEGED = 53
 """A port that the old program, which starts the new one, has a right to still."""
 PROXYCTL = Path(sys.executable).with_name("proxyctl")
 TIMEOUT = "timeout both 600;"
+MANY, SPARE_FILES = 8000, 2000
 
 pytestmark = requires_installed
 
@@ -89,18 +91,22 @@ class Scene:
 @pytest.fixture
 def scene(request: pytest.FixtureRequest, lab: Lab, tmp_path: Path, name: str) -> Scene:
     """100 clients with a session each, over IPv4 unless the test asks for another way."""
-    way = getattr(request, "param", WAY4)
+    return begin(lab, tmp_path, name, getattr(request, "param", WAY4))
+
+
+def begin(lab: Lab, tmp_path: Path, name: str, way: Way, count: int = 100, rate: int = 300) -> Scene:
+    """Start a proxy and clients with a session each, that ask so often a second together."""
     server = lab.server.popen([sys.executable, "-I", steady.__file__, "serve", way.server, str(PORT)])
     server.wait_for("^ready")
     (tmp_path / "debug.log").touch()
     log = lab.proxy.follow(tmp_path / "debug.log")
     scene = Scene(lab, tmp_path, name, way, log, server, server)
-    scene.write()
+    scene.write(sessions=count + 1000)
     started = lab.proxy.popen([UDP_PROXY, "-f", tmp_path / "udp-proxy.cfg"])
     assert started.wait() == 0, started.output
-    arguments = [sys.executable, "-I", steady.__file__, "ask", "100", "300", way.front, str(PORT)]
+    arguments = [sys.executable, "-I", steady.__file__, "ask", str(count), str(rate), way.front, str(PORT)]
     scene.clients = lab.client.popen(arguments)
-    while scene.asked()["known"] < 100:
+    while scene.asked()["known"] < count:
         time.sleep(0.05)  # the clients ask on meanwhile
     time.sleep(0.5)  # a session is safe from 200 ms on; nothing tells outsiders
     return scene
@@ -200,6 +206,53 @@ def test_a_release_that_lays_memory_out_otherwise_takes_over_the_listeners_and_s
     assert counts["moved"] == 100, "each has a new session"
     # Answers to the old sessions have nobody to come to any more.
     assert json.loads(scene.server.ask("report", r"^\{"))["received"] == counts["sent"]
+
+
+@pytest.fixture
+def many_files() -> None:
+    """Let the programs that are started from here open as many files as is permitted."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, MANY + SPARE_FILES)), hard))
+
+
+@requires_namespaces
+@pytest.mark.night
+@pytest.mark.alone
+@pytest.mark.usefixtures("many_files")
+def test_upgrades_of_eight_thousand_sessions_lose_none_and_no_datagram(tmp_path: Path, lab: Lab, name: str) -> None:
+    scene = begin(lab, tmp_path, name, WAY4, MANY, 3000)
+    for _ in range(3):
+        begun = time.monotonic()
+        scene.upgrade()
+        print(f"upgraded with {MANY} sessions in {time.monotonic() - begun:.2f} s")
+    counts = scene.end(MANY)
+    assert counts["answered"] == counts["sent"]
+
+
+@requires_namespaces
+@pytest.mark.night
+@pytest.mark.alone
+@pytest.mark.usefixtures("many_files")
+def test_eight_thousand_sessions_that_a_release_cannot_go_on_with_begin_anew_at_once(
+    tmp_path: Path, lab: Lab, name: str
+) -> None:
+    scene = begin(lab, tmp_path, name, WAY4, MANY, 3000)
+    (tmp_path / "newer.py").write_text(NEWER)
+    begun = time.monotonic()
+    command = [sys.executable, tmp_path / "newer.py", "--takeover", "-f", tmp_path / "udp-proxy.cfg"]
+    assert lab.proxy.popen(command, ENV).wait(60) == 0
+    scene.log.wait_for("UDPS-764-W")
+    taken = time.monotonic()
+    scene.log.wait_for("UDPS-761-K")
+    while json.loads(scene.ctl("status", "--json").output)["proxy"]["sessions"] < MANY:
+        time.sleep(0.05)  # the clients ask on meanwhile
+    print(
+        f"taken over without {MANY} sessions in {taken - begun:.2f} s, all new after {time.monotonic() - begun:.2f} s"
+    )
+    counts = json.loads(scene.clients.ask("stop", r"^\{", 60))
+    heard = json.loads(scene.server.ask("report", r"^\{"))
+    print(f"{counts}, server {heard}")
+    assert heard["received"] == counts["sent"]
 
 
 @requires_namespaces
