@@ -257,16 +257,17 @@ def test_a_server_proxy_carries_nothing_from_strangers_to_servers(site: Site) ->
     assert site.above.hear(Function.REGISTER, group_id), "what comes from its downstream proxy goes on"
 
 
-def test_a_response_proxy_shows_its_keys_once_in_a_second(tmp_path: Path) -> None:
+def test_a_response_proxy_does_not_show_its_keys_as_often_as_it_is_asked(tmp_path: Path) -> None:
     """The original answers each of any number of requests with a signature, to everybody."""
     stations = {"stranger": {3: 66}, "rproxy": {3: 2}}
     with Scene(stations, tmp_path) as scene:
         scene.start_proxy("rproxy", OURS, "-r", "-I", "lan3", "-O", "lan3", "-M", PUBLIC, "-K", "ec:prime256v1")
         listener, asker = Peer(scene, 3, PORT, (PUBLIC,)), Peer(scene, 3)
-        for _ in range(50):
+        for _ in range(200):
             asker.say(KEY_REQUEST, scene.lans.address4("rproxy", 3))
         heard = [head for head, _ in listener.listen(0, QUIET_S) if head.function == Function.PROXY_KEY]
-        assert [head.source_id for head in heard] == [0xD0D0]
+        assert {head.source_id for head in heard} == {0xD0D0}
+        assert len(heard) < 100
         listener.close()
         asker.close()
 

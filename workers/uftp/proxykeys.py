@@ -1,7 +1,8 @@
 """KEY_REQ and PROXY_KEY: a response proxy shows its keys to the clients that ask for them.
 
 Source: UFTP 4.10.2, observed, which answers each question; its documents promise one answer in five seconds, which is
-long for the client that asks a second after another one: ours gives one a second, to all who have asked until then.
+long for the client that asks a moment after another one, and can take part in nothing encrypted before: ours answers
+the first few at once, all who ask then together.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from workers.uftp.hashes import SHA1
 from workers.uftp.header import Header
 from workers.uftp.proxykey import ProxyKey
 from workers.uftp.station import Station
-from workers.uftp.timers import SECOND_NS
+from workers.uftp.timers import SECOND_NS, Ration
 
-PAUSE_NS = SECOND_NS
-"""Between two answers, each of which is a signature and a multicast that strangers can ask for."""
+ANSWERS_A_SECOND, ANSWERS_AT_ONCE = 5, 10
+"""Each answer is a signature and a multicast that strangers can ask for."""
+PAUSE_NS = SECOND_NS // ANSWERS_A_SECOND
+"""How long those wait for whom there is no answer left."""
 NONCE_BYTES = 4
 
 
@@ -27,7 +30,7 @@ class ProxyKeys:
 
     def __init__(self, station: Station, now_ns: int) -> None:
         self._station = station
-        self._free_ns = now_ns
+        self._ration = Ration(ANSWERS_A_SECOND, ANSWERS_AT_ONCE, now_ns)
         self.due_ns = NEVER
 
     def request(self, source: bytes, now_ns: int) -> None:
@@ -37,17 +40,18 @@ class ProxyKeys:
             station.drop(DropReason.NOT_FOR_US)
             return
         station.note("uftp-key-req-in", None, source)
-        if now_ns >= self._free_ns:
-            self.answer(now_ns)
-            return
         if self.due_ns < NEVER:
             station.drop(DropReason.RATE_LIMITED)
-        self.due_ns = self._free_ns
+            return
+        self.answer(now_ns)
 
     def answer(self, now_ns: int) -> None:
-        """Multicast our keys on every public group."""
+        """Multicast our keys on every public group; where there have been too many answers, a moment later."""
         station = self._station
-        self._free_ns, self.due_ns = now_ns + PAUSE_NS, NEVER
+        if not self._ration.take(now_ns):
+            self.due_ns = now_ns + PAUSE_NS
+            return
+        self.due_ns = NEVER
         key, ecdh = station.ring.first(), station.ring.ecdh
         if key is None:
             station.drop(DropReason.TOO_LARGE)
