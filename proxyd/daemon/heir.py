@@ -17,9 +17,9 @@ from proxyd.daemon.bequest import Legacy, Past
 from proxyd.daemon.control import Post, inherit_post
 from proxyd.daemon.inventory import InventoryError, PlaceLeft
 from proxyd.daemon.pidfile import Pidfile
-from proxyd.daemon.spawn import Monitoring
+from proxyd.daemon.spawn import Monitoring, WorkerMain
 from proxyd.daemon.takeover import STEP, Giver
-from proxyd.errors import SetupError
+from proxyd.errors import ProxydError, SetupError
 from workers.contract.custody import Entry
 from workers.contract.settings import Settings
 
@@ -126,6 +126,23 @@ class Heir:
             self.giver.coming(f"the sessions are not taken over: {self.legacy.why}")
         else:
             journal.note("taken-over", self.legacy.source, sessions)
+
+    def worker(self, own: WorkerMain, inherit: Callable[[bytes], WorkerMain] | None, journal: Journal) -> WorkerMain:
+        """Return the workers' loop with what the other program had beside its sessions. own: the loop without it.
+
+        inherit: understands that, None: there is none. What is not understood is left where nobody else would serve,
+        and the log hears of it. Raises SetupError where somebody does.
+        """
+        left = self.legacy.inventory.estate
+        if left is None or inherit is None:
+            return own
+        try:
+            return inherit(left.private)
+        except ProxydError as error:
+            if self.giver.goes_on:
+                raise SetupError(STEP, str(error)) from error
+            journal.note("left-behind", self.legacy.source, str(error))
+            return own
 
     def claim(self) -> None:
         """Take what was shared: this program serves. Raises SetupError when the other one has gone on meanwhile."""

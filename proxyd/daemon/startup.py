@@ -43,11 +43,11 @@ from proxyd.daemon.pidfile import Pidfile, default_path, refuse_second
 from proxyd.daemon.reading import Reading
 from proxyd.daemon.shared import Shared
 from proxyd.daemon.single import SingleProcess
-from proxyd.daemon.spawn import Estate, Monitoring, WorkerMain
+from proxyd.daemon.spawn import Estate, Monitoring
 from proxyd.daemon.supervisor import Supervisor
 from proxyd.daemon.takeover import STEP, Giver
 from proxyd.daemon.thrift import give_back
-from proxyd.errors import ProxydError, SetupError
+from proxyd.errors import SetupError
 from proxyd.logs.setup import Logs
 from workers.contract.context import Confinement
 from workers.contract.settings import ListenerSettings, Settings
@@ -314,7 +314,8 @@ def _serve(estate: Estate, start: Start, on_ready: Callable[[], None]) -> Ending
     if estate.settings.single_process:
         return SingleProcess(estate, logs, start.notifier).run(order.worker, announce)
     onward = passage.Means(start.notifier, order.launch, fdstore.capacity(os.environ), order.private)
-    supervisor = Supervisor(estate, logs, _worker(order, heir), announce, order.means, onward)
+    worker = order.worker if heir is None else heir.worker(order.worker, order.inherit, logs)
+    supervisor = Supervisor(estate, logs, worker, announce, order.means, onward)
     if heir is not None:
         supervisor.begin_with(heir, _reading(start))
         heir.legacy.close_unused()
@@ -322,17 +323,6 @@ def _serve(estate: Estate, start: Start, on_ready: Callable[[], None]) -> Ending
     if heir is not None:
         heir.give_up(ending.reason)
     return ending
-
-
-def _worker(order: Order, heir: Heir | None) -> WorkerMain:
-    """Return the workers' loop. Raises SetupError where what was left of it is not understood."""
-    left = None if heir is None else heir.legacy.inventory.estate
-    if left is None or order.inherit is None:
-        return order.worker
-    try:
-        return order.inherit(left.private)
-    except ProxydError as error:
-        raise SetupError(STEP, str(error)) from error
 
 
 def _reading(start: Start) -> Reading:

@@ -30,6 +30,11 @@ STORE = "the service manager's store"
 class Giver(Protocol):
     """Whoever has left something, and wants to know what became of it."""
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it serves by itself if this program fails."""
+        ...
+
     def coming(self, step: str) -> None:
         """Say that a step is done."""
         ...
@@ -45,6 +50,8 @@ class Giver(Protocol):
 
 class Predecessor:
     """The running program, at the other end of a lane."""
+
+    goes_on = True
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
@@ -74,6 +81,8 @@ class Predecessor:
 
 class Keeper:
     """The service manager."""
+
+    goes_on = False
 
     def __init__(self, notifier: Notifier) -> None:
         self._notifier = notifier

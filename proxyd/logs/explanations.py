@@ -288,6 +288,11 @@ FRAME_EXPLANATIONS = {
         "The service manager gave back something else than was laid up with it, as the reason says.",
         "Nothing: clients begin new sessions. If an address is in use now, the next start will have it.",
     ),
+    "UDPS-779-W": Explanation(
+        "What was laid up is gone on with, but for the keys that were with it: this start reads or makes its own.",
+        "Another release wrote them down otherwise, or what the service manager gave back is damaged.",
+        "Nothing, where keys are files. Peers that knew a key made at a start are shown a new one.",
+    ),
     "UDPS-765-K": Explanation(
         "The proxy ends, and the service manager keeps its sessions for the next start.",
         "It was stopped under systemd with FileDescriptorStoreMax= in its unit.",

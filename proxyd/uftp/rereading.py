@@ -94,7 +94,7 @@ class Program:
             for text in found.made:
                 ring.readopt(decode_pem(text))
         except (msgspec.MsgspecError, KeyRefused) as error:
-            raise KeyLoadError(f"the keys of the proxy that runs: {error}") from error
+            raise KeyLoadError(f"the keys that were left: {error}") from error
         crypto = dataclasses.replace(self._keys.crypto, keys=tuple(map(encode_pem, own)))
         self._keys = Keys(crypto, ring, tuple(map(title_of, own)))
         self._settings = dataclasses.replace(self._settings, crypto=crypto)

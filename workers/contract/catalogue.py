@@ -318,6 +318,11 @@ _EVENTS = (
         (Line("UDPS-764-W", "Taken over from {source}: listeners only: {reason}"),),
     ),
     Event(
+        "left-behind",
+        (("source", _T), ("reason", _T)),
+        (Line("UDPS-779-W", "Not taken over from {source}: {reason}"),),
+    ),
+    Event(
         "nothing-left",
         (("source", _T), ("reason", _T)),
         (Line("UDPS-769-W", "Nothing taken over from {source}: {reason}"),),

@@ -16,18 +16,21 @@ from proxyd.daemon.control import open_post
 from proxyd.daemon.heir import Heir, come_into
 from proxyd.daemon.inventory import Bundle
 from proxyd.daemon.pidfile import Pidfile
-from proxyd.daemon.spawn import Estate
+from proxyd.daemon.spawn import Estate, WorkerMain
 from proxyd.errors import SetupError
 from tests.proxyd.daemon.estates import an_estate
+from workers.contract.context import WorkerContext
 from workers.contract.custody import Entry, Kept
+from workers.contract.exitcodes import ExitCode
 
 
 @dataclass
 class Giver:
-    """Whoever has left something. gone: it does not hear that anybody serves."""
+    """Whoever has left something. gone: it does not hear that anybody serves. goes_on: it would serve by itself."""
 
     said: list[str] = field(default_factory=list)
     gone: bool = False
+    goes_on: bool = True
 
     def coming(self, step: str) -> None:
         self.said.append(f"coming: {step}")
@@ -171,3 +174,30 @@ def test_what_another_proxy_has_left_is_refused_and_closed(estate: Estate) -> No
 def test_the_monitor_s_socket_is_shared_if_it_is_the_one_that_is_wanted(estate: Estate) -> None:
     heir = heir_of(estate, Giver())
     assert heir.share_monitor(lambda _: None) is None
+
+
+def own(_context: WorkerContext) -> ExitCode:
+    return ExitCode.STOPPED
+
+
+def other(_context: WorkerContext) -> ExitCode:
+    return ExitCode.FROZEN
+
+
+def refuse(_private: bytes) -> WorkerMain:
+    raise SetupError("keys", "no key that is known")
+
+
+def test_what_the_other_program_had_beside_is_understood_or_the_other_one_goes_on(estate: Estate) -> None:
+    heir, diary = heir_of(estate, Giver()), Diary()
+    assert heir.worker(own, None, diary) is own
+    assert heir.worker(own, lambda _: other, diary) is other
+    with pytest.raises(SetupError, match="no key that is known"):
+        heir.worker(own, refuse, diary)
+    assert diary.notes == []
+
+
+def test_where_nobody_else_would_serve_what_is_not_understood_is_left_and_told(estate: Estate) -> None:
+    heir, diary = heir_of(estate, Giver(goes_on=False)), Diary()
+    assert heir.worker(own, refuse, diary) is own
+    assert diary.notes == [("left-behind", "process 1", "keys: no key that is known")]

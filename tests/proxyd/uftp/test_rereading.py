@@ -78,7 +78,7 @@ def test_a_throw_away_key_outlives_an_upgrade() -> None:
 @pytest.mark.parametrize("private", [b"", b"nonsense", b"\x83\xa4keys\x91\xc4\x03abc\xa4ecdh\xc0\xa4made\x90"])
 def test_keys_that_cannot_be_read_are_refused(private: bytes) -> None:
     program, _, _ = begin(parse_options([*BASE, "--takeover"]))
-    with pytest.raises(KeyLoadError, match="the proxy that runs"):
+    with pytest.raises(KeyLoadError, match="the keys that were left"):
         program.inherit(private)
 
 
