@@ -49,6 +49,12 @@ PARENT_MAY_IMPORT = {
     "proxyd.config": ("workers.contract", "workers.errors", "workers.policy"),
     "proxyd.config.machine": ("workers.contract", "workers.errors", "workers.policy", "workers.resolver.system"),
     "proxyd.cli.test_udp": ("workers.contract", "workers.errors", "workers.policy", "workers.resolver"),
+    "proxyd.control.userfile": (
+        "workers.contract",
+        "workers.errors",
+        "workers.policy.hostset",
+        "workers.policy.users",
+    ),
     "proxyd.daemon.sockets": ("workers.contract", "workers.errors", "workers.net.cbpf"),
     "proxyd.daemon.routing": ("workers.contract", "workers.errors", "workers.wire.netlink"),
     "proxyd.daemon.places": ("workers.contract", "workers.errors", "workers.net.interfaces"),

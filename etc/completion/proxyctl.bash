@@ -83,6 +83,7 @@ _proxyctl() {
                     '') words='status sessions session kill loglevel explain reload upgrade drain doctor capacity users groups tap top' ;;
                     session | kill | tap) words=$(_proxyctl_ask sessions | awk 'NR > 1 { print $1 }') ;;
                     loglevel) words='3 4 5 6 7 8 9 + -' ;;
+                    users) words='add remove' ;;
                 esac
             fi
             ;;

@@ -85,6 +85,8 @@ complete -c proxyctl -n $listed -l user -x -d 'Only this one'
 complete -c proxyctl -n $listed -l group -x -d 'Only those in this group'
 complete -c proxyctl -n $listed -l address -x -d 'Only at these addresses'
 complete -c proxyctl -n $listed -l by-group -d 'How many are in each group'
+complete -c proxyctl -n "$listed; and not __fish_seen_subcommand_from add remove" -a add -d 'Put somebody at an address'
+complete -c proxyctl -n "$listed; and not __fish_seen_subcommand_from add remove" -a remove -d 'Let nobody be at an address'
 
 set -l tapped '__fish_seen_subcommand_from tap'
 complete -c proxyctl -n $tapped -s w -l write -r -F -d 'Where to'

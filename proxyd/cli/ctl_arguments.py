@@ -59,11 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     drain = commands.add_parser("drain", parents=[output], help="begin no session any more, end with the last one")
     drain.add_argument("--timeout", type=_seconds, metavar="S", help="end after S seconds at the latest")
     drain.add_argument("--wait", action="store_true", help="return when the proxy has ended")
-    users = commands.add_parser("users", parents=[output], help="who sits at which address")
-    users.add_argument("--user", metavar="NAME", help="only this one")
-    users.add_argument("--group", metavar="NAME", help="only those in this group")
-    users.add_argument("--address", metavar="HOST", help="only at these addresses: ADDRESS[/PREFIX]")
-    users.add_argument("--by-group", action="store_true", help="how many there are in each group")
+    _add_users(commands.add_parser("users", parents=[output], help="who sits at which address"))
     commands.add_parser("groups", parents=[output], help="the transfers of a UFTP proxy")
     live = commands.add_parser("top", parents=[output], help="a live view: rates by session, rule, listener, group")
     live.add_argument("-i", "--interval", type=_seconds, default=2.0, metavar="S", help="seconds between looks (2)")
@@ -101,6 +97,23 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--transparent", action="store_true", default=None, help="it is sent to somebody else")
     way.add_argument("--direct", action="store_false", dest="transparent", help="it is sent to the proxy")
+
+
+def _add_users(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--user", metavar="NAME", help="only this one")
+    parser.add_argument("--group", metavar="NAME", help="only those in this group")
+    parser.add_argument("--address", metavar="HOST", dest="where", help="only at these addresses: ADDRESS[/PREFIX]")
+    parser.add_argument("--by-group", action="store_true", help="how many there are in each group")
+    changes = parser.add_subparsers(dest="change", metavar="change", parser_class=Parser)
+    where = Parser(add_help=False)
+    where.add_argument("-f", "--file", help="the configuration, where the proxy does not run")
+    where.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON for programs")
+    add = changes.add_parser("add", parents=[where], help="put somebody at an address, whoever was there")
+    add.add_argument("address")
+    add.add_argument("person", metavar="user")
+    add.add_argument("groups", nargs="*", metavar="group", help="the groups that the user is in")
+    remove = changes.add_parser("remove", parents=[where], help="let nobody be at these addresses")
+    remove.add_argument("addresses", nargs="+", metavar="address")
 
 
 def _add_tap(parser: argparse.ArgumentParser) -> None:

@@ -24,7 +24,7 @@ _MODE = 0o600
 
 def show_users(arguments: argparse.Namespace) -> int:
     """Print who sits at which address."""
-    network = None if arguments.address is None else sessions.parse_peer(arguments.address).network
+    network = None if arguments.where is None else sessions.parse_peer(arguments.where).network
     with connect(arguments) as connection:
         register = inquiry.ask_users(connection)
     found = users.select(register.users, Wanted(arguments.user, arguments.group, network))

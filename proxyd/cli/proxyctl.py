@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from proxyd.cli import ctl_reload, ctl_top, ctl_upgrade, ctl_watch
+from proxyd.cli import ctl_reload, ctl_top, ctl_upgrade, ctl_users, ctl_watch
 from proxyd.cli.ctl_arguments import make_parser
 from proxyd.cli.ctl_frame import Status, UsageError, connect, filter_of, put
 from proxyd.cli.guard import guarded
@@ -249,7 +249,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "upgrade": ctl_upgrade.upgrade,
     "doctor": _doctor,
     "capacity": _capacity,
-    "users": ctl_watch.show_users,
+    "users": ctl_users.users,
     "groups": ctl_watch.show_groups,
     "tap": ctl_watch.tap,
     "top": ctl_top.top,

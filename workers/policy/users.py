@@ -64,9 +64,10 @@ def parse_users(text: str, settings: AuthSettings) -> dict[Address, User]:
     """
     users: dict[Address, User] = {}
     for number, line in enumerate(text.split("\n"), start=1):
-        if not line or line.startswith("#"):
+        entry = line.removesuffix("\r")
+        if not entry or entry.startswith("#"):
             continue
-        address, user = _parse_line(line.removesuffix("\r"), number, settings)
+        address, user = _parse_line(entry, number, settings)
         if address in users:
             raise UsersError(number, f"the address {line.partition(chr(9))[0]} is there twice")
         if len(users) >= settings.max_sessions:

@@ -97,7 +97,7 @@ OOB = (
     ),
     Keyword(
         "max-sessions",
-        "How many entries of the file count.",
+        "How many entries the file may have; one with more is not taken.",
         ((value("number", numbers.POSITIVE32),),),
         absent="1000",
     ),

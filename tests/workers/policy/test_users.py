@@ -33,7 +33,7 @@ def test_a_short_name_has_neither_domain_nor_realm(user: str):
 
 
 def test_the_file_gives_user_and_groups_by_address():
-    text = "# who sits where\n\n10.0.0.1\talice\n2001:db8::1\tbob\tstaff,admin\r\n::ffff:10.0.0.2\tcarol\n"
+    text = "# who sits where\n#\r\n\n\r\n10.0.0.1\talice\n2001:db8::1\tbob\tstaff,admin\r\n::ffff:10.0.0.2\tcarol\n"
     assert parse_users(text, SETTINGS) == {
         Address(4, 0x0A000001): User("alice"),
         Address(6, 0x20010DB8 << 96 | 1): User("bob", frozenset({"staff", "admin"})),
