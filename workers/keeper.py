@@ -106,6 +106,7 @@ class Keeper:
         memory = self._memory
         kept: list[int] = []
         for session in sessions:
+            _note_answer(session)
             start = HEADER_BYTES + session.slot * SLOT_BYTES
             if memory[start]:
                 memory[start] = _CLOSED
@@ -142,6 +143,7 @@ class Keeper:
         for session in sessions:
             if session.last_in_ns >= since_ns or session.last_out_ns >= since_ns:
                 self._save(session)
+                _note_answer(session)
 
     def end_sweep(self) -> None:
         """Note that all sessions have been swept."""
@@ -194,6 +196,13 @@ class Keeper:
         place, control = self._places[session.listener], session.reply_control
         origin = ancillary.decode(ancillary.split(control)).packet if control else None
         return write_note(session, place, *((origin.local, origin.interface) if origin is not None else ()))
+
+
+def _note_answer(session: Session) -> None:
+    """Note when a session's server has answered last; before that, last_in_ns is when the session began."""
+    tally, answered_ns = session.terms.tally, session.last_in_ns
+    if answered_ns > tally.answered_ns and answered_ns > session.opened_ns:
+        tally.answered_ns = answered_ns
 
 
 def _local(side: int, name: PythonAddress) -> bytes:

@@ -11,12 +11,17 @@ from workers.contract.slots import CloseReason, Counter, DropReason
 
 
 class RuleTally:
-    """What one rule has decided: searches accepted and rejected, and the accepted that led to no session."""
+    """What one rule has decided: searches accepted and rejected, and the accepted that led to no session.
 
-    __slots__ = ("accepted", "rejected", "unopened")
+    answered_ns, refused_ns: when its sessions' servers last answered, and when the network last said that nobody takes
+    datagrams there; 0: never.
+    """
+
+    __slots__ = ("accepted", "answered_ns", "refused_ns", "rejected", "unopened")
 
     def __init__(self) -> None:
         self.accepted = self.rejected = self.unopened = 0
+        self.answered_ns = self.refused_ns = 0
 
 
 class Stats:

@@ -1,4 +1,4 @@
-"""A worker's counters of which there is one for each rule and each listener, and how long its turns take.
+"""A worker's counters of which there is one for each rule, listener and server, and how long its turns take.
 
 Plain integers while it works, added now and then to what its predecessors left in shared memory (contract.tallies).
 """
@@ -17,10 +17,12 @@ from workers.contract.tallies import (
     NO_RULE,
     OTHERS_KEY,
     RULES,
+    TARGETS,
     Area,
     Rows,
     line_key,
     rule_key,
+    target_key,
 )
 from workers.listener import Listener
 from workers.stats import Stats
@@ -98,6 +100,8 @@ class Tallies:
         keys = {acl.name: rule_key(acl.name, acl.kind.value if acl.accept else "") for acl in settings.acls}
         keys[NO_RULE] = rule_key(NO_RULE, "")
         self._rules = _Ledger(words, RULES, keys)
+        targets = {acl.name: target_key(acl.plug_to) for acl in settings.acls if acl.plug_to is not None}
+        self._targets = _Ledger(words, TARGETS, targets)
         lines = settings.listeners[: len(listeners)]
         self._lines = _Ledger(words, LINES, {index: _line_key(line) for index, line in enumerate(lines)})
 
@@ -111,6 +115,7 @@ class Tallies:
         self._rules_ns = now_ns + RULES_NS
         for name, tally in self._stats.rules.items():
             self._rules.write(name, (tally.accepted, tally.rejected, tally.unopened))
+            self._targets.raise_to(name, (tally.answered_ns, tally.refused_ns))
         return False
 
 
@@ -138,3 +143,12 @@ class _Ledger:
         for word, (value, old) in enumerate(zip(values, before or (0,) * len(values), strict=True), start + 1):
             # Payload bytes are taken back where they could not be sent, never below nothing.
             words[word] = max(words[word] + value - old, 0)
+
+    def raise_to(self, what: str | int, values: tuple[int, ...]) -> None:
+        """Write into a row those values that are larger than what is there."""
+        start = self._starts.get(what)
+        if start is None or self._written.get(what) == values:
+            return
+        self._written[what] = values
+        for word, value in enumerate(values, start + 1):
+            self._words[word] = max(self._words[word], value)

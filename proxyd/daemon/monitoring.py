@@ -16,6 +16,7 @@ from pathlib import Path
 
 from proxyd.daemon.answers import listener_state, rule_state
 from proxyd.daemon.board import Board
+from proxyd.daemon.demands import text
 from proxyd.daemon.roster import Child
 from proxyd.daemon.sockets import raw_sockaddr
 from proxyd.daemon.spawn import Estate
@@ -26,8 +27,8 @@ from proxyd.monitor.site import Site
 from proxyd.monitor.view import View
 from workers.boot import BootPlan, Serve
 from workers.contract.channel import ChildEnd
-from workers.contract.settings import Settings
-from workers.contract.tallies import line_key
+from workers.contract.settings import HostName, Settings, Sock
+from workers.contract.tallies import line_key, target_key
 
 BACKLOG = 32
 SOCKET_MODE = 0o660
@@ -95,6 +96,7 @@ class HttpMonitor:
                 line_key(raw_sockaddr(listener), listener.device, transparent=listener.transparent)
                 for listener in estate.standing
             ),
+            targets={_title(acl.plug_to): target_key(acl.plug_to) for acl in settings.acls if acl.plug_to is not None},
         )
 
     def look(self, children: Sequence[Child], now_ns: int) -> None:
@@ -190,3 +192,10 @@ def _is_heard(path: str) -> bool:
         except ConnectionRefusedError:
             return False
         return True
+
+
+def _title(plug_to: Sock) -> str:
+    """Return a server as its rules name it: `[192.0.2.1]:53`, `ns.example:53`; no port where clients choose it."""
+    host = plug_to.host
+    name = host.name if isinstance(host, HostName) else f"[{text(host)}]"
+    return name if plug_to.port is None else f"{name}:{plug_to.port}"

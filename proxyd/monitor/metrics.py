@@ -7,6 +7,7 @@ Source: OpenMetrics 1.0.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 from proxyd.monitor import transfers
@@ -156,6 +157,21 @@ def _sessions(view: View) -> Iterator[Metric]:
         for reason, count in view.drops(direction).items()
     )
     yield counter("dropped", "Datagrams received and not forwarded.", dropped)
+    yield from _servers(view)
+
+
+def _servers(view: View) -> Iterator[Metric]:
+    """Yield what is known of the servers that rules plug to, and how far behind what is kept of sessions may be."""
+    now_ns, now = time.monotonic_ns(), time.time()
+    heard, label = list(view.heard()), "target"
+    text = "1 when the last that was heard of a server is an answer, 0 when it is that nobody takes datagrams there."
+    yield gauge("upstream_up", text, _by(label, ((one.name, one.answered_ns >= one.refused_ns) for one in heard)))
+    answers = ((one.name, now - (now_ns - one.answered_ns) / _NS) for one in heard if one.answered_ns)
+    text = "When a server has answered last, in seconds since 1970."
+    yield gauge("upstream_last_answer_timestamp_seconds", text, _by(label, answers))
+    lags = ((str(index), lag_ns / _NS) for index, lag_ns in enumerate(view.saved_ns(now_ns)))
+    text = "How old what is kept of sessions for another worker may be: what would be lost of counters by a death."
+    yield gauge("store_lag_seconds", text, _by("worker", lags))
 
 
 # --- of one with transfers -------------------------------------------------------------------------------------------

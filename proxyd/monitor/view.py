@@ -12,7 +12,18 @@ from typing import NamedTuple
 from proxyd.control.protocol import ListenerState, RuleState
 from proxyd.daemon.board import Board
 from workers.contract.slots import CLOSE_WORDS, Counter, DropReason, Region
-from workers.contract.tallies import LINES, NO_RULE, OTHERS, OTHERS_KEY, RULES, Area, Rows, rule_key
+from workers.contract.tallies import (
+    LINES,
+    NO_RULE,
+    OTHERS,
+    OTHERS_KEY,
+    RULES,
+    TARGETS,
+    Area,
+    Rows,
+    TargetColumn,
+    rule_key,
+)
 
 DIRECTIONS = {"out": Counter.DROPS_OUT, "in": Counter.DROPS_IN}
 """out is client to server."""
@@ -41,12 +52,21 @@ class LineFigures(NamedTuple):
     lost: int
 
 
+class Target(NamedTuple):
+    """A server that rules plug to. answered_ns, refused_ns: when it was last heard of (CLOCK_MONOTONIC), 0: never."""
+
+    name: str
+    answered_ns: int
+    refused_ns: int
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """One proxy. regions: one a worker. started_unix: seconds since 1970. file: its configuration.
 
     rules: by the low 16 bits of the generation, the present one's under `generation`; listeners: as sessions refer to
-    them, line_keys: of their rows in the regions, in the same order.
+    them, line_keys: of their rows in the regions, in the same order. targets: the servers that rules plug to, by name,
+    and the keys of their rows.
     """
 
     program: str
@@ -61,6 +81,7 @@ class View:
     rules: Mapping[int, list[RuleState]] = field(default_factory=dict)
     listeners: tuple[ListenerState, ...] = ()
     line_keys: tuple[int, ...] = ()
+    targets: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_uftp(self) -> bool:
@@ -92,6 +113,23 @@ class View:
         if self.draining:
             return "draining"
         return "serving" if self.ready else "starting"
+
+    def saved_ns(self, now_ns: int) -> list[int]:
+        """Return by worker how old what another process would go on with may be (ns): what its slots have."""
+        return [
+            max(now_ns - region.words[Counter.SWEPT], 0) if region.sessions and region.words[Counter.SWEPT] else 0
+            for region in self.regions
+        ]
+
+    def heard(self) -> Iterator[Target]:
+        """Yield the servers that have been heard of."""
+        rows = [Rows(region.words, TARGETS).read() for region in self.regions]
+        for name, key in self.targets.items():
+            found = [row[key] for row in rows if key in row]
+            answered_ns = max((row[TargetColumn.ANSWERED] for row in found), default=0)
+            refused_ns = max((row[TargetColumn.REFUSED] for row in found), default=0)
+            if answered_ns or refused_ns:
+                yield Target(name, answered_ns, refused_ns)
 
     def drops(self, direction: str) -> dict[str, int]:
         """Return the dropped datagrams of a direction by reason."""

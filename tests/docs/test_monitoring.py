@@ -7,7 +7,7 @@ import re
 from proxyd.monitor.exposition import Kind
 from proxyd.monitor.metrics import collect
 from tests.kit.machine import ROOT
-from tests.proxyd.monitor.views import a_view
+from tests.proxyd.monitor.views import a_view, hear_of
 
 PAGE = (ROOT / "docs/monitoring.md").read_text()
 ROW = re.compile(r"^\| `([a-z_]+)` \| (counter|gauge|histogram) \| ([^|]*) \|", re.MULTILINE)
@@ -25,6 +25,7 @@ def exported() -> dict[str, tuple[str, set[str]]]:
     by_program = []
     for program in ("udp-proxy", "uftpproxyd"):
         with a_view(program=program) as view:
+            hear_of(view, 0, "ns.example:53", 1, 0)
             found = {}
             for metric in collect(view):
                 labels = {name for sample in metric.samples for name, _ in sample.labels} - {"le"}

@@ -13,7 +13,7 @@ import pytest
 from proxyd.monitor.exposition import Kind, Metric, expose
 from proxyd.monitor.metrics import collect
 from tests.kit.requirement import find_program, requires_program
-from tests.proxyd.monitor.views import a_view
+from tests.proxyd.monitor.views import a_view, hear_of
 
 FOLDER = Path(__file__).parents[2] / "etc/grafana"
 ALERTS = FOLDER / "alerts.yml"
@@ -27,6 +27,7 @@ def exported() -> dict[str, tuple[set[str], dict[str, set[str]]]]:
     found: dict[str, tuple[set[str], dict[str, set[str]]]] = {}
     for program in ("udp-proxy", "uftpproxyd"):
         with a_view(program=program) as view:
+            hear_of(view, 0, "ns.example:53", 1, 0)
             for metric in collect(view):
                 for sample in metric.samples:
                     labels, values = found.setdefault(f"{metric.name}{sample.suffix}", (set(), {}))
@@ -73,6 +74,7 @@ def test_a_question_is_about_something_that_is_exported(question: str) -> None:
 
 def test_every_metric_that_the_proxy_has_for_trouble_is_looked_at() -> None:
     asked = "\n".join(questions())
+    assert {"udp_proxy_upstream_up", "udp_proxy_store_lag_seconds"} <= {found[0] for found in NAME.findall(asked)}
     for name in ("dropped_total", "kernel_rx_overflow_total", "event_loop_lag_seconds_bucket", "ready"):
         assert f"udp_proxy_{name}" in asked
         assert f"uftp_proxy_{name}" in asked

@@ -88,6 +88,13 @@ def test_figures_agree_with_the_traffic_everywhere(tmp_path: Path) -> None:
         clients = {session["client"] for session in office.watch.api("sessions")["sessions"]}
         assert clients == {f"[127.0.0.1]:{sock.getsockname()[1]}" for sock in (first, second)}
         assert office.watch.api("acls")["acls"][0]["opened"] == 2
+        # The server is up as long as the last that was heard of it is an answer.
+        up = f"udp_proxy_upstream_up/[127.0.0.1]:{server.getsockname()[1]}"
+        office.watch.when(lambda found: found.get(up) == 1)
+        server.close()
+        first.sendto(PAYLOAD, ("127.0.0.1", office.port))
+        found = office.watch.when(lambda found: found[up] == 0)
+        assert max(value for name, value in found.items() if "store_lag" in name) < 60
 
 
 def test_the_monitor_has_no_rights_and_its_socket_goes_with_the_proxy(tmp_path: Path) -> None:

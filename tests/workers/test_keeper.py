@@ -211,6 +211,25 @@ def test_whoever_reads_knows_since_when_something_may_be_missing(
     assert region.words[Counter.SWEPT] == T0 + SECOND
 
 
+def test_the_newest_answer_of_a_rules_servers_is_known_whether_sessions_last_or_not(
+    region: Region, keeper: Keeper, upstream: socket.socket
+) -> None:
+    lasting, ended = session(upstream, 1), session(None, 2)
+    tally = lasting.terms.tally
+    object.__setattr__(ended.terms, "tally", tally)
+    keeper.keep([lasting])
+    swept(keeper, lasting, T0 + SECOND)
+    keeper.clear([ended])
+    assert tally.answered_ns == 0
+    first_ns = lasting.last_in_ns = T0 + SECOND + 5
+    swept(keeper, lasting, T0 + 2 * SECOND)
+    assert tally.answered_ns == first_ns
+    for last_in_ns, newest_ns in ((first_ns + 4, first_ns + 4), (first_ns + 2, first_ns + 4)):
+        ended.last_in_ns = last_in_ns
+        keeper.clear([ended])
+        assert tally.answered_ns == newest_ns
+
+
 def test_a_frozen_slot_misses_nothing(region: Region, keeper: Keeper, upstream: socket.socket) -> None:
     made = session(upstream)
     keeper.keep([made])

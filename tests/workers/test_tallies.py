@@ -12,7 +12,7 @@ from tests.kit.session_parts import rule
 from tests.kit.traffic import forward_to, udp
 from workers.contract.settings import Limits, Settings
 from workers.contract.slots import HEADER_BYTES, Counter
-from workers.contract.tallies import LAG_BOUNDS_NS, LINES, NO_RULE, RULES, Rows, rule_key
+from workers.contract.tallies import LAG_BOUNDS_NS, LINES, NO_RULE, RULES, TARGETS, Rows, rule_key, target_key
 from workers.net.upstream import REST_NS
 from workers.stats import Stats
 from workers.tallies import RULES_NS, Lag, Tallies
@@ -85,6 +85,35 @@ def test_published_rows_go_on_where_the_predecessor_ended(server: socket.socket)
             tallies.publish(RULES_NS)
     kind = path.settings.acls[0].kind.value
     assert Rows(header, RULES).read()[rule_key("ALL", kind)][1:] == (6, 0, 0)
+
+
+def heard_of(path: Datapath, header: memoryview) -> tuple[int, ...]:
+    """Return when the server that the one rule plugs to has answered last, and was last refused."""
+    plug_to = path.settings.acls[0].plug_to
+    assert plug_to is not None
+    return Rows(header, TARGETS).read()[target_key(plug_to)][1:]
+
+
+def test_the_newest_answer_and_refusal_of_a_server_are_kept_over_generations_of_workers(server: socket.socket) -> None:
+    header = words()
+    with datapath(forward_to(server.getsockname(), limits=Limits(max_dgrams_out=1, max_dgrams_in=1))) as path:
+        tallies = rows_of(path, header, path.settings)
+        send_from(path, 1, now_ns=50)
+        tallies.publish(RULES_NS)
+        assert heard_of(path, header) == (0, 0)
+        server.sendto(b"answer", server.recvfrom(100)[1])
+        path.settle(80)
+        tallies.publish(2 * RULES_NS)
+        assert heard_of(path, header) == (80, 0)
+        server.close()
+        path.parts.journal.now_ns = 90
+        send_from(path, 1, now_ns=90)
+        path.settle(90)
+        tallies.publish(3 * RULES_NS)
+        assert heard_of(path, header) == (80, 90)
+    # The next worker begins with nothing, and takes nothing back.
+    rows_of(path, header, path.settings).publish(RULES_NS)
+    assert heard_of(path, header) == (80, 90)
 
 
 def test_each_listener_has_what_it_received(server: socket.socket) -> None:

@@ -1,8 +1,8 @@
-"""What of a worker's counters there is one of for each rule and each listener: rows in the header of its region.
+"""What of a worker's counters there is one of for each rule, listener and server: rows in the header of its region.
 
 A row is found by its key, a hash of what it counts for, not by a place in the configuration: so a worker that replaces
 another one, with other rules perhaps, goes on with the rows that are there, and whoever reads needs only the names.
-Sources of the keys: rule_key, line_key. A row costs memory only once it is used. Everything in a row only grows.
+Sources of the keys: rule_key, line_key, target_key. A row costs memory only once it is used. All in a row only grows.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from enum import IntEnum
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
+
+from workers.contract.settings import HostName, Sock
 
 FIRST_WORD = 512
 """Where the rows begin, in 64-bit words of the header: behind what there is one of for the whole worker."""
@@ -53,9 +55,19 @@ class LineColumn(IntEnum):
     LOST = 3
 
 
+class TargetColumn(IntEnum):
+    """The row of a server that rules plug to: when it was last heard of (CLOCK_MONOTONIC, ns), 0: never."""
+
+    KEY = 0
+    ANSWERED = 1
+    REFUSED = 2
+    """Its host, or a router, has said that nobody takes datagrams there."""
+
+
 RULES = Area(FIRST_WORD, 4096, len(RuleColumn))
 LINES = Area(RULES.end, 256, len(LineColumn))
-END_BYTES = LINES.end * 8
+TARGETS = Area(LINES.end, 256, len(TargetColumn))
+END_BYTES = TARGETS.end * 8
 
 _BASIS, _PRIME, _MASK = 0xCBF2_9CE4_8422_2325, 0x100_0000_01B3, (1 << 64) - 1
 
@@ -70,6 +82,13 @@ def rule_key(name: str, kind: str) -> int:
 def line_key(address: bytes, device: str | None, *, transparent: bool) -> int:
     """Return the key of a listener's row. address: raw."""
     return _key(f"line\0{address.hex()}\0{device or ''}\0{int(transparent)}")
+
+
+@lru_cache(maxsize=TARGETS.rows)
+def target_key(plug_to: Sock) -> int:
+    """Return the key of the row of a server, as rules name it; all rules that plug to it have one row."""
+    host = plug_to.host
+    return _key(f"target\0{host.name if isinstance(host, HostName) else tuple(host)}\0{plug_to.port}")
 
 
 def _key(text: str) -> int:

@@ -17,7 +17,8 @@ from proxyd.daemon.roster import Child, Role
 from proxyd.errors import SetupError
 from tests.proxyd.daemon.estates import an_estate, make_settings
 from workers.contract.channel import open_channel
-from workers.contract.settings import AclSettings, Address, ControlSettings, MonitorSettings
+from workers.contract.settings import AclSettings, Address, ControlSettings, HostName, MonitorSettings, Sock
+from workers.contract.tallies import target_key
 
 LOOPBACK = Address(4, 0x7F00_0001)
 
@@ -87,7 +88,8 @@ def test_a_group_that_there_is_not_is_an_error_in_words(tmp_path: Path) -> None:
 
 
 def test_what_the_parent_writes_is_what_the_monitor_looks_at(tmp_path: Path) -> None:
-    rules = (AclSettings("LAN", accept=True),)
+    servers = (Sock(LOOPBACK, 53), Sock(HostName("ns.example"), None))
+    rules = tuple(AclSettings(name, accept=True, plug_to=to) for name, to in zip(("LAN", "MAN"), servers, strict=True))
     with an_estate(tmp_path / "log", monitor=MonitorSettings((LOOPBACK, 0)), acls=rules) as estate:
         monitor = open_monitor(estate.settings)
         assert monitor is not None
@@ -96,7 +98,11 @@ def test_what_the_parent_writes_is_what_the_monitor_looks_at(tmp_path: Path) -> 
             view = monitor.view(estate)
             monitor.look([Child(Role.WORKER, 0, pid=os.getpid(), lives=4)], 0)
             monitor.note_reload(failed=True)
-            assert [rule.name for rule in view.present_rules] == ["LAN"]
+            assert [rule.name for rule in view.present_rules] == ["LAN", "MAN"]
+            assert view.targets == {
+                "[127.0.0.1]:53": target_key(servers[0]),
+                "ns.example": target_key(servers[1]),
+            }
             assert view.rules[7] == []
             assert len(view.listeners) == len(view.line_keys) == 1
             assert view.board.processes()[1].lives == 4

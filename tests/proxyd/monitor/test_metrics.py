@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
@@ -10,10 +12,11 @@ from proxyd.daemon.roster import Child, Role
 from proxyd.monitor.exposition import expose
 from proxyd.monitor.metrics import collect
 from proxyd.monitor.view import NO_RULE_LABEL, SERVER_SIDE, View
-from tests.proxyd.monitor.views import LISTENERS, a_view, count_lines, count_rule
+from tests.proxyd.monitor.views import LISTENERS, a_view, count_lines, count_rule, hear_of
 from workers.contract.slots import CLOSE_WORDS, CloseReason, Counter, DropReason
 from workers.contract.tallies import LAG_BOUNDS_NS, NO_RULE
 
+SECOND = 1_000_000_000
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -25,6 +28,11 @@ def samples(view: View) -> Samples:
         for family in families
         for sample in family.samples
     }
+
+
+def by_label(view: View, metric: str) -> dict[str, float]:
+    """Return a metric's samples by the value of their one label."""
+    return {labels[0][1]: value for (name, labels), value in samples(view).items() if name == metric}
 
 
 def test_counters_of_all_workers_are_summed_up() -> None:
@@ -158,3 +166,29 @@ def test_a_relay_of_transfers_has_metrics_of_its_own() -> None:
 def test_two_scrapes_are_made_of_the_same_series() -> None:
     with a_view() as view:
         assert set(samples(view)) == set(samples(view))
+
+
+def test_a_server_is_up_when_an_answer_is_the_last_that_was_heard_of_it_by_any_worker() -> None:
+    now_ns, server = time.monotonic_ns(), "[203.0.113.53]:53"
+    with a_view() as view:
+        assert by_label(view, "udp_proxy_upstream_up") == {}
+        hear_of(view, 0, server, now_ns - 60 * SECOND, now_ns - 50 * SECOND)
+        hear_of(view, 1, "ns.example:53", 0, now_ns)
+        assert by_label(view, "udp_proxy_upstream_up") == {server: 0, "ns.example:53": 0}
+        hear_of(view, 1, server, now_ns - 40 * SECOND, 0)
+        assert by_label(view, "udp_proxy_upstream_up")[server] == 1
+        answers = by_label(view, "udp_proxy_upstream_last_answer_timestamp_seconds")
+        assert list(answers) == [server]
+        began = time.time() - (time.monotonic_ns() - now_ns) / SECOND
+        assert abs(answers[server] - (began - 40)) < 1
+
+
+def test_what_is_kept_of_sessions_is_as_old_as_the_last_sweep_while_there_are_any() -> None:
+    with a_view() as view:
+        swept_ns = time.monotonic_ns() - 5 * SECOND
+        for region in view.regions:
+            region.words[Counter.SWEPT] = swept_ns
+        view.regions[1].words[Counter.SESSIONS] = 1
+        lags = by_label(view, "udp_proxy_store_lag_seconds")
+        assert lags["0"] == 0
+        assert 5 <= lags["1"] <= (time.monotonic_ns() - swept_ns) / SECOND

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from proxyd.control.protocol import ListenerState, RuleState
 from proxyd.daemon.board import Board
 from proxyd.monitor.view import View
-from workers.contract.settings import Address, SessionKind
+from workers.contract.settings import Address, HostName, SessionKind, Sock
 from workers.contract.slots import SLOT, Counter, Region
-from workers.contract.tallies import LINES, RULES, Rows, line_key, rule_key
+from workers.contract.tallies import LINES, RULES, TARGETS, Rows, line_key, rule_key, target_key
 from workers.wire import sockaddr
 
 LISTENERS = (
@@ -21,6 +21,10 @@ KEYS = (
     line_key(sockaddr.encode(Address(4, 0xC0000201), 53), None, transparent=False),
     line_key(sockaddr.encode(Address(6, 0), 53), "eth0", transparent=True),
 )
+TARGETS_BY_NAME = {
+    "[203.0.113.53]:53": target_key(Sock(Address(4, 0xCB007135), 53)),
+    "ns.example:53": target_key(Sock(HostName("ns.example"), 53)),
+}
 KINDS = tuple(kind.value for kind in SessionKind)
 
 
@@ -50,6 +54,7 @@ def a_view(workers: int = 2, program: str = "udp-proxy", slots: int = 4) -> Iter
             rules={3: RULE_STATES},
             listeners=LISTENERS,
             line_keys=KEYS,
+            targets=TARGETS_BY_NAME,
         )
     finally:
         for region in regions:
@@ -62,6 +67,13 @@ def count_rule(view: View, worker: int, name: str, kind: str, *values: int) -> N
     start = Rows(words, RULES).claim([rule_key(name, kind)])[rule_key(name, kind)]
     for word, value in enumerate(values, start + 1):
         words[word] = value
+
+
+def hear_of(view: View, worker: int, name: str, answered_ns: int, refused_ns: int) -> None:
+    """Write when a worker has heard of a server."""
+    words, key = view.regions[worker].words, TARGETS_BY_NAME[name]
+    start = Rows(words, TARGETS).claim([key])[key]
+    words[start + 1], words[start + 2] = answered_ns, refused_ns
 
 
 def count_lines(view: View, worker: int, *rows: tuple[int, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workers.contract.settings import Address, HostName, Sock
 from workers.contract.slots import HEADER_BYTES, Counter
 from workers.contract.tallies import (
     FIRST_WORD,
@@ -9,10 +10,12 @@ from workers.contract.tallies import (
     LINES,
     OTHERS_KEY,
     RULES,
+    TARGETS,
     Area,
     Rows,
     line_key,
     rule_key,
+    target_key,
 )
 
 SMALL = Area(FIRST_WORD, 4, 3)
@@ -23,8 +26,8 @@ def words() -> memoryview:
 
 
 def test_the_rows_lie_behind_the_counters_and_before_the_slots() -> None:
-    assert max(Counter) < RULES.first < RULES.end == LINES.first < LINES.end
-    assert LINES.end * 8 == HEADER_BYTES
+    assert max(Counter) < RULES.first < RULES.end == LINES.first < LINES.end == TARGETS.first
+    assert TARGETS.end * 8 == HEADER_BYTES
     assert Counter.LAG + len(LAG_BOUNDS_NS) < Counter.LAG_NS < Counter.UFTP_DROPS
 
 
@@ -71,5 +74,11 @@ def test_keys_tell_apart_what_is_not_the_same() -> None:
         line_key(address, "eth0", transparent=False),
         OTHERS_KEY,
     }
-    assert len(keys) == 7
+    keys |= {
+        target_key(Sock(Address(4, 1), 53)),
+        target_key(Sock(Address(6, 1), 53)),
+        target_key(Sock(Address(4, 1), 54)),
+    }
+    keys |= {target_key(Sock(HostName("ns.example"), 53)), target_key(Sock(HostName("ns.example"), None))}
+    assert len(keys) == 12
     assert 0 not in keys
