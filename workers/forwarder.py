@@ -34,6 +34,8 @@ HEADER_BYTES = 16
 KEY_HEAD = 14
 """Bytes of a key that come from the header: all of it but the sequence number."""
 _KEY_BYTES = (0, 1, *range(4, HEADER_BYTES))
+_KEY_WORDS = (1, 2, 3)
+"""The same in words of four bytes, but for the first two bytes."""
 _GROUP_AT = slice(6, 10)
 """Where a key has the group ID."""
 USUAL_CONTROL = {4: 32, 6: 40}
@@ -61,7 +63,7 @@ class _Way(NamedTuple):
 
 
 class _Message(NamedTuple):
-    """One message lined up: slots from first on, of these sizes; or with segment, a train in one slot."""
+    """One message lined up: slots from first on, of these sizes; with segment, a train that came in one slot."""
 
     first: int
     sizes: list[int]
@@ -121,9 +123,10 @@ class Headers:
         start = arena.payload_offset(0)
         view = arena.bytes[start : start + SLOTS * STRIDE_BYTES]
         words = 1 if version == 4 else 4
+        self._bytes, self._halves, self._words = view, view.cast("H"), view.cast("I")
         self._columns = (
-            (view.cast("H")[:: STRIDE_BYTES // 2], 2),
-            (view.cast("I")[1 :: STRIDE_BYTES // 4], 4),
+            (self._halves[:: STRIDE_BYTES // 2], 2),
+            (self._words[1 :: STRIDE_BYTES // 4], 4),
             (view.cast("Q")[1 :: STRIDE_BYTES // 8], 8),
             *((arena.names_q[word::4], 8) for word in range(words)),
         )
@@ -148,9 +151,32 @@ class Headers:
             slot += length
         return found
 
+    def alike(self, slot: int, size: int, segment: int) -> bool:
+        """Tell whether a train has one header all through, sequence numbers aside: column by column, for all at once.
+
+        size: of the whole train. Trains of datagrams whose size is no multiple of four bytes are compared by bytes.
+        """
+        count, start = -(-size // segment), slot * STRIDE_BYTES
+        if segment % 4:
+            view = self._bytes[start : start + size]
+            head = bytes(view[:HEADER_BYTES])
+            return all(view[at::segment].tobytes() == head[at : at + 1] * count for at in _KEY_BYTES)
+        start, end, step = start // 4, (start + size) // 4, segment // 4
+        halves, words = self._halves[start * 2 : end * 2 : step * 2].tobytes(), self._words
+        if halves != halves[:2] * count:
+            return False
+        for word in _KEY_WORDS:
+            column = words[start + word : end : step].tobytes()
+            if column != column[:4] * count:
+                return False
+        return True
+
 
 class Forwarder:
-    """The datagrams of one worker's socket. version: the socket's IP version; places: where transport sends to."""
+    """The datagrams of one worker's socket. version: the socket's IP version; places: where transport sends to.
+
+    most: how many slots the next batch fills at most: no more datagrams of a stream than leave as one train.
+    """
 
     def __init__(
         self, sock: socket.socket, version: int, transport: Transport, places: Places, share: Share | None = None
@@ -168,11 +194,12 @@ class Forwarder:
         self._ways: dict[_Key, _Way] = {}
         self._generation = -1
         self._line: list[_Message] = []
+        self.most = SLOTS
         self._carries_trains = True
 
     def receive(self, machine: Machine, outbox: Outbox, now_ns: int) -> int:
         """Take one batch; return how many slots it filled."""
-        count = self._transport.receive(self._fd, self._version)
+        count = self._transport.receive(self._fd, self._version, self.most)
         if not count:
             return 0
         sizes = self._transport.sizes(0, count)
@@ -183,7 +210,7 @@ class Forwarder:
         for first, length, key in self._headers.runs(count):
             for start, some in _apart(first, sizes[first : first + length] if length < count else sizes, trains):
                 if start in trains:
-                    self._take_train(turn, start, split(sizes[start], trains[start]), key)
+                    self._take_train(turn, start, sizes[start], trains[start], key)
                 else:
                     self._take(turn, start, some, key)
         self._flush(outbox)
@@ -196,23 +223,26 @@ class Forwarder:
             self._flush(turn.outbox)
             for slot, size in enumerate(sizes, first):
                 self._hand_over(turn, slot, self._transport.arena.payload(slot, size))
-        elif self._passes(turn, way, sizes):
-            for start, length in _pieces(sizes) if self._carries_trains else _singly(len(sizes)):
+        elif self._passes(turn, way, len(sizes), sum(sizes)):
+            pieces = _pieces(sizes) if self._carries_trains else _singly(len(sizes))
+            if len(sizes) == self.most:
+                self.most = _whole_trains(sizes[0])
+            for start, length in pieces:
                 message = _Message(first + start, sizes[start : start + length], way)
                 self._transport.queue(message.first, length, sizes[start] if length > 1 else 0, way.place, b"")
                 self._line.append(message)
 
-    def _take_train(self, turn: _Turn, slot: int, sizes: list[int], key: _Key) -> None:
+    def _take_train(self, turn: _Turn, slot: int, size: int, segment: int, key: _Key) -> None:
         """Take a train that came in one slot: whole where all its datagrams are equal, else one by one."""
-        turn.outbox.stats.received_out += len(sizes) - 1
-        view = self._transport.arena.payload(slot, sum(sizes))
-        equal = sizes[-1] >= SHORTEST and _all_begin_alike(view, sizes[0], len(sizes))
+        count = -(-size // segment)
+        turn.outbox.stats.received_out += count - 1
+        equal = size - (count - 1) * segment >= SHORTEST and self._headers.alike(slot, size, segment)
         way = self._way(turn, slot, key) if equal and self._carries_trains else None
         if way is None:
-            self._part_train(turn, slot, view, sizes[0], key)
-        elif self._passes(turn, way, sizes):
-            self._transport.queue(slot, 1, sizes[0], way.place, b"")
-            self._line.append(_Message(slot, sizes, way, sizes[0]))
+            self._part_train(turn, slot, self._transport.arena.payload(slot, size), segment, key)
+        elif self._passes(turn, way, count, size):
+            self._transport.queue(slot, 1, segment, way.place, b"")
+            self._line.append(_Message(slot, [size], way, segment))
 
     def _part_train(self, turn: _Turn, slot: int, view: memoryview, segment: int, key: _Key) -> None:
         """Take the datagrams of a train one by one, in their order."""
@@ -263,9 +293,8 @@ class Forwarder:
         turn.machine.receive(bytes(payload), arrival, turn.now_ns)
         turn.outbox.carry_out(turn.machine, turn.now_ns)
 
-    def _passes(self, turn: _Turn, way: _Way, sizes: list[int]) -> bool:
-        """Count datagrams that need no look inside; tell whether they go anywhere."""
-        count, total = len(sizes), sum(sizes)
+    def _passes(self, turn: _Turn, way: _Way, count: int, total: int) -> bool:
+        """Count datagrams that need no look inside, of so many bytes in all; tell whether they go anywhere."""
         turn.machine.touch(way.relay, turn.now_ns, count, total)
         if not way.relay.to:
             return False
@@ -296,13 +325,14 @@ class Forwarder:
     def _send_otherwise(self, message: _Message, outbox: Outbox) -> None:
         """Send the datagrams of a message that does not leave one by one, where it was a train; else give it up."""
         error, to = self._transport.error, message.way.relay.to
-        count = len(message.sizes)
+        sizes = split(message.sizes[0], message.segment) if message.segment else message.sizes
+        count = len(sizes)
         if count == 1 or error not in _NO_TRAINS:
             outbox.note_unsent(to, os.strerror(error), count)
             return
         self._carries_trains = False
         arena, slot = self._transport.arena, message.first
-        for index, size in enumerate(message.sizes):
+        for index, size in enumerate(sizes):
             if message.segment:
                 start = index * message.segment
                 outbox.send(bytes(arena.payload(slot, start + size)[start:]), to)
@@ -316,10 +346,10 @@ def _head(view: memoryview, start: int) -> bytes:
     return head[:2] + head[4:]
 
 
-def _all_begin_alike(view: memoryview, segment: int, count: int) -> bool:
-    """Tell whether a train has one header all through, sequence numbers aside: byte by byte, for all at once."""
-    head = bytes(view[:HEADER_BYTES])
-    return all(view[at::segment].tobytes() == head[at : at + 1] * count for at in _KEY_BYTES)
+def _whole_trains(size: int) -> int:
+    """Return how many datagrams of a size to take at once, so that all of them leave in trains that are full."""
+    train = min(SLOTS, TRAIN_BYTES // size)
+    return SLOTS // train * train if size <= LONGEST_SEGMENT else SLOTS
 
 
 def _singly(count: int) -> Sequence[tuple[int, int]]:

@@ -25,7 +25,7 @@ from workers.groupboard import GroupBoard
 from workers.journal import Journal
 from workers.lastwords import write_rest
 from workers.multicast import Multicast
-from workers.net.arena import SLOTS, Arena
+from workers.net.arena import Arena
 from workers.net.mmsg import MmsgTransport
 from workers.outbox import Outbox
 from workers.pace import Pace
@@ -136,11 +136,12 @@ class UftpWorker:
 
     def _take_waiting(self, now_ns: int) -> int:
         """Take what waits in the socket, BATCHES batches at most; return how many datagrams that was."""
-        stats = self._outbox.stats
+        stats, forwarder = self._outbox.stats, self._forwarder
         self._journal.now_ns = now_ns
         before = stats.received_out
         for _ in range(BATCHES):
-            if self._forwarder.receive(self._machine, self._outbox, now_ns) < SLOTS:
+            most = forwarder.most
+            if forwarder.receive(self._machine, self._outbox, now_ns) < most:
                 break
         taken = stats.received_out - before
         self._figures.note_taken(taken)

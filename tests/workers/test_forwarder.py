@@ -10,8 +10,9 @@ import pytest
 from tests.kit.uftp_process import datagram
 from tests.kit.uftp_worker import Bench, Station, announce, fileseg
 from workers.contract.uftp import Fact
-from workers.forwarder import PLACES, Places, Share
+from workers.forwarder import PLACES, Headers, Places, Share
 from workers.net.ancillary import UDP_GRO
+from workers.net.arena import Arena
 
 
 def test_a_stream_passes_through_in_order() -> None:
@@ -161,6 +162,33 @@ def test_trains_that_mix_workers_are_not_asked_for_any_more() -> None:
         bench.send_train(fileseg(1, 3), fileseg(2, 4))
         bench.turn()
         assert bench.sock.getsockopt(socket.IPPROTO_UDP, UDP_GRO) == 0
+
+
+@pytest.mark.parametrize("segment", [1308, 1301, 20])
+@pytest.mark.parametrize("last", [20, 0])
+def test_a_train_is_one_as_long_as_its_headers_differ_in_the_sequence_number_alone(segment: int, last: int) -> None:
+    arena = Arena()
+    headers, slot, count = Headers(arena, 4), 5, 7
+    size = segment * (count - 1) + (last or segment)
+    view = arena.payload(slot, size)
+    for number in range(count):
+        view[number * segment : number * segment + 16] = fileseg(7, 0x1234 + number * 0x101)[:16]
+    assert headers.alike(slot, size, segment)
+    for at in range(16):
+        view[(count - 1) * segment + at] ^= 1
+        assert headers.alike(slot, size, segment) == (at in (2, 3))
+        view[(count - 1) * segment + at] ^= 1
+
+
+@pytest.mark.parametrize(("size", "most"), [(1308, 49), (1301, 49), (500, 64), (2100, 60)])
+def test_of_a_stream_no_more_is_taken_at_once_than_leaves_in_full_trains(size: int, most: int) -> None:
+    with Bench() as bench:
+        bench.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        bench.send(announce(7))
+        bench.turn()
+        bench.send(*(fileseg(7, number, size - 24) for number in range(64)))
+        bench.turn()
+        assert bench.forwarder.most == most
 
 
 def test_a_train_for_nobody_is_counted() -> None:

@@ -17,6 +17,7 @@ import socket
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from workers.net import ancillary
 from workers.net.ancillary import Control
@@ -55,6 +56,12 @@ _SEGMENT_AT = 16
 """Where the size lies in the control item of a train."""
 
 
+@lru_cache(maxsize=1024)
+def _decode_control(raw: bytes) -> Control:
+    """Decode control data; most datagrams of a client, and of a stream, have the same."""
+    return ancillary.decode(ancillary.split(raw))
+
+
 def _address_of(memory: mmap.mmap) -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
@@ -87,14 +94,14 @@ class _Receiver:
     def release(self, fd: int) -> None:
         """Nothing to do."""
 
-    def receive(self, fd: int, version: int) -> int:
-        """Receive up to SLOTS messages with their senders and control data; 0 when none waits."""
+    def receive(self, fd: int, version: int, most: int = SLOTS) -> int:
+        """Receive up to most messages with their senders and control data; 0 when none waits."""
         if version != self._version:
             self._headers.name_lengths[:] = FULL_NAMES
             self._version = version
         spent = self._spent
         self._control_lengths[:spent] = FULL_CONTROLS[:spent]
-        count: int = _recvmmsg(fd, self._named_at[0], SLOTS, _MSG_DONTWAIT, None)
+        count: int = _recvmmsg(fd, self._named_at[0], most, _MSG_DONTWAIT, None)
         if count <= 0:
             self._spent = 0
             return self._failed(count)
@@ -191,7 +198,7 @@ class _Receiver:
     def control(self, slot: int) -> Control:
         """Return what the control data of a slot says."""
         start = self.arena.control_offset(slot)
-        return ancillary.decode(ancillary.split(self._memory[start : start + self._control_lengths[slot]]))
+        return _decode_control(bytes(self._memory[start : start + self._control_lengths[slot]]))
 
     def store(self, slot: int, size: int) -> Stored:
         """Copy the first size bytes of a received slot, its sender and its control data."""
@@ -236,6 +243,7 @@ class MmsgTransport(_Receiver):
         self._spare_at = ctypes.c_void_p(headers.base + SPARE)
         self._payload_at = [headers.base + arena.payload_offset(slot) for slot in range(SLOTS)]
         self._order: list[int] = []
+        self._attached = [(0, b"")] * SLOTS
         self._waiting = 0
 
     def arrange(self, order: list[int], sizes: list[int]) -> None:
@@ -335,14 +343,20 @@ class MmsgTransport(_Receiver):
         return index
 
     def _attach(self, header: int, index: int, segment: int, control: bytes) -> None:
-        """Give a lined-up message its control data: where it leaves from, and how it is cut."""
-        start = ANSWER_CONTROLS + index * ANSWER_CONTROL
-        if segment:
-            _SEGMENT[_SEGMENT_AT : _SEGMENT_AT + 2] = segment.to_bytes(2, "little")
-            control = control + _SEGMENT
-        self._memory[start : start + len(control)] = control
-        self._q[header + 4] = self._base + start
-        self._q[header + 5] = len(control)
+        """Give a lined-up message its control data: where it leaves from, and how it is cut.
+
+        The trains of a stream are all cut alike: what the last message in this place had is still there.
+        """
+        length = len(control) + (len(_SEGMENT) if segment else 0)
+        if (segment, control) != self._attached[index]:
+            self._attached[index] = (segment, control)
+            start = ANSWER_CONTROLS + index * ANSWER_CONTROL
+            if segment:
+                _SEGMENT[_SEGMENT_AT : _SEGMENT_AT + 2] = segment.to_bytes(2, "little")
+                control = control + _SEGMENT
+            self._memory[start : start + length] = control
+            self._q[header + 4] = self._base + start
+        self._q[header + 5] = length
 
     def flush(self, fd: int, first: int) -> int:
         """Send the messages lined up from number first on; return how many left. All left: the line is empty again."""

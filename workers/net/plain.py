@@ -67,9 +67,9 @@ class PlainTransport:
 
     # --- receiving ---------------------------------------------------------------------------------------------------
 
-    def receive(self, fd: int, version: int) -> int:
-        """Receive up to SLOTS messages with their senders and control data; 0 when none waits."""
-        return self._receive(fd, 0, version)
+    def receive(self, fd: int, version: int, most: int = SLOTS) -> int:
+        """Receive up to most messages with their senders and control data; 0 when none waits."""
+        return self._receive(fd, 0, version, most)
 
     def receive_each(self, fds: list[int]) -> list[int]:
         """Take what waits in each socket into slots from 0 on; return how many of each, as far as slots go.
@@ -98,9 +98,9 @@ class PlainTransport:
         self._sizes[: len(sizes)] = sizes
         return sizes
 
-    def _receive(self, fd: int, first: int, version: int) -> int:
+    def _receive(self, fd: int, first: int, version: int, end: int = SLOTS) -> int:
         slot = first
-        while slot < SLOTS and self._receive_one(fd, slot, version):
+        while slot < end and self._receive_one(fd, slot, version):
             slot += 1
         return slot - first
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 from workers.net.ancillary import Control
-from workers.net.arena import Arena
+from workers.net.arena import SLOTS, Arena
 
 FlowKey: TypeAlias = int | bytes
 """What finds a client's session on a listener."""
@@ -52,8 +52,8 @@ class Transport(Protocol):
         """Forget a descriptor that is to be closed."""
         ...
 
-    def receive(self, fd: int, version: int) -> int:
-        """Receive up to SLOTS messages with their senders and control data; 0 when none waits."""
+    def receive(self, fd: int, version: int, most: int = SLOTS) -> int:
+        """Receive up to most messages with their senders and control data; 0 when none waits."""
         ...
 
     def receive_each(self, fds: list[int]) -> list[int]:

@@ -113,6 +113,17 @@ def test_a_burst_longer_than_the_slots_is_received_in_turns(kind):
     assert [message.payload for message in first + second] == payloads
 
 
+def test_no_more_is_received_than_is_asked_for(kind):
+    rig = Rig(kind)
+    with udp() as sock, udp() as peer:
+        fd = rig.adopt(sock)
+        for payload in LETTERS[:5]:
+            peer.sendto(payload, sock.getsockname())
+        let_arrive()
+        assert rig.transport.receive(fd, 4, 3) == 3
+        assert [message.payload for message in rig.hear(sock)] == LETTERS[3:5]
+
+
 def test_one_arena_serves_both_versions_in_turn(kind):
     rig = Rig(kind)
     with udp() as four, udp("::1") as six, udp() as peer4, udp("::1") as peer6:
@@ -439,6 +450,20 @@ def test_a_forgotten_line_does_not_leave(kind):
         rig.transport.flush(fd, 0)
         assert receive(client, 1) == [LETTERS[1]]
         assert waiting(client) == []
+
+
+def test_trains_in_one_place_are_cut_each_as_it_is_to_be(kind):
+    rig = Rig(kind)
+    with udp() as listener, udp() as client:
+        fd = rig.adopt(listener)
+        rig.load([b"abcdef"])
+        to = rig.address(client.getsockname())
+        source = ancillary.reply_from(PacketInfo(1, bytes([127, 0, 0, 1]), bytes(4)))
+        for segment, control in ((3, b""), (3, b""), (0, b""), (3, b""), (2, b""), (2, source), (2, b"")):
+            rig.transport.queue(0, 1, segment, to, control)
+            assert rig.transport.flush(fd, 0) == 1
+        halves, thirds = [b"abc", b"def"], [b"ab", b"cd", b"ef"]
+        assert receive(client, 16) == [*halves, *halves, b"abcdef", *halves, *thirds, *thirds, *thirds]
 
 
 def test_a_train_is_followed_by_messages_without_control_data(kind):
