@@ -13,7 +13,7 @@ import array
 import errno
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, NamedTuple, TypeAlias
 
 import msgspec
@@ -93,6 +93,7 @@ def say(sock: socket.socket, word: Word, descriptors: Sequence[int] = ()) -> boo
 def hear(sock: socket.socket) -> tuple[Word, list[int]] | None:
     """Return the next word and the descriptors that came with it, which are the caller's; None when none waits.
 
+    Where so many descriptors cannot be open here, the kernel leaves some out: then the slots are released.
     Raises ChannelClosedError when the worker is gone, ContractError for what it may not say; nothing stays open then.
     """
     try:
@@ -110,24 +111,34 @@ def hear(sock: socket.socket) -> tuple[Word, list[int]] | None:
     try:
         if not data and not descriptors:
             raise ChannelClosedError("the other end is gone")
-        return _decode(data, flags, len(descriptors)), list(descriptors)
+        word = _decode(data, flags, len(descriptors))
     except ContractError:
-        for descriptor in descriptors:
-            os.close(descriptor)
+        _close_all(descriptors)
         raise
+    if isinstance(word, Released):
+        _close_all(descriptors)
+        return word, []
+    return word, list(descriptors)
+
+
+def _close_all(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _decode(data: bytes, flags: int, descriptors: int) -> Word:
-    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+    if flags & socket.MSG_TRUNC:
         raise ContractError("a word too long for custody")
     try:
         word = _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ContractError(f"not a word of custody: {error}") from error
     entries = word.entries if isinstance(word, Entrusted) else []
-    if len(entries) != descriptors:
+    cut = bool(flags & socket.MSG_CTRUNC)
+    short = cut and descriptors < len(entries) <= BATCH
+    if (cut or len(entries) != descriptors) and not short:
         raise ContractError(f"{descriptors} descriptors for {len(entries)} sessions")
     slots = word.slots if isinstance(word, Released) else [entry.slot for entry in entries]
     if any(slot < 0 for slot in slots) or any(len(entry.note) > MAX_NOTE_BYTES for entry in entries):
         raise ContractError("a session out of bounds")
-    return word
+    return Released(slots) if short else word

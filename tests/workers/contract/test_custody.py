@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import os
+import resource
 import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -84,6 +86,53 @@ def test_ends_arrive_in_the_order_they_were_told(ends: tuple[socket.socket, sock
     for _, descriptors in heard:
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def permitted(more: int) -> Iterator[None]:
+    """Let so many more descriptors be open here, and no others."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = []
+    try:
+        while len(free) < more:
+            free.append(os.dup(0))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free[-1] + 1, limits[1]))
+        for descriptor in free:
+            os.close(descriptor)
+        free.clear()
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for descriptor in free:
+            os.close(descriptor)
+
+
+def test_sessions_whose_sockets_find_no_room_here_are_released(
+    ends: tuple[socket.socket, socket.socket], pipes: list[int]
+) -> None:
+    parent, worker = ends
+    say(worker, Entrusted([Entry(slot, 5, b"") for slot in range(9)]), pipes[:9])
+    say(worker, Entrusted([ENTRY]), pipes[:1])
+    with permitted(2):
+        before = descriptors_open()
+        assert hear(parent) == (Released(list(range(9))), [])
+        assert descriptors_open() == before
+        heard = hear(parent)
+    assert heard is not None
+    assert heard[0] == Entrusted([ENTRY])
+    os.close(*heard[1])
+
+
+def test_more_sockets_than_a_word_can_have_are_a_breach(
+    ends: tuple[socket.socket, socket.socket], pipes: list[int]
+) -> None:
+    parent, worker = ends
+    word = Entrusted([Entry(slot, 5, b"") for slot in range(BATCH)])
+    send_raw(worker, msgspec.msgpack.encode(word), pipes[: BATCH + 1])
+    before = descriptors_open()
+    with pytest.raises(ContractError):
+        hear(parent)
+    assert descriptors_open() == before
 
 
 def test_where_there_is_no_room_nothing_is_said(ends: tuple[socket.socket, socket.socket], pipes: list[int]) -> None:
