@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from proxyd.daemon.fdstore import LIST_NAME
+from proxyd.daemon.inventory import MAX_BYTES, EstateLeft, Manifest, seal, write
 from tests.interop.scene import CHAIN, COMMANDS, OURS, PUBLIC, STARTED, UIDS, WITHIN_S, Scene, start_chain
 from tests.kit.process import Process
 from tests.kit.requirement import requires_namespaces, requires_program
@@ -66,9 +70,23 @@ def test_a_file_arrives_though_both_proxies_are_upgraded_twice(tmp_path: Path, s
         assert "aborted" not in server.output.lower()
 
 
+def spoil_keys(service: Service) -> None:
+    """Write something else in the place of the keys among what is kept."""
+    ((place, descriptor),) = ((number, fd) for number, (name, fd) in enumerate(service.kept) if name == LIST_NAME)
+    manifest = msgspec.msgpack.decode(os.pread(descriptor, MAX_BYTES, 0), type=Manifest)
+    estate = msgspec.structs.replace(msgspec.msgpack.decode(manifest.estate, type=EstateLeft), private=b"nonsense")
+    other = os.memfd_create("other")
+    os.write(other, write(msgspec.structs.replace(manifest, estate=seal(estate))))
+    service.kept[place] = (LIST_NAME, other)
+    os.close(descriptor)
+
+
 @requires_namespaces
 @pytest.mark.night
-def test_a_file_arrives_though_a_proxy_is_stopped_and_started_by_a_service_manager(tmp_path: Path) -> None:
+@pytest.mark.parametrize("spoiled", [False, True], ids=["whole", "without its keys"])
+def test_a_file_arrives_though_a_proxy_is_stopped_and_started_by_a_service_manager(
+    tmp_path: Path, spoiled: bool
+) -> None:
     options, keys = SUITES["hmac-authenticated"]
     with Scene(CHAIN, tmp_path) as scene, Service(tmp_path, room=100) as service:
 
@@ -90,6 +108,11 @@ def test_a_file_arrives_though_a_proxy_is_stopped_and_started_by_a_service_manag
         proxy.signal(signal.SIGTERM)
         proxy.wait_for("laid up with the service manager")
         proxy.wait()
-        start().wait_for("Taken over from the service manager's store")
+        if spoiled:
+            spoil_keys(service)
+        started = start()
+        started.wait_for("Taken over from the service manager's store")
+        if spoiled:
+            started.wait_for("Not taken over from the service manager's store: the keys that were left")
         assert server.wait(WITHIN_S) == 0
         assert scene.arrived(path, "client1")
