@@ -16,6 +16,7 @@ import dns.rdatatype
 import dns.rdtypes.ANY.PTR
 import dns.resolver
 import dns.reversename
+from dns.nameserver import Do53Nameserver
 
 from workers.contract.messages import MAX_NAME_CHARS, Looked, Lookup
 from workers.contract.settings import Address, ResolverSettings
@@ -52,6 +53,8 @@ class Reverse:
         self._room = asyncio.Semaphore(MAX_PARALLEL)
         self._timeout_s = prepared.reverse_timeout_ns / 1e9
         self._resolver = make_resolver(prepared)
+        if len(prepared.servers) > 1:  # Each is asked within the time, though those before it are silent.
+            self._resolver.timeout = self._timeout_s / len(prepared.servers)
         self._running: dict[Address, asyncio.Task[Found]] = {}
 
     async def look_up(self, address: Address) -> Found:
@@ -98,10 +101,22 @@ class Reverse:
             )
         except dns.exception.DNSException:
             return [], 0
+        self._prefer(found)
         if found.rrset is None:
             return [], 0
         values = [record.target if kind == dns.rdatatype.PTR else record for record in found.rrset]
         return sorted(values), found.chaining_result.minimum_ttl
+
+    def _prefer(self, found: dns.resolver.Answer) -> None:
+        """Ask the server first from now on that has just answered: the time is too short to wait for silent ones."""
+        servers = list(self._resolver.nameservers)
+        chosen = [one for one in servers if isinstance(one, Do53Nameserver) and _is(one, found)]
+        if chosen and servers[0] is not chosen[0]:
+            self._resolver.nameservers = [chosen[0], *(one for one in servers if one is not chosen[0])]
+
+
+def _is(server: Do53Nameserver, found: dns.resolver.Answer) -> bool:
+    return (server.address, server.port) == (found.nameserver, found.port)
 
 
 def find_name(address: Address, settings: ResolverSettings) -> str | None:

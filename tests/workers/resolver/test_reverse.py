@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -149,6 +150,25 @@ def test_the_hosts_table_comes_first(server: ResolverSettings, tmp_path: Path) -
 def test_a_silent_server_means_no_name_within_the_time() -> None:
     settings = ResolverSettings(((LOOPBACK, free_port()),), initial_timeout_ns=50_000_000)
     assert ask(settings, "192.0.2.1", "2001:db8::6") == [NOTHING, NOTHING]
+
+
+@requires_nsd
+def test_a_server_that_is_silent_leaves_time_for_the_next_and_is_asked_last_from_then_on(
+    server: ResolverSettings,
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        servers = ((LOOPBACK, silent.getsockname()[1]), *server.servers)
+        reverse = Reverse(prepare(replace(server, servers=servers, initial_timeout_ns=4 * 10**9), NOWHERE, NOWHERE))
+
+        async def look_up() -> list[str | None]:
+            return [(await reverse.look_up(address(text))).name for text in ("192.0.2.1", "192.0.2.2")]
+
+        assert asyncio.run(look_up()) == ["www.example.test", "short.example.test"]
+        silent.setblocking(False)
+        assert silent.recv(512)
+        with pytest.raises(BlockingIOError):
+            silent.recv(512)
 
 
 def test_what_there_was_no_room_to_ask_for_is_told_apart_from_what_has_no_name() -> None:
