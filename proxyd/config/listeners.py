@@ -6,11 +6,14 @@ Source: udp-proxy.cfg(5), LISTEN-ON; the range of automatic ports, ip(7).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv6Address
 from pathlib import Path
 
 from proxyd.config.findings import Findings
 from proxyd.config.machine import HOSTS, addresses_of
+from proxyd.config.sourcechecks import ALL_HOSTS, is_multicast
 from proxyd.config.tree import Item, Section
+from proxyd.config.values import hosts
 from proxyd.config.values.words import nearest
 from proxyd.errors import Position
 from workers.contract.settings import Address, HostName, ListenerSettings
@@ -53,6 +56,8 @@ class ListenerCompiler:
         targets = tuple(self._interface(item) if "iface" in item else self._address(item))
         transparent = item.row.name == "transparent"
         for address, device in targets:
+            if not self._can_be_heard(item, address, device):
+                continue
             for port in ports:
                 first = self._taken.setdefault((address, port, transparent), item.position)
                 if first is not item.position:
@@ -60,6 +65,26 @@ class ListenerCompiler:
                     self._findings.error(item.error(found, f"wanted it once; the first is on line {first.line}"))
                     break
                 yield ListenerSettings(address, port, transparent, device)
+
+    def _can_be_heard(self, item: Item, address: Address, device: str | None) -> bool:
+        """Report an address that says too little to be bound; warn of one to which no host sends its own datagrams."""
+        if item.row.name == "transparent":
+            return True
+        shown, part = (
+            hosts.show_address(address),
+            next((name for name in ("addr", "sock", "iface") if name in item), ""),
+        )
+        if device is None and address.version == 6 and IPv6Address(address.value).is_link_local:
+            wanted = "wanted 'iface' with an 'interface' section: its 'dev' says on which link the address is"
+            self._findings.error(item.error(f"found the link-local address {shown}", wanted, part))
+            return False
+        if is_multicast(address):
+            found = f"found the multicast address {shown}"
+            self._findings.warn(item.error(found, "the proxy joins no group: nothing may ever arrive", part))
+        elif address == ALL_HOSTS:
+            found = f"found {shown}, which is no address of this machine"
+            self._findings.warn(item.error(found, "[0.0.0.0] hears broadcasts, too", part))
+        return True
 
     def _ports(self, item: Item) -> range:
         sock = item.get("sock")

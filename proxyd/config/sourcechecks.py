@@ -14,7 +14,7 @@ from proxyd.config.tree import Item, Section
 from proxyd.config.values import hosts
 from workers.contract.settings import Address, HostName, ListenerSettings, SessionKind
 
-_ALL_HOSTS = Address(4, 0xFFFF_FFFF)
+ALL_HOSTS = Address(4, 0xFFFF_FFFF)
 _MULTICAST = {4: (28, 0xE), 6: (120, 0xFF)}
 """By version: how many bits the rest of an address has, and what stands before them. Source: RFC 5771, RFC 4291."""
 _NEVER_FROM_A_GROUP = frozenset((SessionKind.NORMAL, SessionKind.ANY_PORT))
@@ -126,7 +126,7 @@ def _check_group_target(acl: Section, findings: Findings) -> None:
     if isinstance(host, HostName):
         return
     found = f"found {hosts.show_address(host)} in a rule of 'session-type {kind.value}'"
-    if host == _ALL_HOSTS:
+    if host == ALL_HOSTS:
         findings.warn(plug_to.error(found, "only 'session-type broadcast' may send to a broadcast address", "sock"))
     elif is_multicast(host) and kind in _NEVER_FROM_A_GROUP:
         findings.warn(plug_to.error(found, "no answer ever comes from a multicast address", "sock"))

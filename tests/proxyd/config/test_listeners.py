@@ -8,7 +8,7 @@ import pytest
 from proxyd.config.findings import Findings
 from proxyd.config.listeners import ListenerCompiler, read_automatic_ports
 from proxyd.config.values.hosts import plain_address
-from tests.proxyd.config.samples import config, errors, load
+from tests.proxyd.config.samples import config, errors, load, warnings
 from workers.contract.settings import ListenerSettings
 
 INTERFACE = (
@@ -64,6 +64,7 @@ def test_items_are_spread_out_into_sockets(listen: str, expected: list[str]) -> 
         ("non-transparent [127.0.0.1] version ipv6 port 53;", "found version ipv6 with an IPv4 address"),
         ("non-transparent [127.0.0.1] port 53 proto tcp;", "found the protocol 'tcp'; wanted 'udp'"),
         ("non-transparent iface LAM port 53;", "wanted the name of a section 'interface' (did you mean 'LAN'?)"),
+        ("non-transparent [fe80::1] port 53;", "found the link-local address [fe80::1]; wanted 'iface'"),
         ("non-transparent iface LAN alias C port 53;", "found 'C'; wanted the name of an alias in 'interface LAN'"),
         (
             "non-transparent iface LAN alias A version ipv6 port 53;",
@@ -103,6 +104,24 @@ def test_a_name_that_the_hosts_file_has_not_is_refused() -> None:
     assert "found the name 'no-such.invalid', for which /etc/hosts has no address; wanted an address" in found
     (found,) = errors(config(listen="non-transparent no-such.invalid version ipv6 port 53;"))
     assert "has no IPv6 address" in found
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ("non-transparent [224.0.1.1] port 53", "found the multicast address [224.0.1.1]"),
+        ("non-transparent [ff02::1] : 53", "found the multicast address [ff02::1]"),
+        ("non-transparent [255.255.255.255] port 53", "found [255.255.255.255], which is no address of this machine"),
+    ],
+)
+def test_an_address_that_no_machine_has_is_warned_of(item: str, message: str) -> None:
+    assert any(message in found for found in warnings(config(listen=f"{item};")))
+
+
+def test_a_link_local_address_is_taken_with_its_link() -> None:
+    file = 'interface LINK { dev "eth0"; ipv6 [fe80::1/64]; }'
+    found = load(config(file=file, listen="non-transparent iface LINK port 53;")).settings.listeners
+    assert list(map(shown, found)) == ["N fe80::1 53 eth0"]
 
 
 @pytest.mark.parametrize(
