@@ -6,11 +6,13 @@ datagram; it sees the UDP header before the payload. A load beyond the end makes
 A reuseport program is not asked for what the `tproxy` statement of nftables delivers: there the kernel's hash decides,
 of the client's address and port and of the statement's address, so by the client alone (observed: Linux 6.18).
 Nothing is compiled, nothing needs a privilege.
-Source: linux/filter.h, linux/bpf_common.h; socket(7), SO_ATTACH_FILTER and SO_ATTACH_REUSEPORT_CBPF (Linux 4.5).
+Source: linux/filter.h, linux/bpf_common.h; socket(7), SO_ATTACH_FILTER and SO_ATTACH_REUSEPORT_CBPF (Linux 4.5);
+net/core/sock_reuseport.c, reuseport_detach_prog (Linux 5.3).
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 from array import array
@@ -40,6 +42,11 @@ _WHOLE = 0xFFFF_FFFF
 _SPREAD = 0x9E37_79B1
 """An odd number near 2**32 divided by the golden ratio: neighbours end up far from each other."""
 
+_PORT, _ADDRESS4, _ADDRESS6 = slice(2, 4), slice(4, 8), slice(8, 24)
+"""Where port and address lie in a raw socket address."""
+_RAW4_BYTES = 16
+
+_WORD = struct.Struct(">I")
 _INSTRUCTION = struct.Struct("=HBBI")
 _PROGRAM = struct.Struct("@HP")
 
@@ -71,6 +78,15 @@ def by_client(version: int, count: int) -> Program:
     return (*_FIRST_WORDS[version], Instruction(_SHIFT_RIGHT, 16), Instruction(_REMAINDER, count), _VALUE)
 
 
+def socket_of(source: bytes, count: int) -> int:
+    """Return the socket that by_client gives a datagram to, by its sender's raw address."""
+    found = int.from_bytes(source[_PORT])
+    address = source[_ADDRESS4] if len(source) == _RAW4_BYTES else source[_ADDRESS6]
+    for (word,) in _WORD.iter_unpack(address):
+        found = (word ^ found) * _SPREAD & _WHOLE
+    return (found >> 16) % count
+
+
 def by_group(count: int) -> Program:
     """Return the reuseport program that spreads UFTP messages by group ID mod count; what is too short goes to 0."""
     return (Instruction(_LOAD, _GROUP_ID), Instruction(_REMAINDER, count), _VALUE)
@@ -99,6 +115,12 @@ def attach_steering(sock: socket.socket, program: Program) -> None:
     _attach(sock, SO_ATTACH_REUSEPORT_CBPF, program)
 
 
+def detach_steering(sock: socket.socket) -> None:
+    """Let the kernel's hash choose in the reuseport group of sock, as where there is no program. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_REUSEPORT_BPF, 0)
+
+
 def attach_filter(sock: socket.socket, program: Program) -> None:
     """Let program decide what sock takes. Raises OSError."""
     _attach(sock, SO_ATTACH_FILTER, program)
@@ -109,11 +131,9 @@ def detach(sock: socket.socket) -> None:
 
     Source: socket(7), SO_DETACH_FILTER; net/core/sock_reuseport.c, reuseport_detach_prog (Linux 5.3).
     """
-    for option in (_SO_DETACH_FILTER, _SO_DETACH_REUSEPORT_BPF):
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, option, 0)
-        except FileNotFoundError:
-            continue
+    with contextlib.suppress(FileNotFoundError):
+        sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
+    detach_steering(sock)
 
 
 def assemble(program: Program) -> bytes:
