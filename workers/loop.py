@@ -14,6 +14,7 @@ import time
 
 from workers import sandbox
 from workers.adoption import take_over
+from workers.backlog import take_backlog
 from workers.contract.context import WorkerContext
 from workers.contract.exitcodes import ExitCode
 from workers.contract.messages import Freeze, Names, ToChild
@@ -73,8 +74,6 @@ class Worker:
         self._parts.sockets.cover(max(*others, *self._parts.listeners))
         take_over(context, self._parts, now_ns)
         self._listening = False
-        if context.names is not None:
-            self._learn(context.names, now_ns)
         self._orders = Orders(self._parts.engine, self._parts.journal, self._parts.outbound.taps)
         self._publisher = Publisher(context.region.words)
         listeners = list(self._parts.listeners.values())
@@ -87,6 +86,8 @@ class Worker:
         self._sweep_ns = now_ns
         self._portion = SWEEP_SESSIONS
         self._ending: ExitCode | None = None
+        if context.names is not None:
+            self._learn(context.names, now_ns)
 
     def serve(self) -> ExitCode:
         """Turn until stopped."""
@@ -294,5 +295,6 @@ class Worker:
         self._parts.knowledge.take(message, now_ns)
         if isinstance(message, Names) and not self._listening:
             self._listening = True
+            take_backlog(self._context.backlog, self._parts, self._tallies.intake, now_ns)
             for fd in self._parts.listeners:
                 self._poll.register(fd, select.EPOLLIN)

@@ -18,7 +18,7 @@ from workers.listener import Listener
 from workers.net import segments
 from workers.net.ancillary import Control
 from workers.net.arena import SLOTS
-from workers.net.transport import FlowKey, Part, Transport
+from workers.net.transport import FlowKey, Part, Stored, Transport
 from workers.origin import WORDS, Origins
 from workers.session.admission import NeedsName
 from workers.session.engine import Engine
@@ -65,6 +65,16 @@ class Outbound:
         for waiter in waiters:
             listener, key, _ = waiter.datagram
             self._forward(listener, key, 0, [waiter.size], now_ns, 0)
+
+    def take_waited(self, listener: Listener, now_ns: int, waited: Stored) -> None:
+        """Forward what came to a listener while no worker was there, as if it had just been received alone."""
+        transport, version = self._transport, listener.version
+        transport.restore(waited)
+        keys = transport.flow_keys(1, version, listener.usual) if listener.wildcard else transport.keys(1, version)
+        sizes = transport.sizes(0, 1)
+        if self._journal.level >= 9:
+            self._dump(listener, sizes)
+        self._forward_trains(listener, keys, sizes, transport.extras(0, 1, listener.usual), now_ns)
 
     def handle(self, listener: Listener, now_ns: int) -> None:
         """Read a listener and forward what passes."""

@@ -285,6 +285,17 @@ _EVENTS = (
         (("listener", _S),),
         (Line("UDPS-774-K", "No longer listening on {listener}: its last session has ended"),),
     ),
+    Event(
+        "resettled",
+        (("before", _N), ("workers", _N), ("moved", _N), ("waited", _N), ("lost", _N)),
+        (
+            Line(
+                "UDPS-775-K",
+                "Workers: {before} before, now {workers}; sessions that another one has now: {moved}, "
+                "datagrams that waited: {waited}, lost: {lost}",
+            ),
+        ),
+    ),
     Event("control-order", (("who", _T), ("order", _T)), (Line("UDPS-745-K", "Order by {who}: {order}"),)),
     Event(
         "control-refused",

@@ -63,6 +63,7 @@ class WorkerContext:
     Counter.PERMITS counts them already. earlier: the settings of older generations whose rules such sessions have, by
     the low 16 bits of the generation. retired: so many of the last listeners have vanished from the configuration and
     serve the sessions that they have, nobody new.
+    backlog: a descriptor with datagrams that are to be treated before any other (workers.contract.backlog), -1: none.
     store: what a worker whose sessions have no sockets of their own writes down for its replacement, None: nothing.
     """
 
@@ -82,3 +83,4 @@ class WorkerContext:
     earlier: Mapping[int, Settings] = field(default_factory=dict)
     retired: int = 0
     store: Store | None = None
+    backlog: int = -1
