@@ -23,8 +23,8 @@ REFUSED = (
     Fixed("chroot-dir", ("chroot_dir",)),
 )
 """Sessions, sockets and processes depend on these: the proxy must be started anew."""
-LATER = (Fixed("nodaemon", ("foreground",)), Fixed("control", ("control",)), Fixed("workers", ("workers",)))
-"""Taken from the next start on. Which worker has a client's sessions is the kernel's choice among those there are."""
+LATER = (Fixed("nodaemon", ("foreground",)), Fixed("control", ("control",)))
+"""Taken from the next start on. The number of workers is, too, where it cannot change (proxyd.daemon.resettling)."""
 
 
 def refusals(before: Settings, after: Settings, places: Mapping[str, str]) -> list[str]:
@@ -43,6 +43,11 @@ def deferred(before: Settings, after: Settings, places: Mapping[str, str]) -> li
         for keyword, fields in LATER
         if _differ(before, after, fields)
     ]
+
+
+def postponed(keyword: str, places: Mapping[str, str], why: str) -> str:
+    """Return the line for something that could count at once elsewhere, and why not here."""
+    return f"{_place(keyword, places)}'{keyword}' counts from the next start on: {why}"
 
 
 def keep_fixed(before: Settings, after: Settings) -> Settings:

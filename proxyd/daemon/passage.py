@@ -22,7 +22,7 @@ from proxyd.daemon.inventory import Bundle
 from proxyd.daemon.lane import Lane, LaneClosedError
 from proxyd.daemon.launch import Attempt, Launch
 from proxyd.daemon.notify import Notifier
-from proxyd.daemon.roster import Child, Role, Roster, State
+from proxyd.daemon.rest import Rest, Resting
 from proxyd.daemon.spawn import Estate
 from proxyd.daemon.succession import Stage, Succession
 from workers.contract.custody import Kept
@@ -55,13 +55,8 @@ class Keeping(Protocol):
         ...
 
 
-class Company(Protocol):
+class Company(Resting, Protocol):
     """The children, and what is known of them."""
-
-    @property
-    def roster(self) -> Roster:
-        """Who they are."""
-        ...
 
     @property
     def vault(self) -> Keeping:
@@ -72,35 +67,6 @@ class Company(Protocol):
     def names(self) -> Names | None:
         """The addresses of the configuration's names, None: not resolved yet."""
         ...
-
-    def freeze(self, child: Child, now_ns: int) -> bool:
-        """Ask a child to leave its work to a replacement; False when that cannot be now."""
-        ...
-
-
-class Rest:
-    """Brings all workers to rest, and starts them again. See proxyd.daemon.succession.Hands."""
-
-    def __init__(self, company: Company) -> None:
-        self._company = company
-
-    def rest(self, now_ns: int) -> bool:
-        """Bring the workers to rest, and start none; tell whether all of them are."""
-        roster = self._company.roster
-        roster.held = True
-        workers = [child for child in roster.children if child.role is Role.WORKER]
-        for child in workers:
-            if child.state is State.READY:
-                self._company.freeze(child, now_ns)
-        return all(child.state is State.DEAD for child in workers)
-
-    def resume(self, now_ns: int) -> None:
-        """Start the workers again."""
-        roster = self._company.roster
-        roster.held = False
-        for child in roster.children:
-            if child.role is Role.WORKER and child.state is State.DEAD:
-                child.due_ns = now_ns
 
 
 class Means:

@@ -54,14 +54,19 @@ _LATER = frozenset(name for item in LATER for name in item.fields)
 _TRANSPARENT = 1
 
 
-def changes(before: Settings, after: Settings) -> Iterator[Change]:
-    """Yield what differs between two configurations, in the order of the file."""
+def changes(before: Settings, after: Settings, fixed_workers: str = "") -> Iterator[Change]:
+    """Yield what differs between two configurations, in the order of the file.
+
+    fixed_workers: why the number of workers cannot change, "" if it can.
+    """
     yield from _listener_changes(before.listeners, after.listeners)
     yield from _rule_changes(before.acls, after.acls)
     for field in fields(Settings):
         old, new = getattr(before, field.name), getattr(after, field.name)
         if field.name not in _APART and old != new:
             later = "from the next start on" if field.name in _LATER else ""
+            if field.name == "workers" and fixed_workers:
+                later = f"from the next start on: {fixed_workers}"
             detail = "; ".join(filter(None, (_detail(field.name, old, new), later)))
             yield Change("setting", "changed", _word(field.name), detail)
 

@@ -2,8 +2,9 @@
 
 What is wrong is told, all of it, and nothing has changed then. Otherwise listeners, logs, users, names and rules are
 the new ones from one moment on for every child that is forked, and the children are renewed one after the other
-(proxyd.daemon.rollout): workers leave their sessions to their replacements, which go on with them under the rules that
-they began with. Listeners that have vanished serve their sessions, and are closed after the last of them.
+(proxyd.daemon.rollout), or all workers together where there are to be more or fewer (proxyd.daemon.resettling): workers
+leave their sessions to their replacements, which go on with them under the rules that they began with. Listeners that
+have vanished serve their sessions, and are closed after the last of them.
 A reload that is asked for while another is under way comes after it, one for all who ask meanwhile.
 """
 
@@ -19,8 +20,10 @@ from proxyd.daemon.crew import Crew
 from proxyd.daemon.landing import Landing
 from proxyd.daemon.reading import Reading, mistakes
 from proxyd.daemon.renewal import GENERATIONS, Means, Prepared, check, prepare, remarks
+from proxyd.daemon.resettling import Resettling
+from proxyd.daemon.rest import Rest
 from proxyd.daemon.rollout import Rollout
-from proxyd.daemon.roster import Child, Role
+from proxyd.daemon.roster import Child, Role, State
 from proxyd.daemon.spawn import Estate, Spawner
 from proxyd.daemon.tryout import try_out
 from proxyd.errors import ProxydError, SetupError
@@ -50,6 +53,18 @@ class Outcome(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+class Remainder(NamedTuple):
+    """What is left to be done, and told, while children are renewed.
+
+    notes: what may not be what was meant. wider: how many sessions more there may be when all workers have slots for
+    them. resettling: how clients come to other workers, None: they do not.
+    """
+
+    notes: tuple[str, ...] = ()
+    wider: int = 0
+    resettling: Resettling | None = None
+
+
 class Reloader:
     """Reloads, one after the other. outcome: of the last one, None before the first.
 
@@ -66,8 +81,7 @@ class Reloader:
         self._rollout: Rollout | None = None
         self._clearing: list[ListenerSettings] = []
         self._names: tuple[str, ...] = estate.names
-        self._notes: tuple[str, ...] = ()
-        self._wider = 0
+        self._left = Remainder()
         self._asked = self._covered = 0
         self._done: deque[tuple[int, Outcome]] = deque(maxlen=MAX_OUTCOMES)
         self._clear_ns = 0
@@ -97,7 +111,7 @@ class Reloader:
             sockets.probe(fresh, demands.wishes(settings), standing)
         if self._means is not None:
             try_out(self._estate.settings, settings, self._means)
-        return replace(reading, warnings=tuple(remarks(self._estate.settings, reading, settings)))
+        return replace(reading, warnings=tuple(remarks(self._estate, reading, settings)))
 
     def result(self, number: int) -> Outcome | None:
         """Return what came of a reload that was asked for, None while it is under way."""
@@ -113,6 +127,8 @@ class Reloader:
         child = self._rollout.next()
         if child is not None:
             self._crew.freeze(child, now_ns)
+        elif self._rollout.finished and self._left.resettling is not None:
+            self._resettle(self._left.resettling, now_ns)
         elif self._rollout.finished:
             self._finish()
 
@@ -163,7 +179,8 @@ class Reloader:
         anew = self._name(before, settings, reading.names)
         for note in prepared.notes:
             self._logs.note("config-warning", note)
-        self._notes = prepared.notes
+        wider = max(settings.max_sessions - before.max_sessions, 0)
+        self._left = Remainder(prepared.notes, wider, prepared.resettling)
         self._crew.roster.limit(settings.respawn_count, settings.respawn_ns)
         self._renew(anew)
 
@@ -189,7 +206,6 @@ class Reloader:
         if shared.rates is not None and shared.rates is not prepared.rates:
             shared.rates.unmap()
         shared.rates = prepared.rates
-        self._wider = max(sessions - before.max_sessions, 0)
         if sessions < before.max_sessions:
             shared.narrow(before.max_sessions - sessions)
         # Before there are permits for more, every worker has slots for them.
@@ -224,10 +240,34 @@ class Reloader:
         elif not monitors:
             roster.children.append(Child(Role.MONITOR, 0))
         order = [child for child in roster.children if child.role is Role.RESOLVER and (anew or child.dismissed)]
-        order += [child for child in roster.children if child.role is Role.WORKER]
-        order += [child for child in roster.children if child.role is Role.MONITOR]
-        self._logs.note("reloading", estate.settings.generation, len(order))
-        self._rollout = Rollout(order, self._at_work)
+        others = self._workers_and_monitor()
+        self._logs.note("reloading", estate.settings.generation, len(order) + len(others))
+        # All workers together, where their number changes: once names that they need are known.
+        self._rollout = Rollout(order if self._left.resettling is not None else order + others, self._at_work)
+
+    def _workers_and_monitor(self) -> list[Child]:
+        children = self._crew.roster.children
+        return [child for role in (Role.WORKER, Role.MONITOR) for child in children if child.role is role]
+
+    def _resettle(self, resettling: Resettling, now_ns: int) -> None:
+        """Bring all workers to rest at once, and then have as many as there are to be, each with its sessions."""
+        estate, roster = self._estate, self._crew.roster
+        if any(child.role is Role.WORKER and child.state is State.STARTING for child in roster.children):
+            return
+        rest = Rest(self._crew)
+        if not rest.rest(now_ns):
+            return
+        before = len(estate.listeners)
+        found = resettling.carry_out(estate, self._crew.vault)
+        estate.settings = replace(estate.settings, workers=found.workers)
+        self._logs.note("resettled", before, found.workers, found.moved, found.waited, found.lost)
+        notes = (found.why,) if found.why else ()
+        for note in notes:
+            self._logs.note("config-warning", note)
+        self._left = self._left._replace(notes=(*self._left.notes, *notes), resettling=None)
+        roster.resize(found.workers)
+        rest.resume(now_ns)
+        self._rollout = Rollout(self._workers_and_monitor(), self._at_work)
 
     def _at_work(self, child: Child) -> bool:
         """Tell whether a ready child has what others need of it, or has done what it has to do before it serves."""
@@ -246,10 +286,10 @@ class Reloader:
                 self._logs.note("listener-closed", sockets.raw_sockaddr(listener))
             self._clearing = []
         else:
-            estate.shared.settle(self._wider)
+            estate.shared.settle(self._left.wider)
             self._forget_generations()
             self._logs.note("reloaded", estate.settings.generation, estate.shared.sessions)
-            self._conclude(Outcome(estate.settings.generation, time.time(), (), self._notes))
+            self._conclude(Outcome(estate.settings.generation, time.time(), (), self._left.notes))
         if self._asked > self._covered:
             self._begin()
 

@@ -23,6 +23,7 @@ from proxyd.daemon.asker import NOBODY, Asker
 from proxyd.daemon.reading import Reading, mistakes
 from proxyd.daemon.rehearsal import Judge, Seated, changes, seated
 from proxyd.daemon.reload import Outcome
+from proxyd.daemon.resettling import hindrance
 from proxyd.daemon.spawn import Estate
 from proxyd.errors import ProxydError
 from workers.contract.messages import Names
@@ -97,7 +98,7 @@ class ReloadAnswers:
             yield Refused("a reload would change nothing, for the configuration would not be taken")
             return
         yield from _in_parts(Notes, reading.warnings)
-        found = changes(self._estate.settings, reading.settings)
+        found = changes(self._estate.settings, reading.settings, hindrance(self._estate, reading.settings))
         while part := list(islice(found, LINES_A_MESSAGE)):
             yield Changes(part)
         if self._estate.settings.program == WITH_RULES:

@@ -6,22 +6,23 @@ Source: udp-proxy(8), RELOADING.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from proxyd.daemon import capabilities, descriptors, fixed, identity, places, routing, sockets
+from proxyd.daemon import capabilities, descriptors, fixed, identity, places, resettling, routing, sockets
 from proxyd.daemon.landing import Landing, covers
 from proxyd.daemon.oob import UsersFile
 from proxyd.daemon.reading import Reading
+from proxyd.daemon.resettling import Resettling
 from proxyd.daemon.shared import make_buckets
 from proxyd.daemon.spawn import Estate, Monitoring
 from proxyd.errors import ProxydError, SetupError
 from proxyd.logs.setup import Logs
 from workers.contract.context import Confinement
 from workers.contract.rates import RateRegion
-from workers.contract.settings import Settings
+from workers.contract.settings import ListenerSettings, Settings
 
 GENERATIONS = 1 << 16
 """A slot has room for so many."""
@@ -46,6 +47,7 @@ class Means:
 class Prepared(NamedTuple):
     """What a new generation needs that may fail, all of it done. landing, logs None: as they were.
 
+    resettling: how the number of workers changes, None: it stays.
     monitoring, users, rates: those of the generation before where nothing of them has changed. notes: what may not be
     what was meant.
     """
@@ -53,6 +55,7 @@ class Prepared(NamedTuple):
     settings: Settings
     confinement: Confinement
     landing: Landing | None
+    resettling: Resettling | None
     logs: Logs | None
     monitoring: Monitoring | None
     users: UsersFile | None
@@ -79,28 +82,32 @@ def check(estate: Estate, reading: Reading) -> tuple[Settings, Confinement]:
         generation=next_generation(estate),
         listeners=places.settle(reading.settings.listeners),
     )
+    settings = replace(settings, workers=_workers(estate, settings)[0])
     confinement = identity.look_up(settings)
     capabilities.require(capabilities.needs(settings, changes_user=confinement.uid is not None))
     return settings, confinement
 
 
-def remarks(before: Settings, reading: Reading, settings: Settings) -> list[str]:
+def remarks(estate: Estate, reading: Reading, settings: Settings) -> list[str]:
     """Return what may not be what was meant, or waits for the next start. settings: what would be in force."""
-    deferred = fixed.deferred(before, reading.settings, reading.places)
-    return [*reading.warnings, *deferred, *routing.diagnose(settings)]
+    return [*reading.warnings, *_postponed(estate, reading, settings), *routing.diagnose(settings)]
 
 
 def prepare(estate: Estate, reading: Reading, means: Means, logs: Logs) -> Prepared:
     """Open what a new generation needs beside the present one. Raises ProxydError; nothing stays open then."""
     before = estate.settings
     settings, confinement = check(estate, reading)
-    notes = remarks(before, reading, settings)
-    too_few = descriptors.raise_limit(means.descriptors(settings, len(estate.listeners)))
+    notes = remarks(estate, reading, settings)
+    most = max(settings.workers, len(estate.listeners))
+    too_few = descriptors.raise_limit(means.descriptors(settings, most))
     notes += [] if too_few is None else [too_few]
     with ExitStack() as stack:
         landing = None if means.land is None else means.land(estate, settings)
         if landing is not None:
             stack.callback(landing.undo)
+        resettled = _resettle(estate, settings, landing, confinement)
+        if resettled is not None:
+            stack.callback(resettled.undo)
         fresh = means.logs(settings) if log_settings(settings) != log_settings(before) else None
         if fresh is not None:
             stack.callback(fresh.close)
@@ -108,23 +115,51 @@ def prepare(estate: Estate, reading: Reading, means: Means, logs: Logs) -> Prepa
         same = shown_at(settings) == shown_at(before)
         monitoring = estate.monitoring if same else means.monitoring(settings)
         stack.pop_all()
-    notes += _moving(estate, landing)
+    if resettled is None:
+        moving = _moving(estate, landing)
+        notes += [f"{sockets.describe(one)}: who came there by a wildcard may begin a new session" for one in moving]
     if landing is None:
         settings = replace(settings, listeners=before.listeners)
     users = _read_users(estate, settings, logs)
-    return Prepared(settings, confinement, landing, fresh, monitoring, users, rates, tuple(notes))
+    return Prepared(settings, confinement, landing, resettled, fresh, monitoring, users, rates, tuple(notes))
 
 
-def _moving(estate: Estate, landing: Landing | None) -> list[str]:
-    """Return a line for each listener whose clients the kernel gives to other workers than before: it takes its choice
-    among the sockets of an address by another hash than among those of a wildcard. Source: net/ipv4/udp.c.
+def _workers(estate: Estate, settings: Settings) -> tuple[int, str]:
+    """Return how many workers there are to be, and why not as many as settings want, "" if it is as many."""
+    present = len(estate.listeners)
+    if settings.workers == present:
+        return present, ""
+    why = resettling.hindrance(estate, settings)
+    return present if why else settings.workers, why
+
+
+def _postponed(estate: Estate, reading: Reading, settings: Settings) -> Iterator[str]:
+    """Yield a line for everything that has changed and counts only from the next start on."""
+    yield from fixed.deferred(estate.settings, reading.settings, reading.places)
+    _, why = _workers(estate, replace(settings, workers=reading.settings.workers))
+    if why:
+        yield fixed.postponed("workers", reading.places, why)
+
+
+def _resettle(
+    estate: Estate, settings: Settings, landing: Landing | None, confinement: Confinement
+) -> Resettling | None:
+    """Prepare that clients come to other workers than before, if they do and it can be. Raises SetupError."""
+    if landing is None:
+        return None
+    if settings.workers == len(estate.listeners) and (
+        not _moving(estate, landing) or resettling.disability(estate, settings)
+    ):
+        return None
+    return resettling.prepare(estate, settings, (*settings.listeners, *landing.extra), confinement.uid)
+
+
+def _moving(estate: Estate, landing: Landing | None) -> list[ListenerSettings]:
+    """Return the listeners whose clients the kernel gives to other workers than before: it takes its choice among the
+    sockets of an address by another hash than among those of a wildcard. Source: net/ipv4/udp.c.
     """
     fresh = () if landing is None or len(estate.listeners) == 1 else landing.fresh
-    return [
-        f"{sockets.describe(listener)}: who came there by a wildcard may begin a new session"
-        for listener in fresh
-        if any(covers(wider, listener) for wider in estate.standing)
-    ]
+    return [listener for listener in fresh if any(covers(wider, listener) for wider in estate.standing)]
 
 
 def _make_rates(estate: Estate, settings: Settings) -> RateRegion | None:

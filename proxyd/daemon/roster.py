@@ -139,6 +139,12 @@ class Roster:
         """Take from the roster who is wanted no more and has ended."""
         self.children = [child for child in self.children if not (child.dismissed and child.state is State.DEAD)]
 
+    def resize(self, workers: int) -> None:
+        """Let there be so many workers; those that are too many have ended."""
+        kept = [child for child in self.children if child.role is not Role.WORKER or child.index < workers]
+        count = sum(child.role is Role.WORKER for child in kept)
+        self.children = kept[:count] + [Child(Role.WORKER, index) for index in range(count, workers)] + kept[count:]
+
     def by_pid(self, pid: int) -> Child | None:
         """Return the child with this process, None when it is none of ours."""
         return next((child for child in self.children if child.pid == pid and pid), None)

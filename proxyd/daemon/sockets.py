@@ -129,7 +129,7 @@ def bind_listeners(
             covered = covered or any(overlap(listener, other) for other in standing)
             passed = bool(groups[index])
             _open_group(listener, count, wishes, groups[index])
-            _bind_group(listener, _choice(listener, wishes), groups[index], covered=covered, bound=passed)
+            _bind_group(listener, choice_of(listener, wishes), groups[index], covered=covered, bound=passed)
             if wishes.shared and owner is not None:
                 _give(groups[index], owner)
             if listener.address.value == 0 and listener.port:
@@ -169,8 +169,8 @@ def adapt(
     """
     for index, listener in enumerate(listeners):
         group = [sockets[index] for sockets in groups]
-        if len(group) > 1 and _choice(listener, before) is not _choice(listener, wishes):
-            reason = f"its datagrams would have to go to {_choice(listener, wishes).value}; that takes a restart"
+        if len(group) > 1 and choice_of(listener, before) is not choice_of(listener, wishes):
+            reason = f"its datagrams would have to go to {choice_of(listener, wishes).value}; that takes a restart"
             raise SetupError(f"go on with {describe(listener)}", reason)
         try:
             for level, option, value in _options(listener, wishes):
@@ -181,6 +181,37 @@ def adapt(
         except OSError as error:
             reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
             raise SetupError(f"go on with {describe(listener)}", reason) from error
+
+
+def choice_of(listener: ListenerSettings, wishes: Wishes) -> Choice:
+    """Return who among the workers gets a listener's datagrams."""
+    return wishes.transparent if listener.transparent else wishes.direct
+
+
+def open_more(
+    listener: ListenerSettings, count: int, wishes: Wishes = NO_WISHES, owner: int | None = None
+) -> list[socket.socket]:
+    """Open count sockets more for a listener that has some; they are bound to nothing until they `join`.
+
+    owner: as for bind_listeners. Raises SetupError; nothing stays open then.
+    """
+    group: list[socket.socket] = []
+    try:
+        _open_group(listener, count, wishes, group)
+        if wishes.shared and owner is not None:
+            _give(group, owner)
+        for sock in group:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    except OSError as error:
+        close_all(group)
+        reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+        raise SetupError(f"open more sockets for {describe(listener)}", reason) from error
+    return group
+
+
+def join(sock: socket.socket, standing: socket.socket) -> None:
+    """Let a socket of `open_more` hear what comes to the place of one that is bound. Raises OSError."""
+    sock.bind(standing.getsockname())
 
 
 def raw_sockaddr(listener: ListenerSettings) -> bytes:
@@ -208,10 +239,6 @@ def overlap(one: ListenerSettings, other: ListenerSettings) -> bool:
 def _narrowness(listener: ListenerSettings) -> int:
     """Return 0 for every address, 1 for every address of one device, 2 for one address."""
     return 2 if listener.address.value else int(listener.device is not None)
-
-
-def _choice(listener: ListenerSettings, wishes: Wishes) -> Choice:
-    return wishes.transparent if listener.transparent else wishes.direct
 
 
 def _open_group(listener: ListenerSettings, count: int, wishes: Wishes, group: list[socket.socket]) -> None:

@@ -23,6 +23,7 @@ from proxyd.daemon.shared import Shared
 from proxyd.errors import SpawnError
 from workers import privilege
 from workers.boot import BootPlan, Serve, run_child
+from workers.contract.backlog import Backlog
 from workers.contract.channel import ChildEnd, ParentEnd, open_channel
 from workers.contract.context import ChannelLike, Confinement, WorkerContext
 from workers.contract.custody import Kept
@@ -67,7 +68,8 @@ class Estate:
     new. earlier: the settings of older generations whose rules sessions still have, by the low 16 bits of the
     generation. texts: the configurations that all these were made from, by the same. pidfile: held as long as the proxy
     runs, None: it does without. leash: what every worker has to hold open (proxyd.daemon.succession), -1: nothing.
-    given: the listening sockets that are the service manager's.
+    given: the listening sockets that are the service manager's. backlogs: by worker, what its next process is to treat
+    before all else.
     """
 
     settings: Settings
@@ -88,6 +90,7 @@ class Estate:
     pidfile: Pidfile | None = None
     leash: int = -1
     given: Given = NONE_GIVEN
+    backlogs: dict[int, Backlog] = field(default_factory=dict)
 
     @property
     def standing(self) -> tuple[ListenerSettings, ...]:
@@ -114,7 +117,14 @@ class Estate:
             store=shared.stores[index] if shared.stores else None,
             earlier=self.earlier,
             retired=self.retired,
+            backlog=self.backlogs[index].fd if index in self.backlogs else -1,
         )
+
+    def hand_on(self, index: int) -> None:
+        """Note that worker index has been forked with its backlog: nobody else is to treat it again."""
+        backlog = self.backlogs.pop(index, None)
+        if backlog is not None:
+            backlog.close()
 
     def descriptors(self, index: int) -> Iterator[int]:
         """Yield the descriptors that worker index may have open, but for its channel and what it takes over."""
@@ -127,6 +137,8 @@ class Estate:
             yield shared.stores[index].fd
         if self.leash >= 0:
             yield self.leash
+        if index in self.backlogs:
+            yield self.backlogs[index].fd
 
     @property
     def resolving(self) -> bool:
@@ -232,6 +244,8 @@ class Spawner:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
+        if child.role is Role.WORKER:
+            self._estate.hand_on(child.index)
         return process, ours
 
     def _plan_worker(

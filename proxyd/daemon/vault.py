@@ -124,6 +124,20 @@ class Vault:
         """Return the sessions that are kept for a worker, by slot."""
         return tuple(self._shelves[worker])
 
+    def move(self, plan: Sequence[Sequence[Kept]]) -> None:
+        """Keep what is kept, by worker, for other workers in other slots; what is in no place of the plan is given up.
+
+        For workers that are dead.
+        """
+        before = {kept.fd for shelf in self._shelves for kept in shelf}
+        self._shelves = [Shelf() for _ in plan]
+        for shelf, sessions in zip(self._shelves, plan, strict=True):
+            for slot, opened_ns, note, descriptor in sessions:
+                shelf.put(Entry(slot, opened_ns, note), descriptor)
+                before.discard(descriptor)
+        _close_all(list(before))
+        self._blame.clear()
+
     def close(self, worker: int) -> None:
         """Hear nothing more from a worker; what is kept stays."""
         if worker in self._ends:

@@ -248,6 +248,12 @@ FRAME_EXPLANATIONS = {
         "Its last session has ended.",
         "None.",
     ),
+    "UDPS-775-K": Explanation(
+        "Clients come to other workers than before, of which there are so many now. Each session, and what waited in"
+        " the sockets meanwhile, has gone there. Datagrams are lost only where there is no memory for them.",
+        "A reload with another number of workers, or that binds an address beside a wildcard of its port.",
+        "None: UDPS-771-K follows.",
+    ),
     "UDPS-745-K": Explanation(
         "An order came over the control socket.",
         "Somebody used proxyctl; user and process are named.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import resource
 import signal
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit import steady
-from tests.kit.installed import Proxy, launch, requires_installed
+from tests.kit.installed import Proxy, children_of, launch, requires_installed
 from tests.kit.lab import Lab
 from tests.kit.process import Process
 from tests.kit.proxy import STARTED, Configuration, acl, unique_name
@@ -180,3 +181,25 @@ def test_kills_faster_than_sessions_are_taken_over_lose_none(tmp_path: Path, lab
     for _ in range(8):
         kill_worker(scene.proxy, 0)
     scene.end(4000)
+
+
+def resize(scene: Scene, workers: int) -> None:
+    """Reload with another number of workers."""
+    text = (scene.folder / "udp-proxy.cfg").read_text()
+    (scene.folder / "udp-proxy.cfg").write_text(re.sub(r"workers \d+;", f"workers {workers};", text))
+    begun = len(scene.proxy.log.lines)
+    reload(scene.proxy)
+    scene.proxy.wait_for(rf"UDPS-775-K Workers: \d+ before, now {workers};", begun)
+    assert len(children_of(scene.proxy.pid)) == workers
+
+
+@requires_namespaces
+@pytest.mark.parametrize("way", [WAY4, pytest.param(WAY6, marks=pytest.mark.night)], ids=["4", "6"])
+def test_no_session_and_no_datagram_is_lost_when_the_number_of_workers_changes(
+    tmp_path: Path, lab: Lab, way: Way
+) -> None:
+    scene = start(lab, tmp_path, way, count=200, rate=400)
+    for workers in (3, 1, 4, 2):
+        resize(scene, workers)
+    counts = scene.end(200)
+    assert counts["answered"] == counts["sent"]

@@ -170,16 +170,21 @@ def test_what_needs_a_restart_is_refused_with_its_place(office: Office) -> None:
 
 @requires_namespaces
 def test_what_waits_for_the_next_start_holds_up_nothing_else(office: Office) -> None:
-    office.open()
+    office.open(listen=f"transparent [{WAY4.front}] port {SECOND}; {WAY4.listen(PORT)}")
     with office.client() as client:
         seen = office.exchange(client)
         settled()
         assert "UDPS-771-K" in office.reload(workers="3", sessions="50")
-        office.proxy.wait_for("CASE-200-W .*:6:.* 'workers' counts from the next start on")
+        office.proxy.wait_for("CASE-200-W .*:6:.* 'workers' counts from the next start on: which worker the kernel")
         assert office.exchange(client) == seen
         proxy = office.ctl("status", "--json")[1]["proxy"]
         assert proxy["max_sessions"] == 50
         assert len([child for child in proxy["children"] if child["name"].startswith("worker")]) == 2
+        office.write(sessions="60")
+        found = office.ctl("reload", "--dry-run", "--json")[1]["changes"]
+        details = {change["name"]: change["detail"] for change in found if change["what"] == "setting"}
+        assert details["max-sessions"] == "50 -> 60"
+        assert details["workers"].startswith("2 -> 3; from the next start on: which worker")
 
 
 @requires_namespaces
@@ -386,20 +391,23 @@ def test_who_is_connected_to_a_forgotten_address_waits_for_nobody(office: Office
 
 
 @requires_namespaces
-def test_sessions_of_a_wildcard_go_on_where_an_address_is_bound_beside_it(office: Office) -> None:
+@pytest.mark.parametrize("workers", ["1", "3"])
+def test_sessions_of_a_wildcard_go_on_where_an_address_is_bound_beside_it(office: Office, workers: str) -> None:
     wildcard = f"non-transparent [0.0.0.0] port {PORT};"
-    # With several workers the kernel would spread the clients anew.
-    office.open(listen=wildcard, workers="1")
-    with office.client() as client, office.client() as late:
-        seen = office.exchange(client)
-        settled()
-        assert "UDPS-771-K" in office.reload(listen=wildcard + WAY4.listen(PORT))
-        assert office.exchange(client) == seen
-        assert office.exchange(late) != seen
-        assert "UDPS-771-K" in office.reload(listen=WAY4.listen(PORT))
-        assert office.exchange(client) == seen
-        office.proxy.wait_for(rf"UDPS-774-K No longer listening on \[0.0.0.0\]:{PORT}")
-        assert office.exchange(client) == seen
+    office.open(listen=wildcard, workers=workers)
+    clients = [office.client() for _ in range(9)]
+    late = clients.pop()
+    seen = [office.exchange(client) for client in clients]
+    settled()
+    assert "UDPS-771-K" in office.reload(listen=wildcard + WAY4.listen(PORT))
+    assert [office.exchange(client) for client in clients] == seen
+    assert office.exchange(late) not in seen
+    assert "UDPS-771-K" in office.reload(listen=WAY4.listen(PORT))
+    assert [office.exchange(client) for client in clients] == seen
+    office.proxy.wait_for(rf"UDPS-774-K No longer listening on \[0.0.0.0\]:{PORT}")
+    assert [office.exchange(client) for client in clients] == seen
+    for client in (*clients, late):
+        client.close()
 
 
 @requires_namespaces

@@ -334,11 +334,11 @@ SERVER = (
     ),
     Keyword(
         "workers",
-        "How many worker processes share the work.",
+        "How many worker processes share the work. Sessions go on when a reload changes it, with whichever worker gets"
+        " their datagrams then. Where that cannot be known, it counts from the next start on, and the reload says why.",
         ((value("number", numbers.POSITIVE8),),),
         absent_note="as many as there are usable processors",
         extension=True,
-        reload=Reload.LATER,
     ),
     Keyword(
         "respawn-limit",

@@ -8,7 +8,7 @@ import pytest
 
 from proxyd.config.keywords import KEYWORDS
 from proxyd.config.prototype import Reload
-from proxyd.daemon.fixed import LATER, REFUSED, Fixed, deferred, keep_fixed, refusals
+from proxyd.daemon.fixed import LATER, REFUSED, Fixed, deferred, keep_fixed, postponed, refusals
 from workers.contract.settings import Settings
 
 BEFORE = Settings("TEST", (), 10, 2, ())
@@ -46,10 +46,11 @@ def test_what_counts_later_is_told_and_stays_as_it_was() -> None:
     assert keep_fixed(BEFORE, after) == changed(max_sessions=20)
 
 
-def test_the_number_of_workers_counts_later() -> None:
+def test_the_number_of_workers_may_change_and_where_it_cannot_the_reason_is_told() -> None:
     after = changed(workers=7)
-    assert deferred(BEFORE, after, PLACES) == ["f:3:4: 'workers' counts from the next start on"]
-    assert keep_fixed(BEFORE, after) == BEFORE
+    assert deferred(BEFORE, after, PLACES) == []
+    assert keep_fixed(BEFORE, after) == after
+    assert postponed("workers", PLACES, "why") == "f:3:4: 'workers' counts from the next start on: why"
 
 
 @pytest.mark.parametrize(("table", "rule"), [(REFUSED, Reload.REFUSED), (LATER, Reload.LATER)])

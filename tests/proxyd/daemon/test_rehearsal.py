@@ -56,10 +56,11 @@ def test_other_settings_are_told_by_name_and_numbers_with_their_values() -> None
 def test_settings_have_the_words_of_the_configuration_and_say_when_they_count_later() -> None:
     after = dataclasses.replace(BEFORE, fast_path=False, workers=3, control=None)
     assert list(changes(BEFORE, after)) == [
-        Change("setting", "changed", "workers", "1 -> 3; from the next start on"),
+        Change("setting", "changed", "workers", "1 -> 3"),
         Change("setting", "changed", "fast-path", "on -> off"),
         Change("setting", "changed", "control", "from the next start on"),
     ]
+    assert next(changes(BEFORE, after, "it cannot")).detail == "1 -> 3; from the next start on: it cannot"
 
 
 def test_live_sessions_are_read_and_nonsense_is_left_out() -> None:

@@ -120,6 +120,41 @@ def seat(estate: Estate, worker: int, *, listener: int, generation: int) -> None
     SLOT.pack_into(region.memory, region.offset(0), 1, 1, 0, 4, listener, 7, *(0,) * 9, 0, generation, *(b"",) * 4)
 
 
+def workers_of(yard: Yard) -> list[str]:
+    return [child.name for child in yard.roster.children if child.state is State.READY]
+
+
+def test_there_are_more_workers_or_fewer_after_a_reload_all_of_the_new_generation(yard: Yard) -> None:
+    for generation, count in ((2, 4), (3, 1), (4, 2)):
+        begun = len(yard.text())
+        before = len(yard.estate.listeners)
+        outcome = yard.reload(workers=count)
+        assert (outcome.generation, outcome.mistakes, outcome.notes) == (generation, (), ())
+        assert workers_of(yard) == [f"worker {index}" for index in range(count)]
+        assert len(yard.estate.listeners) == len(yard.estate.shared.regions) == yard.estate.settings.workers == count
+        assert yard.estate.backlogs == {}
+        said = yard.text()[begun:]
+        assert f"UDPS-775-K Workers: {before} before, now {count};" in said
+        assert said.count(f"generation {generation}, 1 listeners") == count
+        assert "ended unexpectedly" not in said
+
+
+def test_where_no_name_has_to_be_asked_for_workers_rest_together(yard: Yard) -> None:
+    yard.want(workers=3)
+    number = yard.reloader.ask()
+    yard.turn_until(lambda: yard.roster.held)
+    yard.turn_until(lambda: yard.reloader.result(number) is not None)
+    assert not yard.roster.held
+
+
+def test_a_worker_that_dies_before_it_can_rest_is_one_of_the_new_ones(yard: Yard) -> None:
+    yard.want(workers=3)
+    number = yard.reloader.ask()
+    yard.crew.signal_all(signal.SIGKILL)
+    yard.turn_until(lambda: yard.reloader.result(number) is not None)
+    assert workers_of(yard) == ["worker 0", "worker 1", "worker 2"]
+
+
 def test_every_worker_is_forked_anew_with_the_next_generation(yard: Yard) -> None:
     before = {child.pid for child in yard.roster.children}
     outcome = yard.reload(max_sessions=20)

@@ -19,6 +19,7 @@ from proxyd.errors import ProxydError, SetupError
 from proxyd.logs.setup import Logs, open_logs
 from tests.proxyd.daemon.estates import an_estate, own_listener
 from workers.contract.settings import (
+    AclSettings,
     Address,
     AuthSettings,
     ListenerSettings,
@@ -26,7 +27,12 @@ from workers.contract.settings import (
     MonitorSettings,
     QueueSettings,
     Settings,
+    SourcePort,
+    SourcePortMode,
 )
+
+FORCED = AclSettings("F", accept=True, source_port=SourcePort(SourcePortMode.CLIENT))
+"""A rule that needs all datagrams in one worker."""
 
 
 def refuse(_settings: Settings) -> None:
@@ -140,10 +146,12 @@ def test_what_is_worth_a_warning_is_noted(scene: Scene) -> None:
     assert descriptors.needed(scene.estate.settings, 1) < 1 << 62
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_clients_that_the_kernel_gives_to_other_workers_are_told_of(tmp_path: Path, workers: int) -> None:
+@pytest.mark.parametrize(("workers", "rules"), [(1, ()), (2, ()), (2, (FORCED,))])
+def test_where_the_kernel_gives_clients_to_other_workers_their_sessions_are_to_follow(
+    tmp_path: Path, workers: int, rules: tuple[AclSettings, ...]
+) -> None:
     wild = ListenerSettings(Address(4, 0), 0)
-    with an_estate(tmp_path / "log", workers=workers, listeners=(wild,)) as estate:
+    with an_estate(tmp_path / "log", workers=workers, listeners=(wild,), acls=rules) as estate:
         port = estate.listeners[0][0].getsockname()[1]
         wide, narrow = ListenerSettings(Address(4, 0), port), ListenerSettings(Address(4, 127 << 24 | 1), port)
         estate.settings = dataclasses.replace(estate.settings, listeners=(wide,))
@@ -151,7 +159,31 @@ def test_clients_that_the_kernel_gives_to_other_workers_are_told_of(tmp_path: Pa
         means = Means(lambda: Reading(estate.settings), lambda _: logs, land_on)
         reading = Reading(dataclasses.replace(estate.settings, listeners=(wide, narrow)))
         prepared = prepare(estate, reading, means, logs)
-        assert len([note for note in prepared.notes if "may begin a new session" in note]) == workers - 1
-        assert prepared.landing is not None
-        prepared.landing.undo()
+        assert not [note for note in prepared.notes if "may begin a new session" in note]
+        assert (prepared.resettling is not None) == (workers > 1)
+        assert prepared.settings.workers == workers
+        for made in (prepared.landing, prepared.resettling):
+            if made is not None:
+                made.undo()
         logs.close()
+
+
+def test_another_number_of_workers_is_prepared_or_the_reason_told_why_it_stays(scene: Scene) -> None:
+    before = open_files()
+    prepared = scene.prepare(workers=3)
+    assert prepared.settings.workers == 3
+    assert prepared.resettling is not None
+    assert prepared.resettling.workers == 3
+    prepared.resettling.undo()
+    assert open_files() == before
+    scene.estate.earlier = {9: dataclasses.replace(scene.estate.settings, acls=(FORCED,))}
+    prepared = scene.prepare(workers=3)
+    assert (prepared.settings.workers, prepared.resettling) == (1, None)
+    assert any("'workers' counts from the next start on: sessions that began" in note for note in prepared.notes)
+
+
+def test_where_something_else_fails_nothing_that_more_workers_need_stays_open(scene: Scene, tmp_path: Path) -> None:
+    before = open_files()
+    with pytest.raises(SetupError, match="log-debug"):
+        scene.prepare(workers=4, debug_log=LogSettings(file=str(tmp_path / "none" / "log")))
+    assert open_files() == before

@@ -210,6 +210,17 @@ def test_the_limit_agrees_with_counting(deaths: list[int], count: int, window: i
         roster.handle_ready(child)
 
 
+def test_there_can_be_more_workers_and_fewer_and_the_others_stay_behind_them() -> None:
+    roster = Roster([Child(Role.WORKER, 0), Child(Role.WORKER, 1), Child(Role.RESOLVER, 0)], 1, SECOND)
+    first, second, resolver = roster.children
+    roster.resize(4)
+    assert [child.name for child in roster.children] == ["worker 0", "worker 1", "worker 2", "worker 3", "resolver"]
+    assert roster.children[:2] == [first, second]
+    assert {child.index for child in roster.due(0) if child.role is Role.WORKER} == {0, 1, 2, 3}
+    roster.resize(1)
+    assert roster.children == [first, resolver]
+
+
 class AnyLife(RuleBasedStateMachine):
     """Everything that can happen to a roster, in any order."""
 

@@ -231,3 +231,17 @@ def test_a_worker_that_closes_its_end_is_not_heard_any_more(scene: Scene) -> Non
     scene.vault.take(0)
     assert len(scene.vault) == 1
     assert scene.epoll.poll(0) == []
+
+
+def test_what_is_kept_can_be_kept_for_other_workers_in_other_slots(scene: Scene) -> None:
+    inodes = scene.entrust(Entry(0, 100, b"a"), Entry(1, 200, b"b"), Entry(2, 300, b"c"))
+    scene.vault.take(0)
+    first, second, third = scene.vault.kept(0)
+    scene.vault.move([[], [second._replace(slot=5)], [first._replace(slot=3)]])
+    assert scene.vault.kept(0) == ()
+    assert [(one.slot, one.opened_ns, one.note) for one in scene.vault.kept(1)] == [(5, 200, b"b")]
+    assert [(one.slot, one.opened_ns, one.note) for one in scene.vault.kept(2)] == [(3, 100, b"a")]
+    assert [os.fstat(one.fd).st_ino for worker in (1, 2) for one in scene.vault.kept(worker)] == [inodes[1], inodes[0]]
+    assert len(scene.vault) == 2
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(third.fd)

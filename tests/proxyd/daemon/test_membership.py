@@ -1,0 +1,129 @@
+"""A listener's sockets while their number changes: what is sent meanwhile is in one of them, and their order stays."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+
+import pytest
+
+from proxyd.daemon.demands import Choice, Wishes
+from proxyd.daemon.membership import Group
+from proxyd.daemon.sockets import bind_listeners, open_more
+from tests.proxyd.daemon.estates import own_listener
+from workers.net.cbpf import socket_of
+from workers.net.delivery import Delivery, Flow, cookie_of
+from workers.net.plain import from_python
+
+CLIENTS = 30
+
+
+class Town:
+    """A group, and clients that write to it."""
+
+    def __init__(self, stack: ExitStack, count: int, choice: Choice) -> None:
+        self.stack = stack
+        self.wishes = Wishes(direct=choice)
+        listener = own_listener()
+        self.group = Group(listener, choice, [one[0] for one in bind_listeners([listener], count, self.wishes)])
+        stack.callback(self.group.dismiss, 0)
+        self.to = self.group.sockets[0].getsockname()
+        self.clients = [stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)) for _ in range(CLIENTS)]
+        self.sent = 0
+
+    def send(self) -> None:
+        """Let each client send one datagram."""
+        for client in self.clients:
+            client.sendto(b"x", self.to)
+        self.sent += CLIENTS
+
+    def heard(self) -> list[int]:
+        """Return how many datagrams waited in each socket."""
+        return [len(ports) for ports in self.ports()]
+
+    def ports(self) -> list[set[int]]:
+        """Return from which ports datagrams waited in each socket."""
+        found: list[set[int]] = []
+        for sock in self.group.sockets:
+            found.append(set())
+            with suppress(BlockingIOError):
+                while True:
+                    found[-1].add(sock.recvfrom(10)[1][1])
+        return found
+
+    def change(self, count: int) -> None:
+        """Let there be so many sockets, and clients send all the time; what the first one had before is read."""
+        group = self.group
+        more = open_more(group.listener, max(count - len(group.sockets), 0), self.wishes)
+        group.hold()
+        self.send()
+        heard = self.heard()
+        assert sum(heard) == heard[0] == CLIENTS
+        group.admit(more)
+        self.send()
+        assert self.heard() == [CLIENTS] + [0] * (len(group.sockets) - 1)
+        group.dismiss(count)
+        self.send()
+        assert self.heard() == [CLIENTS] + [0] * (count - 1)
+        group.release()
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.mark.parametrize(("before", "count"), [(1, 3), (4, 2), (3, 1)])
+def test_while_sockets_come_and_go_the_first_one_has_everything_and_then_the_hash_decides(
+    stack: ExitStack, before: int, count: int
+) -> None:
+    town = Town(stack, before, Choice.KERNEL)
+    kept = town.group.sockets[: min(before, count)]
+    town.change(count)
+    assert town.group.sockets[: len(kept)] == kept
+    assert len(town.group.sockets) == count
+    cookies = [cookie_of(sock) for sock in town.group.sockets]
+    town.send()
+    found = town.ports()
+    delivery = Delivery()
+    stack.callback(delivery.close)
+    for worker, ports in enumerate(found):
+        flows = [Flow(_raw("127.0.0.1", port), _raw(*town.to)) for port in ports]
+        assert set(delivery.takers(flows)) <= {cookies[worker]}
+    assert all(found)
+
+
+@pytest.mark.parametrize(("before", "count"), [(2, 3), (3, 2), (1, 2), (2, 1)])
+def test_a_program_chooses_by_the_client_among_those_that_there_are(stack: ExitStack, before: int, count: int) -> None:
+    town = Town(stack, before, Choice.CLIENT)
+    town.change(count)
+    town.send()
+    for worker, ports in enumerate(town.ports()):
+        assert {socket_of(_raw("127.0.0.1", port), count) for port in ports} <= {worker}
+
+
+def test_where_the_first_one_hears_everything_the_others_are_bound_to_nothing(stack: ExitStack) -> None:
+    town = Town(stack, 2, Choice.FIRST)
+    town.change(3)
+    town.send()
+    assert town.heard() == [CLIENTS, 0, 0]
+    assert [sock.getsockname()[1] > 0 for sock in town.group.sockets] == [True, False, False]
+    town.change(1)
+    town.send()
+    assert town.heard() == [CLIENTS]
+
+
+def test_a_socket_that_cannot_be_bound_leaves_those_before_it_in_the_group(stack: ExitStack) -> None:
+    town = Town(stack, 1, Choice.KERNEL)
+    more = open_more(town.group.listener, 2, town.wishes)
+    more[1].bind(("127.0.0.1", 0))
+    with pytest.raises(OSError, match="Invalid argument"):
+        town.group.admit(more)
+    more[1].close()
+    assert town.group.sockets[1:] == more[:1]
+
+
+def _raw(host: str, port: int) -> bytes:
+    return from_python(4, (host, port))
