@@ -35,11 +35,16 @@ def match(row: Keyword, statement: Statement) -> Match:
         found = _Form(number, parts, statement).run()
         if not found.faults:
             return found
-        if not best or found.reached > best[0].reached:
+        if not best or _depth(found) > _depth(best[0]):
             best = [found]
-        elif found.reached == best[0].reached:
+        elif _depth(found) == _depth(best[0]):
             best.append(found)
     return _merged(best, len(row.forms))
+
+
+def _depth(found: Match) -> tuple[int, Place]:
+    """Return how far a form has led: how many elements, and how deep into the next one."""
+    return found.reached, found.faults[0].place
 
 
 def _merged(best: list[Match], shown_forms: int) -> Match:
@@ -100,7 +105,7 @@ class _Form:
         if part.kind is None and self._called_is(part, element):
             self._store(part, True, element.place)
         elif part.kind is None:
-            self._fault(UnfitError(element.place, f"found {describe(element.value)}", f"wanted '{part.name}'"))
+            self._fault(UnfitError(element.place, f"found {_shown(element)}", f"wanted '{part.name}'"))
         elif part.named and self._next + 1 == len(self._elements):
             self._fault(UnfitError(element.place, f"found nothing after '{part.name}'", f"wanted {part.kind.wanted}"))
         else:
@@ -162,7 +167,11 @@ class _Form:
             hint = nearest(value.text, self._names)
         options = [f"'{part.name}'" for part in self._open if part.kind is None or part.named]
         wanted = " or ".join([*options, f"';' after '{self._keyword.text}'" if not options else "';'"])
-        return UnfitError(element.place, f"found {describe(value)}", f"wanted {wanted}{hint}")
+        return UnfitError(element.place, f"found {_shown(element)}", f"wanted {wanted}{hint}")
+
+
+def _shown(element: Member) -> str:
+    return f"'!' before {describe(element.value)}" if element.negated else describe(element.value)
 
 
 def _wanted(part: Part) -> str:

@@ -5,7 +5,7 @@ from proxyd.config.matching import Match, default_match, match
 from proxyd.config.parser import parse
 from proxyd.config.prototype import Keyword, Scope, key, named, value
 from proxyd.config.values.numbers import UINT8
-from proxyd.config.values.words import WORD
+from proxyd.config.values.words import STRING_SET, WORD
 
 ROW = Keyword(
     "item", "Doc.", ((value("count", UINT8), key("loud"), named("port", UINT8), named("to", UINT8, default="9")),)
@@ -55,6 +55,18 @@ def test_the_form_that_explains_the_most_is_blamed() -> None:
     assert tried("other x", row).form == 1
     assert faults("oder x", row)[0] == "found 'oder'; wanted 'none' or 'other'"
     assert faults("other", row) == ["found no 'name' in 'item'; wanted a word"]
+
+
+def test_the_form_that_leads_deepest_into_an_element_is_blamed() -> None:
+    row = Keyword("item", "Doc.", ((key("none", optional=False),), (value("names", STRING_SET),)))
+    (found,) = faults("{ a, * }", row)
+    assert found.startswith("found '*'; wanted a string")
+
+
+def test_a_sign_before_an_element_is_shown() -> None:
+    row = Keyword("item", "Doc.", ((key("none", optional=False),),))
+    assert faults("! none", row) == ["found '!' before 'none'; wanted 'none'"]
+    assert faults("none ! x", row) == ["found '!' before 'x'; wanted ';' after 'item'"]
 
 
 def test_a_fault_that_not_all_equally_good_forms_have_is_not_reported() -> None:
