@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from proxyd.cli.ctl_frame import Status, connect, put
-from proxyd.control.protocol import AskUpgrade, Step
+from proxyd.control.protocol import AskUpgrade, Mistakes, Step
 
 
 def upgrade(arguments: argparse.Namespace) -> int:
@@ -14,7 +14,9 @@ def upgrade(arguments: argparse.Namespace) -> int:
     words: list[str] = []
     with connect(arguments) as connection:
         for reply in connection.ask(AskUpgrade()):
-            if isinstance(reply, Step):
+            if isinstance(reply, Mistakes):
+                sys.stderr.write("".join(f"{line}\n" for line in reply.lines))
+            elif isinstance(reply, Step):
                 words.append(reply.text)
                 if not arguments.json:
                     sys.stdout.write(f"{reply.text}\n")

@@ -69,8 +69,10 @@ class Launch:
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             capabilities.pass_on()
             os.execve(argv[0], argv, environment)
-        except (OSError, SetupError) as error:
-            os.write(2, f"{argv[0]}: {error}\n".encode())
+        except OSError as error:
+            os.write(2, f"{argv[0]}: {error.strerror}\n".encode())
+        except SetupError as error:
+            os.write(2, f"{error}\n".encode())
         finally:
             os._exit(_CANNOT_START)
 

@@ -14,10 +14,11 @@ from typing import NamedTuple, Protocol
 
 from proxyd.control import protocol
 from proxyd.control.protocol import AskTakeover, AskUpgrade, Reply
-from proxyd.daemon import fdstore
+from proxyd.daemon import failures, fdstore
 from proxyd.daemon.asker import Asker
 from proxyd.daemon.bequest import Left, pack
 from proxyd.daemon.exits import Ending, ExitStatus
+from proxyd.daemon.failures import Failure
 from proxyd.daemon.inventory import Bundle
 from proxyd.daemon.lane import Lane, LaneClosedError
 from proxyd.daemon.launch import Attempt, Launch
@@ -37,6 +38,7 @@ REST_NS = 5_000_000_000
 WORD_NS = 4_000_000_000
 """How often who waits for an upgrade hears that it is under way."""
 _BUSY_NS = 5_000_000
+_MAX_CHARS = 1000
 
 
 class Journal(Protocol):
@@ -120,8 +122,8 @@ class Passage:
         self._attempt: Attempt | None = None
         self._attempt_ns = 0
         self._checking = False
-        self._verdict: Reply | None = None
-        """What came of the last upgrade."""
+        self._verdict: tuple[Reply, ...] = ()
+        """What came of the last upgrade, () as long as it is under way."""
         self._remarks: list[str] = []
         self._parking: tuple[str, int] | None = None
         self._ending: Ending | None = None
@@ -153,7 +155,7 @@ class Passage:
         if asker.user not in (0, os.geteuid()):
             why = "only root and who started the proxy may take over"
         elif (request.program, request.name) != (settings.program, settings.name):
-            why = f"this is {settings.program} {settings.name}"
+            why = f"{settings.program} {settings.name} runs there, not {request.program} {request.name}"
         elif descriptor is None:
             why = "no lane came with the question"
         if why or descriptor is None:
@@ -177,12 +179,12 @@ class Passage:
         if why or launch is None:
             yield protocol.Refused(why or "it is not known how the program was started")
             return
-        self._verdict, self._remarks = None, []
+        self._verdict, self._remarks = (), []
         # What it says of its configuration is read here, also where it writes elsewhere later.
         self._start(launch, CHECK, foreground=False)
         yield protocol.Step("the new program checks its configuration")
         word_ns = time.monotonic_ns() + WORD_NS
-        while self._verdict is None:
+        while not self._verdict:
             if time.monotonic_ns() >= word_ns:
                 word_ns = time.monotonic_ns() + WORD_NS
                 yield protocol.Step("it is not there yet")
@@ -190,7 +192,7 @@ class Passage:
                 yield None
         for remark in self._remarks:
             yield protocol.Step(remark)
-        yield self._verdict
+        yield from self._verdict
 
     def _start(self, launch: Launch, extra: tuple[str, ...], *, foreground: bool) -> None:
         """Start the program, to check or to take over."""
@@ -200,7 +202,7 @@ class Passage:
         try:
             self._attempt = launch.start(extra, foreground)
         except OSError as error:
-            self._fail(f"cannot start {launch.argv[0]}: {error.strerror}")
+            self._fail(Failure(f"the new program cannot be started: {error.strerror}"))
             return
         if extra is not CHECK:
             self._journal.note("upgrade-started", self._attempt.process)
@@ -227,7 +229,8 @@ class Passage:
         if self._succession is not None:
             self._succession.abandon(why, time.monotonic_ns())
         if self._attempt is not None:
-            self._fail(why)
+            self._fail(Failure(why))
+            self._verdict = (protocol.Refused(f"not upgraded, this program ends: {why}"[:_MAX_CHARS]),)
 
     # --- turns -------------------------------------------------------------------------------------------------------
 
@@ -257,7 +260,7 @@ class Passage:
                 self._estate.pidfile.claim()
             self._journal.note("handover-undone", succession.process, succession.why)
             if self._attempt is not None:
-                self._fail(succession.why)
+                self._fail(failures.of_takeover(succession.why))
             return
         for remark in succession.remarks:
             self._journal.note("config-warning", remark)
@@ -269,7 +272,7 @@ class Passage:
         self._means.notifier.tell(f"MAINPID={succession.process}")
         # The end comes a turn later: who has asked for it hears of it first.
         told = f"process {succession.process} has taken over"
-        self._verdict, self._remarks = protocol.Done(told), [*succession.remarks, told]
+        self._verdict, self._remarks = (protocol.Done(told),), [*succession.remarks, told]
         self._ending = Ending(ExitStatus.OK, told)
 
     def _leave(self) -> None:
@@ -290,15 +293,17 @@ class Passage:
         if attempt.status == 0 and self._checking:
             self._start(launch, TAKE_OVER, foreground=self._estate.settings.foreground)
         elif attempt.status is not None:
-            self._fail(f"{attempt.text or 'its log says why'} (exit status {attempt.status})")
+            self._fail(failures.of_end(attempt.status, attempt.text, checking=self._checking))
         elif now_ns >= self._attempt_ns:
-            self._fail(f"process {attempt.process} does not {'end' if self._checking else 'ask to take over'}")
+            self._fail(failures.of_silence(attempt.process, checking=self._checking))
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, failure: Failure) -> None:
         if self._attempt is not None:
             self._attempt.close()
-        self._journal.note("upgrade-failed", " ".join(why.split()))
-        self._attempt, self._verdict = None, protocol.Refused(why)
+        self._journal.note("upgrade-failed", failure.line)
+        refused = protocol.Refused(f"not upgraded, the running program goes on: {failure.why}"[:_MAX_CHARS])
+        mistakes = [line[:_MAX_CHARS] for line in failure.mistakes]
+        self._attempt, self._verdict = None, (*([protocol.Mistakes(mistakes)] if mistakes else ()), refused)
 
     # --- what is left ------------------------------------------------------------------------------------------------
 

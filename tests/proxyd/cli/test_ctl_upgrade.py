@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxyd.cli.proxyctl import main
-from proxyd.control.protocol import AskUpgrade, Done, Refused, Reply, Request, Step
+from proxyd.control.protocol import AskUpgrade, Done, Mistakes, Refused, Reply, Request, Step
 from tests.proxyd.control.office import served
 
 
@@ -30,8 +30,9 @@ def test_each_step_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_a_failure_is_told_in_the_new_program_s_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def answer(_request: Request) -> Iterator[Reply]:
         yield Step("started as process 7")
-        yield Refused("bind [127.0.0.1]:53: Address already in use")
+        yield Mistakes(["f:1:1: a", "f:2:1: b"])
+        yield Refused("not upgraded: 2 mistakes")
 
     with served(tmp_path / "x.ctl", answer) as path:
         assert main(["-s", str(path), "upgrade"]) == 1
-    assert "Address already in use" in capsys.readouterr().err
+    assert capsys.readouterr().err == "f:1:1: a\nf:2:1: b\nproxyctl: not upgraded: 2 mistakes\n"

@@ -34,6 +34,7 @@ from workers.contract.custody import Kept
 from workers.contract.messages import NO_NAMES, Names
 
 WAIT_S = 20
+GOES_ON = "not upgraded, the running program goes on"
 
 
 @dataclass
@@ -183,7 +184,7 @@ def test_a_program_that_gives_up_leaves_everything_as_it_was(scene: Scene, pool:
     assert scene.estate.pidfile.path.read_text() == f"{os.getpid()}\n"
 
 
-@pytest.mark.parametrize("why", ["the proxy is draining", "this is udp-proxy TEST"])
+@pytest.mark.parametrize("why", ["the proxy is draining", "udp-proxy TEST runs there, not udp-proxy OTHER"])
 def test_who_cannot_take_over_is_told_why(scene: Scene, pool: ThreadPoolExecutor, why: str) -> None:
     scene.hindrance = Hindrance(leaving=why if "draining" in why else "")
     asked = ask(scene, pool, "TEST" if scene.hindrance.leaving else "OTHER")
@@ -232,16 +233,19 @@ def upgrade(scene: Scene, program: str) -> list[Reply]:
 
 
 def test_an_upgrade_to_a_program_that_finds_mistakes_is_refused_in_its_words(scene: Scene) -> None:
-    first, last = upgrade(scene, "sys.exit('line 1\\nline 2' if '--check' in sys.argv else 0)")
+    first, mistakes, last = upgrade(scene, "sys.exit('line 1\\nline 2' if '--check' in sys.argv else 0)")
     assert first == protocol.Step("the new program checks its configuration")
-    assert last == protocol.Refused("line 1\nline 2 (exit status 1)")
-    assert scene.diary.notes == [("upgrade-failed", "line 1 line 2 (exit status 1)")]
+    assert mistakes == protocol.Mistakes(["line 1", "line 2"])
+    assert last == protocol.Refused(f"{GOES_ON}: the new program does not take the configuration: 2 mistakes")
+    assert scene.diary.notes == [
+        ("upgrade-failed", "the new program does not take the configuration: 2 mistakes: line 1; line 2")
+    ]
     assert not scene.passage.under_way
 
 
 def test_an_upgrade_to_a_program_that_does_not_come_up_is_refused_in_its_words(scene: Scene) -> None:
     *_, last = upgrade(scene, "sys.exit(0 if '--check' in sys.argv else 'no such thing')")
-    assert last == protocol.Refused("no such thing (exit status 1)")
+    assert last == protocol.Refused(f"{GOES_ON}: the new program does not come up: no such thing")
     assert [note[0] for note in scene.diary.notes] == ["upgrade-started", "upgrade-failed"]
     assert not scene.passage.under_way
 
