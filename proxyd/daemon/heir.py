@@ -159,6 +159,10 @@ class Heir:
             with contextlib.suppress(OSError):
                 path.unlink()
 
+    def alone(self) -> bool:
+        """Tell whether this program serves, and nobody else has anything of it in his hands any more."""
+        return self.over and self.giver.let_go()
+
     def give_up(self, why: str) -> None:
         """Say that this program does not serve, unless it has said already that it does."""
         if not self.over:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -83,6 +84,7 @@ class Reloader:
         self._names: tuple[str, ...] = estate.names
         self._left = Remainder()
         self._asked = self._covered = 0
+        self._due: Callable[[], bool] | None = None
         self._done: deque[tuple[int, Outcome]] = deque(maxlen=MAX_OUTCOMES)
         self._clear_ns = 0
 
@@ -97,6 +99,10 @@ class Reloader:
         if self._rollout is None:
             self._begin()
         return self._asked
+
+    def ask_once(self, due: Callable[[], bool]) -> None:
+        """Reload by itself, once, as soon as something holds."""
+        self._due = due
 
     def examine(self) -> Reading:
         """Read the configuration again, and change nothing; warnings: all that a reload would remark.
@@ -120,6 +126,10 @@ class Reloader:
     def step(self, now_ns: int) -> None:
         """Do what is next, if anything is. To be called once a turn."""
         if self._rollout is None:
+            if self._due is not None and self._due():
+                self._due = None
+                self.ask()
+                return
             if self._estate.retired and now_ns >= self._clear_ns:
                 self._clear_ns = now_ns + CLEAR_NS
                 self._clear()

@@ -317,7 +317,7 @@ def _serve(estate: Estate, start: Start, on_ready: Callable[[], None]) -> Ending
     worker = order.worker if heir is None else heir.worker(order.worker, order.inherit, logs)
     supervisor = Supervisor(estate, logs, worker, announce, order.means, onward)
     if heir is not None:
-        supervisor.begin_with(heir, _reading(start))
+        supervisor.begin_with(heir, _reading(start), whole=_is_whole(start) or order.openings.land is None)
         heir.legacy.close_unused()
     ending = supervisor.run()
     if heir is not None:
@@ -325,14 +325,18 @@ def _serve(estate: Estate, start: Start, on_ready: Callable[[], None]) -> Ending
     return ending
 
 
+def _is_whole(start: Start) -> bool:
+    """Tell whether there are as many workers as the configuration says: at first there are as many as before."""
+    return start.settings.workers == start.workers
+
+
 def _reading(start: Start) -> Reading:
     """Return the configuration that this program was started with, as a reload has it."""
-    order, settings = start.order, start.settings
-    if settings.workers != start.workers:
+    order, heir = start.order, start.heir
+    if heir is not None and not _is_whole(start) and order.openings.land is None:
         note = "'workers' counts from the next start on"
         start.logs.note("config-warning", note)
-        if start.heir is not None:
-            start.heir.giver.coming(note)
+        heir.giver.coming(note)
     return Reading(replace(order.settings, workers=start.workers), order.names, (), order.text)
 
 

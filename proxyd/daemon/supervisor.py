@@ -95,9 +95,10 @@ class Supervisor:
             STATE_SIGNAL: self._log_state,
         }
 
-    def begin_with(self, heir: Heir, reading: Reading) -> None:
+    def begin_with(self, heir: Heir, reading: Reading, *, whole: bool = True) -> None:
         """Go on, before the first child is forked, with what another run has left; then what was read counts.
 
+        whole: whether that is all of the configuration; if not, it is read again once this program is alone.
         Raises SetupError.
         """
         book, names = self._crew.book, heir.past.names
@@ -110,6 +111,8 @@ class Supervisor:
             raise
         except ProxydError as error:
             raise SetupError("take over", str(error)) from error
+        if not whole:
+            self._reloader.ask_once(heir.alone)
 
     def run(self) -> Ending:
         """Run until every child has ended; return why."""

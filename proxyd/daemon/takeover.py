@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -47,14 +48,20 @@ class Giver(Protocol):
         """Say that it does not, and never will."""
         ...
 
+    def let_go(self) -> bool:
+        """Tell whether it has let go of everything. To be asked once this process serves."""
+        ...
+
 
 class Predecessor:
-    """The running program, at the other end of a lane."""
+    """The running program, at the other end of a lane. process: its number, 0: not known."""
 
     goes_on = True
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, process: int = 0) -> None:
         self._lane = lane
+        self._process = process
+        self._held = -1
 
     def coming(self, step: str) -> None:
         """Say that a step is done; whether it is heard shows later."""
@@ -63,6 +70,8 @@ class Predecessor:
 
     def serving(self) -> None:
         """Say that this process serves. Raises SetupError when the other one has gone on by itself meanwhile."""
+        with contextlib.suppress(OSError):
+            self._held = os.pidfd_open(self._process) if self._process else -1
         try:
             self._lane.send(Serving(os.getpid()))
         except LaneClosedError as error:
@@ -73,6 +82,13 @@ class Predecessor:
         """Say that it does not."""
         self._tell(Failed(why[:2000]))
         self._lane.close()
+
+    def let_go(self) -> bool:
+        """Tell whether it has ended."""
+        if self._held >= 0 and select.select([self._held], [], [], 0)[0]:
+            os.close(self._held)
+            self._held = -1
+        return self._held < 0
 
     def _tell(self, message: Message) -> None:
         with contextlib.suppress(LaneClosedError):
@@ -97,6 +113,10 @@ class Keeper:
     def failed(self, why: str) -> None:
         """Leave it with the manager, for the next start."""
 
+    def let_go(self) -> bool:
+        """Tell that it has: it was left by as many workers as there are now, so that nobody waits for it."""
+        return True
+
 
 def ask(path: Path, program: str, name: str) -> tuple[Legacy, Giver]:
     """Ask the proxy that serves at a control socket for all it has. Raises SetupError; if it refuses, in its words."""
@@ -111,7 +131,7 @@ def ask(path: Path, program: str, name: str) -> tuple[Legacy, Giver]:
         giver.failed(str(error))
         raise SetupError(STEP, str(error)) from error
     legacy.source = f"process {legacy.manifest.process} ({legacy.manifest.release})"
-    return legacy, Predecessor(ours)
+    return legacy, Predecessor(ours, legacy.manifest.process)
 
 
 def fetch(passed: Mapping[int, str], notifier: Notifier) -> tuple[Legacy, Giver] | None:

@@ -78,6 +78,11 @@ class Scene:
         wait_for_end(old)
         return process.output
 
+    def wait_for_workers(self, count: int, begun: int) -> None:
+        """Wait until there are so many workers, by the log from line begun on, and all serve."""
+        found = self.log.wait_for(rf"UDPS-775-K Workers: \d before, now {count}; ", begun)
+        self.log.wait_for("UDPS-771-K", self.log.lines.index(found, begun))
+
     def end(self, count: int) -> dict[str, int]:
         """Let the clients stop; check that none was ever seen at another port, and return what they have counted."""
         counts: dict[str, int] = json.loads(self.clients.ask("stop", r"^\{", 30))
@@ -123,12 +128,26 @@ def test_upgrades_lose_no_session_and_no_datagram(scene: Scene, upgrades: int) -
 
 
 @requires_namespaces
+@pytest.mark.night
+def test_upgrades_to_other_numbers_of_workers_lose_no_session_and_no_datagram(scene: Scene) -> None:
+    for workers in (3, 1, 2):
+        begun = len(scene.log.lines)
+        scene.write(workers=workers)
+        scene.upgrade()
+        scene.wait_for_workers(workers, begun)
+    counts = scene.end(100)
+    assert counts["answered"] == counts["sent"]
+
+
+@requires_namespaces
 def test_a_new_program_brings_its_own_configuration_and_sessions_keep_the_rules_that_they_began_with(
     scene: Scene,
 ) -> None:
     more = f"{scene.way.listen(PORT)} {scene.way.listen(PRIVILEGED)}"
     scene.write("timeout both 600; max-dgrams-out 1;", listen=more, sessions=1500, workers=3)
-    assert "'workers' counts from the next start on" in scene.upgrade()
+    begun = len(scene.log.lines)
+    scene.upgrade()
+    scene.wait_for_workers(3, begun)
     status = json.loads(scene.ctl("status", "--json").output)
     assert [one["address"] for one in status["listeners"]] == [
         f"[{scene.way.front}]:{PORT}",

@@ -43,6 +43,9 @@ class Giver:
     def failed(self, why: str) -> None:
         self.said.append(f"failed: {why}")
 
+    def let_go(self) -> bool:
+        return self.gone
+
 
 @dataclass
 class Vault:
@@ -107,6 +110,16 @@ def test_what_is_shared_is_claimed_when_it_serves_and_not_before(estate: Estate,
     for shared in (pidfile, post):
         shared.leave()
         shared.remove()
+
+
+def test_it_is_alone_when_it_serves_and_the_other_one_has_let_go(estate: Estate) -> None:
+    giver = Giver()
+    heir = heir_of(estate, giver)
+    assert not heir.alone()
+    heir.claim()
+    assert not heir.alone()
+    giver.gone = True
+    assert heir.alone()
 
 
 def test_where_the_other_one_has_gone_on_nothing_is_claimed(estate: Estate, tmp_path: Path) -> None:

@@ -147,6 +147,19 @@ def test_where_no_name_has_to_be_asked_for_workers_rest_together(yard: Yard) -> 
     assert not yard.roster.held
 
 
+def test_it_reloads_by_itself_once_when_something_holds(yard: Yard) -> None:
+    turns = []
+    yard.want(workers=1)
+    yard.reloader.ask_once(lambda: len(turns) > 3)
+    yard.turn_until(lambda: turns.append(0) is None and len(turns) > 3)
+    assert yard.estate.settings.generation == 1
+    yard.turn_until(lambda: yard.reloader.outcome is not None)
+    assert workers_of(yard) == ["worker 0"]
+    for _ in range(5):
+        yard.reloader.step(time.monotonic_ns())
+    assert yard.estate.settings.generation == 2
+
+
 def test_a_worker_that_dies_before_it_can_rest_is_one_of_the_new_ones(yard: Yard) -> None:
     yard.want(workers=3)
     number = yard.reloader.ask()

@@ -86,6 +86,37 @@ def test_a_predecessor_hears_how_far_it_is_and_that_it_serves() -> None:
     other.close()
 
 
+def test_a_predecessor_has_let_go_when_it_has_ended() -> None:
+    ours, theirs = make_lane()
+    leash, held = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os.close(held)
+        os.read(leash, 1)
+        os._exit(0)
+    predecessor = Predecessor(ours, process)
+    predecessor.serving()
+    assert not predecessor.let_go()
+    os.close(held)
+    os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+    assert [predecessor.let_go(), predecessor.let_go()] == [True, True]
+    os.waitpid(process, 0)
+    os.close(leash)
+    theirs.close()
+
+
+def test_a_predecessor_that_is_gone_already_has_let_go() -> None:
+    ours, theirs = make_lane()
+    with theirs:
+        process = os.fork()
+        if process == 0:
+            os._exit(0)
+        os.waitpid(process, 0)
+        predecessor = Predecessor(ours, process)
+        predecessor.serving()
+        assert predecessor.let_go()
+
+
 def test_a_predecessor_hears_why_not() -> None:
     ours, theirs = make_lane()
     other = Lane(theirs)
@@ -112,6 +143,7 @@ def test_a_service_manager_forgets_what_was_taken_over_and_keeps_what_was_not(tm
         with pytest.raises(BlockingIOError):
             manager.recv(100)
         keeper.serving()
+        assert keeper.let_go()
         assert [manager.recv(100), manager.recv(100)] == [
             b"FDSTOREREMOVE=1\nFDNAME=proxyd-list",
             b"FDSTOREREMOVE=1\nFDNAME=proxyd",
