@@ -26,7 +26,10 @@ class KeyLoadError(ProxydError):
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The proxy's keys. titles: (kind, fingerprint) of each, for the log. ring: for the workers, made before any."""
+    """The proxy's keys. titles: (kind, fingerprint) of each, for the log: of a throw-away one where there is no other.
+
+    ring: for the workers, made before any.
+    """
 
     crypto: CryptoSettings
     ring: KeyRing
@@ -56,10 +59,10 @@ def load_keys(line: CommandLine) -> Keys:
         ring = load(crypto, os.urandom)
     except (KeyFileError, KeyRefused) as error:
         raise KeyLoadError(str(error)) from error
-    if not keys and (line.response or line.heartbeat_hosts):
+    if not keys and (line.client or line.response or line.heartbeat_hosts):
         # Which key this proxy shows must be one and the same in all workers.
         ring.first()
-    return Keys(crypto, ring, tuple(map(title_of, keys)))
+    return Keys(crypto, ring, tuple(map(title_of, keys or ring.made)))
 
 
 def _usable(spec: KeySpec) -> KeySpec:

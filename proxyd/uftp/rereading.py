@@ -119,6 +119,8 @@ def begin(line: CommandLine) -> tuple[Program, UftpSettings, Keys]:
     settings = compile_settings(line, list_interfaces())
     # Last, because it may write files.
     keys = load_keys(dataclasses.replace(line, new_keys=(), key_files=()) if _inherits(line) else line)
+    if line.takeover and (line.new_keys or not line.key_files):
+        keys = dataclasses.replace(keys, titles=())
     settings = dataclasses.replace(settings, crypto=keys.crypto)
     if settings.mode is not Mode.SERVER:
         warm(os.urandom)

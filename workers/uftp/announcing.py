@@ -9,13 +9,15 @@ from __future__ import annotations
 from workers.contract.uftp import DropReason, Fact, Mode
 from workers.deadlines import NEVER
 from workers.errors import DecodeError, PeerError, SealError, WorkerError
-from workers.uftp import exchange, messages, outlet
+from workers.uftp import exchange, keys, messages, outlet
 from workers.uftp.actions import Arrival, GroupKey
 from workers.uftp.addresses import is_multicast, is_source_specific, raw_group
 from workers.uftp.aggregate import Pending
 from workers.uftp.announce import Announce
 from workers.uftp.clients import Clients
 from workers.uftp.exchange import GroupCrypto
+from workers.uftp.extensions import EncInfo
+from workers.uftp.fingerprint import format_fingerprint
 from workers.uftp.groups import Group, Progress, Terms, patience_ns
 from workers.uftp.header import HEADER_BYTES, Header
 from workers.uftp.station import Station
@@ -78,7 +80,7 @@ def _open(station: Station, datagram: bytes, message: Announce, header: Header, 
     station.lists.check_server(header.source_id, arrival.source, info.key_blob if info else None)
     crypto = None
     if info is not None and station.mode is not Mode.SERVER:
-        crypto = exchange.accept(datagram, header.group_id, message, info, station.own_side)
+        crypto = _encrypt(station, datagram, header, message, info)
     group = Group(
         key=GroupKey(header.group_id, header.group_instance),
         terms=terms,
@@ -93,6 +95,17 @@ def _open(station: Station, datagram: bytes, message: Announce, header: Header, 
     )
     _enter(station, group, crypto)
     return group
+
+
+def _encrypt(station: Station, datagram: bytes, header: Header, message: Announce, info: EncInfo) -> GroupCrypto:
+    """Return what an encrypted group needs; the log hears of a key made for it. Raises as exchange.accept."""
+    known = len(station.ring.made)
+    try:
+        return exchange.accept(datagram, header.group_id, message, info, station.own_side)
+    finally:
+        for key in station.ring.made[known:]:
+            name = format_fingerprint(keys.fingerprint_of(key.public))
+            station.note("uftp-key-made", None, key.public.title, name)
 
 
 def _terms(station: Station, message: Announce, header: Header, arrival: Arrival) -> Terms:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxyd.uftp.keyload import KeyLoadError, Keys, load_keys
+from proxyd.uftp.keyload import KeyLoadError, Keys, load_keys, title_of
 from proxyd.uftp.options import OptionError, parse_options
 
 
@@ -66,7 +66,17 @@ def test_the_curve_is_a_response_proxys_alone() -> None:
 def test_a_throw_away_key_that_is_shown_is_the_same_everywhere() -> None:
     ring = keys("-r").ring
     assert ring.first() is ring.first()
-    assert keys("-c").titles == ()
+
+
+@pytest.mark.parametrize("mode", ["-c", "-r"])
+def test_a_throw_away_key_is_told_at_the_start(mode: str) -> None:
+    made = keys(mode)
+    assert made.titles == tuple(map(title_of, made.ring.made))
+    assert [kind for kind, _ in made.titles] == ["RSA, 512 bits"]
+
+
+def test_a_server_proxy_without_heartbeats_makes_no_key() -> None:
+    assert keys("-s", "10.99.2.3").titles == ()
 
 
 def test_limits_of_what_is_accepted_go_with_the_keys() -> None:

@@ -17,6 +17,7 @@ from workers.uftp import keys, seal
 from workers.uftp.abort import Abort
 from workers.uftp.actions import Join
 from workers.uftp.extensions import EncInfo, UnknownExtension
+from workers.uftp.fingerprint import format_fingerprint
 from workers.uftp.header import Function, Header
 from workers.uftp.keyring import KeyRing
 from workers.uftp.keys import decode_public_key
@@ -287,6 +288,17 @@ def test_a_group_whose_keys_cannot_do_what_it_asks_for_is_refused_at_once(
     cipher = dataclasses.replace(make_cipher(*spec), key=keys.make_rsa_key(bits, chance.randbytes))
     bench = Bench(ring=KeyRing((keys.make_rsa_key(bits, chance.randbytes),), chance.randbytes))
     assert why in refusal(bench, bench.feed(encrypted(cipher))).text
+
+
+def test_a_throw_away_key_that_is_made_for_a_group_is_told_once() -> None:
+    cipher = make_cipher(*RSA_GCM)
+    bench = Bench()
+    bench.feed(encrypted(cipher))
+    bench.feed(encrypted(cipher))
+    (note,) = bench.notes("uftp-key-made")
+    (group,) = bench.machine.groups
+    own = group.crypto.own.public
+    assert note.fields == (own.title, format_fingerprint(keys.fingerprint_of(own)))
 
 
 def test_a_weak_group_is_named_once_and_refused_where_that_is_asked_for() -> None:
