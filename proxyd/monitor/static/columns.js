@@ -1,6 +1,6 @@
 // What the tables show: a row a column. chars: how wide one is in a table of fixed widths, none: as its texts need.
 
-import { bits, bytes, count, duration, milliseconds, rate } from "./format.js";
+import { bits, bytes, count, duration, milliseconds, rate, short } from "./format.js";
 
 function plain(key, title, more = {}) {
   return { key, title, text: (item) => String(item[key] ?? "–"), value: (item) => item[key], ...more };
@@ -16,12 +16,12 @@ export const SESSIONS = [
   plain("server", "Server"),
   plain("acl", "Rule"),
   plain("type", "Type", { optional: true }),
-  numeric("age_s", "Age", duration, { chars: 8 }),
-  numeric("idle_s", "Idle", duration, { chars: 8 }),
-  numeric("ends_in_s", "Ends in", duration, { optional: true, chars: 8 }),
+  numeric("age_s", "Age", duration, { chars: 9 }),
+  numeric("idle_s", "Idle", duration, { chars: 9 }),
+  numeric("ends_in_s", "Ends in", duration, { optional: true, chars: 9 }),
   numeric("rate", "Now", bits, { chars: 9 }),
-  numeric("datagrams_out", "Dgrams out", count, { optional: true, chars: 8 }),
-  numeric("datagrams_in", "in", count, { optional: true, chars: 7 }),
+  numeric("datagrams_out", "Dgrams out", short, { optional: true, chars: 8 }),
+  numeric("datagrams_in", "in", short, { optional: true, chars: 7 }),
   numeric("bytes_out", "Bytes out", bytes, { chars: 8 }),
   numeric("bytes_in", "in", bytes, { chars: 8 }),
   plain("id", "Id", { optional: true }),

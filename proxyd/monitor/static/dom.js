@@ -19,9 +19,11 @@ function fill(element, attributes, children) {
   return element;
 }
 
-/** Give an element a text, unless it has it. */
+/** Give an element a text, unless it has it. A text that is there is changed, not replaced: that is less to lay out. */
 export function say(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+  const there = element.firstChild;
+  if (there === null || there !== element.lastChild || there.nodeType !== Node.TEXT_NODE) element.textContent = text;
+  else if (there.data !== text) there.data = text;
 }
 
 export function set(element, name, value) {

@@ -7,6 +7,11 @@ export function count(value) {
   return WHOLE.format(value);
 }
 
+/** A whole number that takes no more than seven characters: 999,999 or 1.23 M. */
+export function short(value) {
+  return value < 1e6 ? count(value) : scaled(value);
+}
+
 /** Three digits and a unit: 12.3 M. */
 export function scaled(value, unit = "") {
   let number = value;

@@ -73,7 +73,8 @@ def busy_view(sessions: int) -> Iterator[View]:
             open_session(view, number % 2, number // 2, client=number, rule_index=number % 2)
             region, slot = view.regions[number % 2], number // 2
             used = list(USED.unpack_from(region.memory, region.offset(slot) + USED_OFFSET))
-            used[6] = number
+            # The one that is shown first has the longest figures.
+            used[3:7] = (987_654_321, 987_654_321, 10**14, 10**14) if number == MANY - 1 else (*used[3:6], number)
             USED.pack_into(region.memory, region.offset(slot) + USED_OFFSET, *used)
         count_rule(view, 0, "LAN", "normal", 12_345, 2, 1)
         count_lines(view, 0, (777, 99_000, 3), (1, 2, 0))
@@ -146,6 +147,11 @@ def test_a_filter_leaves_what_has_all_its_words(running: Any) -> None:
 def test_of_thousands_of_sessions_those_in_sight_are_drawn(running: Any) -> None:
     with busy_view(MANY) as view, sight_of(running, view, viewport=DESK) as sight:
         sight.until("document.querySelector('#sessions-shown').textContent === '8,000'")
+        assert column(sight, 8)[0] == "988 M"
+        assert (
+            sight.page.evaluate(f"[...{ROWS}[0].cells].filter((cell) => cell.scrollWidth > cell.clientWidth).length")
+            == 0
+        )
         assert sight.page.locator("#sessions table").get_attribute("aria-rowcount") == str(MANY + 1)
         before = sight.page.evaluate("document.querySelector('#sessions').scrollHeight")
         for part in (0.25, 0.5, 0.99, 1.0):
