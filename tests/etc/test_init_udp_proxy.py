@@ -60,22 +60,15 @@ def test_start_stop_and_status_twice_each(service: Host) -> None:
 
 
 @requires_namespaces
-def test_restart_starts_what_is_stopped_and_replaces_what_runs(service: Host) -> None:
-    succeeds(service, "restart")
-    first = pid_of(service)
-    succeeds(service, "restart")
-    assert pid_of(service) != first
-    assert not service.running(first)
-
-
-@requires_namespaces
-def test_try_restart_leaves_stopped_what_is_stopped(service: Host) -> None:
+def test_restart_starts_what_is_stopped_and_try_restart_does_not_and_both_replace_what_runs(service: Host) -> None:
     succeeds(service, "try-restart")
     assert service.service(SCRIPT, "status")[0] == 3
-    succeeds(service, "start")
-    first = pid_of(service)
-    succeeds(service, "try-restart")
-    assert pid_of(service) != first
+    succeeds(service, "restart")
+    for action in ("restart", "try-restart"):
+        before = pid_of(service)
+        succeeds(service, action)
+        assert pid_of(service) != before
+        assert not service.running(before)
 
 
 @requires_namespaces
@@ -84,37 +77,28 @@ def test_reload_reaches_the_parent_and_needs_one_that_runs(service: Host, action
     assert service.service(SCRIPT, action)[0] == 7
     succeeds(service, "start")
     first = pid_of(service)
-    for _ in range(2):
-        succeeds(service, action)
+    succeeds(service, action)
+    # What the running proxy refuses has failed, and leaves nothing behind.
+    configure(service, items="app-user nobody;")
+    status, said = service.service(SCRIPT, action)
+    assert (status, "'app-user' cannot change" in said) == (1, True), said
+    configure(service)
+    succeeds(service, action)
     assert pid_of(service) == first
     succeeds(service, "status")
 
 
 @requires_namespaces
-def test_a_reload_that_the_running_proxy_refuses_has_failed(service: Host) -> None:
-    succeeds(service, "start")
-    configure(service, items="app-user nobody;")
-    status, said = service.service(SCRIPT, "reload")
-    assert (status, "'app-user' cannot change" in said) == (1, True), said
-    configure(service)
-    succeeds(service, "reload")
-
-
-@requires_namespaces
 @pytest.mark.parametrize("content", ["999999999\n", later(""), later("nonsense\n")])
-def test_a_stale_pidfile_is_told_and_replaced(service: Host, content: str) -> None:
+def test_a_stale_pidfile_is_told_removed_by_stop_and_replaced_by_start(service: Host, content: str) -> None:
     service.write(PIDFILE, content)
     assert service.service(SCRIPT, "status")[0] == 1
     assert service.service(SCRIPT, "reload")[0] == 7
-    succeeds(service, "start")
-    assert title(pid_of(service)).startswith("udp-proxy: parent one")
-
-
-@requires_namespaces
-def test_a_stale_pidfile_is_removed_by_stop(service: Host) -> None:
-    service.write(PIDFILE, "999999999\n")
     succeeds(service, "stop")
     assert service.service(SCRIPT, "status")[0] == 3
+    service.write(PIDFILE, content)
+    succeeds(service, "start")
+    assert title(pid_of(service)).startswith("udp-proxy: parent one")
 
 
 @requires_namespaces
