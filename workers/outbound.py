@@ -131,8 +131,11 @@ class Outbound:
         if not room:
             return 0
         sources = self._transport.sources(slot, min(len(keys), slot + room), listener.version)
-        arrivals = list(zip(keys[slot:], sources, sizes[slot:], strict=False))
-        sessions = self._engine.admit_each(listener.index, arrivals, listener.raw, now_ns)
+        if slot:
+            keys, waiting = keys[slot:], sizes[slot:]
+        else:
+            waiting = sizes
+        sessions = self._engine.admit_each(listener.index, keys, sources, waiting, listener.raw, now_ns)
         if not sessions:
             return 0
         opened = self._sockets.open_each(sessions, now_ns)

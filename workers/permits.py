@@ -33,6 +33,7 @@ class Permits:
         """Take one; False if none is left in the whole proxy."""
         if self._spare:
             self._spare -= 1
+            self._aging -= self._aging > 0
             return True
         try:
             os.eventfd_read(self._pool)
@@ -45,6 +46,7 @@ class Permits:
         """Take as many as there are, count at most; return how many."""
         taken = min(count, self._spare)
         self._spare -= taken
+        self._aging -= min(self._aging, taken)
         while taken < count and self.take():
             taken += 1
         return taken

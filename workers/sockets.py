@@ -28,7 +28,7 @@ from workers.origin import NO_INTERFACE, Known
 from workers.serverside import SameInterfaceError, ServerSides, Shared
 from workers.session.engine import Engine
 from workers.session.session import Session
-from workers.wire.sockaddr import V4_BYTES, V6_BYTES
+from workers.wire.sockaddr import V4_BYTES
 
 FIRST_FDS = 1024
 """Descriptors that fit without asking; a list costs 8 bytes a session where a dict costs 100."""
@@ -94,11 +94,11 @@ class SessionSockets:
         """Give sessions of one listener their sockets, and put those to work; return how many of the first have one."""
         opened = self._upstreams.connect_rested([session.target for session in sessions], now_ns)
         known, lost = self.sessions, self._lost
-        for session, (sock, fd) in zip(sessions, opened, strict=False):
+        for session, (sock, fd, _) in zip(sessions, opened, strict=False):
             session.sock = sock
             known[fd] = session
-            if lost:
-                lost[fd] = drops_of(sock)
+        if lost:
+            lost.update((fd, drops_of(sock)) for sock, fd, _ in opened)
         ready = sessions if len(opened) == len(sessions) else sessions[: len(opened)]
         self._keeper.greet(ready)
         self._engine.begin_each(ready)
@@ -131,23 +131,31 @@ class SessionSockets:
     def close_ended(self, now_ns: int) -> None:
         """Close the sockets of the sessions that have ended."""
         ended, known = self._engine.ended, self.sessions
-        used: dict[int, list[tuple[socket.SocketType, int]]] = {V4_BYTES: [], V6_BYTES: []}
+        used4: list[tuple[socket.SocketType, int]] = []
+        used6: list[tuple[socket.SocketType, int]] = []
+        kept: list[Session] = []
         for session in ended:
             sock = session.sock
             fd = sock.fileno()
             known[fd] = None
+            if session.tick:
+                kept.append(session)
             if session.deep or not session.terms.bare:
                 self.look_for_losses([session])
                 self._lost.pop(fd, None)
                 self._special.close(session, sock, fd)
+            elif len(session.target) == V4_BYTES:
+                used4.append((sock, fd))
             else:
-                used[len(session.target)].append((sock, fd))
+                used6.append((sock, fd))
             session.sock = None
-        self._keeper.clear(ended)
         ended.clear()
-        for length, sockets in used.items():
-            if sockets:
-                self._upstreams.close(sockets, 4 if length == V4_BYTES else 6, now_ns)
+        if kept:
+            self._keeper.clear(kept)
+        if used4:
+            self._upstreams.close(used4, 4, now_ns)
+        if used6:
+            self._upstreams.close(used6, 6, now_ns)
 
     def look_for_losses(self, sessions: list[Session]) -> bool:
         """Count what the kernel has dropped because a session's socket was full; tell if anything is new."""

@@ -16,6 +16,7 @@ from workers.policy.hostset import UNASKED
 from workers.policy.timecond import CivilTime
 from workers.session.admission import Admission, NeedsName
 from workers.session.engine import Engine
+from workers.session.records import Records
 from workers.session.session import PLAIN, Session, Traits
 from workers.session.sources import choose
 from workers.stats import Stats
@@ -39,7 +40,7 @@ class Leaving(NamedTuple):
 
 class Driver:
     """One worker. sockets: sessions by their descriptor. have_sockets: whether new sessions get one. rested: how many
-    clients' sessions may be opened in one go.
+    clients' sessions may be opened in one go; if any, sessions are ended in one go, too.
 
     out, into: what left in each direction. Destinations in the servers' network are not the proxy's own.
     """
@@ -64,6 +65,7 @@ class Driver:
         self.out: list[Leaving] = []
         self.into: list[Leaving] = []
         self._fds = count(3)
+        self._records = Records(self.diary.journal)
 
     @property
     def permits_held(self) -> int:
@@ -121,8 +123,9 @@ class Driver:
             return 0
         run = list(takewhile(lambda arrival: arrival.destination == PROXY, arrivals))[: self.rested]
         self.diary.journal.taking = False
-        waiting = [(_key(arrival), arrival.client, arrival.datagrams[0].size) for arrival in run]
-        sessions = self.engine.admit_each(listener, waiting, PROXY, now_ns)
+        keys, sources = [_key(arrival) for arrival in run], [arrival.client for arrival in run]
+        sizes = [arrival.datagrams[0].size for arrival in run]
+        sessions = self.engine.admit_each(listener, keys, sources, sizes, PROXY, now_ns)
         ready = sessions if self.have_sockets else []
         for session in ready:
             self._give_socket(session)
@@ -286,11 +289,22 @@ class Driver:
 
     def _conclude(self, sessions: list[Session], now_ns: int) -> None:
         self._close_ended()
-        for session in sessions:
-            if session.closing is not None and session.sock is not None:
-                self.engine.conclude(session, now_ns)
+        closing = [session for session in sessions if session.closing is not None and session.sock is not None]
+        if self.rested:
+            self._conclude_quietly(closing, now_ns)
+        else:
+            self.engine.conclude_each(closing, now_ns)
         self._close_ended()
         self.permits.settle()
+
+    def _conclude_quietly(self, closing: list[Session], now_ns: int) -> None:
+        """End sessions in one go, as while nothing is logged, and log them all the same."""
+        for session in closing:
+            if session.closing is not None:
+                self._records.ended(session, session.closing, now_ns)
+        self.diary.journal.taking = False
+        self.engine.conclude_each(closing, now_ns)
+        self.diary.journal.taking, self.diary.journal.skipped = True, 0
 
     def _close_ended(self) -> None:
         for session in self.engine.ended:

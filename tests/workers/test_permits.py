@@ -101,3 +101,18 @@ def test_workers_together_never_have_more_than_the_pool(capacity: int, moves: li
         for permits, _ in workers:
             permits.settle()
         assert pool.free() == capacity - sum(taken)
+
+
+def test_those_given_back_first_are_taken_first_and_the_later_ones_kept_a_turn(pool: Pool) -> None:
+    permits, _ = pool.permits()
+    assert permits.take_some(2) == 2
+    permits.give(2)
+    permits.age()
+    assert permits.take_some(2) == 2
+    permits.give(2)
+    permits.age()
+    assert pool.free() == 0
+    assert permits.take()
+    permits.give()
+    permits.age()
+    assert pool.free() == 1

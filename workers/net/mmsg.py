@@ -13,11 +13,13 @@ from __future__ import annotations
 import ctypes
 import errno
 import mmap
+import select
 import socket
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import repeat
 
 from workers.net import ancillary
 from workers.net.ancillary import Control
@@ -45,11 +47,19 @@ _recvmmsg = _libc.recvmmsg
 _sendmmsg = _libc.sendmmsg
 _connect = _libc.connect
 _recv = _libc.recv
+_poll = _libc.poll
 
 _MSG_DONTWAIT = 0x40
 _IDLE = {errno.EAGAIN, errno.EINTR}
 _DRAINED = _IDLE | {errno.EBADF}
 _UNSPECIFIED = ctypes.create_string_buffer(V4_BYTES)
+_UNSPECIFIED_EACH, _LENGTH_EACH = repeat(_UNSPECIFIED), repeat(V4_BYTES)
+_POLLED = mmap.mmap(-1, SLOTS * WORD)
+"""An array of struct pollfd: a word each, of descriptor, what is asked and what was found. Source: poll(2)."""
+_POLLED_WORDS = memoryview(_POLLED).cast("Q")
+_POLLED_AT = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(_POLLED)))
+_ASKED = select.POLLIN << 32
+_FOUND_SHIFT = 48
 _NOTHING = ctypes.c_void_p(0)
 _SEGMENT = bytearray(ancillary.segment(0))
 _SEGMENT_AT = 16
@@ -376,6 +386,20 @@ class MmsgTransport(_Receiver):
 def disconnect(fd: int) -> bool:
     """Take a connected socket's peer and port away, so that it can serve another one. Source: udp(7), connect(2)."""
     return bool(_connect(fd, _UNSPECIFIED, V4_BYTES) == 0)
+
+
+def disconnect_each(fds: Iterable[int]) -> list[int]:
+    """Do what disconnect does for several sockets; return a number for each, 0 where it was done."""
+    return list(map(_connect, fds, _UNSPECIFIED_EACH, _LENGTH_EACH))
+
+
+def find_waiting(fds: Sequence[int]) -> list[int]:
+    """Return those descriptors, of SLOTS at most, in which a datagram or an error waits."""
+    count = len(fds)
+    _POLLED_WORDS[:count] = memoryview(array("Q", [fd | _ASKED for fd in fds]))
+    if not _poll(_POLLED_AT, count, 0):
+        return []
+    return [fd for fd, word in zip(fds, _POLLED_WORDS[:count].tolist(), strict=True) if word >> _FOUND_SHIFT]
 
 
 def drain(fd: int) -> None:

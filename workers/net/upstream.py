@@ -50,11 +50,10 @@ class Setup(NamedTuple):
 
 BARE = Setup()
 
+_connect = socket.SocketType.connect
 _SO_MEMINFO = 55
 _MEMINFO = struct.Struct("=9I")
 _DROPS = 8
-_EMPTY = bytes(4)
-"""SK_MEMINFO_RMEM_ALLOC of a socket in which nothing waits."""
 _SO_COOKIE = 57
 _COOKIE_BYTES = 8
 _NOBODY: dict[int, tuple[str, int]] = {socket.AF_INET: ("127.0.0.1", 1), socket.AF_INET6: ("::1", 1)}
@@ -109,26 +108,32 @@ class Upstreams:
             count -= 8 if count > 8 else 1
         return count
 
-    def connect_rested(self, targets: list[bytes], now_ns: int) -> list[tuple[socket.SocketType, int]]:
+    def connect_rested(self, targets: list[bytes], now_ns: int) -> list[tuple[socket.SocketType, int, int]]:
         """Return registered, empty sockets, each connected to its target, all of one IP version, as far as they go.
 
-        Only sockets that have rested are taken: there may be fewer than targets, and `open` says why.
+        Of each the descriptor comes with it, and since when it had rested. Only sockets that have rested are taken:
+        there may be fewer than targets, and `open` says why.
         """
-        opened: list[tuple[socket.SocketType, int]] = []
-        resting, rested_ns = self._resting[4 if targets and len(targets[0]) == V4_BYTES else 6], now_ns - REST_NS
-        for target in targets:
-            if not resting or resting[0][2] > rested_ns:
-                break
-            sock, fd, _ = resting.popleft()
-            try:
-                sock.connect(target_address(target))
-                if sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4) != _EMPTY:
-                    mmsg.drain(fd)
-            except OSError:
-                self._discard(sock)
-                break
-            opened.append((sock, fd))
-        return opened
+        version = 4 if targets and len(targets[0]) == V4_BYTES else 6
+        resting = self._resting[version]
+        count = min(len(targets), len(resting), SLOTS)
+        if count and resting[count - 1][2] > now_ns - REST_NS:
+            count = min(count, self.rested(version, now_ns))
+        taken = [resting.popleft() for _ in range(count)]
+        socks = [sock for sock, _, _ in taken]
+        opened: list[None] = []
+        try:
+            # What came before an error stays in the list.
+            opened.extend(map(_connect, socks, map(target_address, targets)))
+        except OSError:
+            count = len(opened)
+            self._discard(socks[count])
+            resting.extendleft(reversed(taken[count + 1 :]))
+            del taken[count:], socks[count:]
+        # Until they were connected they took datagrams from anybody.
+        for fd in mmsg.find_waiting([fd for _, fd, _ in taken]):
+            mmsg.drain(fd)
+        return taken
 
     def open(self, version: int, setup: Setup, target: bytes | None, now_ns: int) -> tuple[socket.SocketType, int]:
         """Return a registered socket and its descriptor, set up, and connected to target if given.
@@ -165,11 +170,17 @@ class Upstreams:
     def close(self, sockets: list[tuple[socket.SocketType, int]], version: int, now_ns: int) -> None:
         """Let sessions' sockets of one IP version rest, to serve again; or close them, if there are enough."""
         resting = self._resting[version]
-        for sock, fd in sockets:
-            if self._reuse and len(resting) < RESTING_SOCKETS and mmsg.disconnect(fd):
-                resting.append((sock, fd, now_ns))
-            else:
-                self.close_for_good(sock)
+        room = max(RESTING_SOCKETS - len(resting), 0) if self._reuse else 0
+        for sock, _ in sockets[room:]:
+            self.close_for_good(sock)
+        kept = sockets[:room]
+        refused = mmsg.disconnect_each([fd for _, fd in kept])
+        if any(refused):
+            for (sock, _), failed in zip(kept, refused, strict=True):
+                if failed:
+                    self.close_for_good(sock)
+            kept = [entry for entry, failed in zip(kept, refused, strict=True) if not failed]
+        resting.extend([(sock, fd, now_ns) for sock, fd in kept])
 
     def close_for_good(self, sock: socket.SocketType) -> None:
         """Close a session's socket that cannot serve another one: it was bound, or delivers trains."""

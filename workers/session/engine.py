@@ -17,7 +17,7 @@ from operator import attrgetter
 from workers.contract.slots import CloseReason, DropReason
 from workers.session.admission import Admission, NeedsName
 from workers.session.records import Journal, Records
-from workers.session.session import PLAIN, FlowKey, Grant, Session, Terms, Traits
+from workers.session.session import PLAIN, FlowKey, Grant, Session, Traits
 from workers.session.table import Permits
 from workers.session.traffic import Traffic
 from workers.stats import Stats
@@ -97,11 +97,17 @@ class Engine(Traffic):
         return session
 
     def admit_each(
-        self, listener: int, arrivals: list[tuple[FlowKey, bytes, int]], destination: bytes, now_ns: int
+        self,
+        listener: int,
+        keys: Sequence[FlowKey],
+        sources: Sequence[bytes],
+        sizes: Sequence[int],
+        destination: bytes,
+        now_ns: int,
     ) -> list[Session]:
         """Open sessions for unknown clients, a datagram each, as long as the rule is known and no limit in the way.
 
-        arrivals: key, source and size of each datagram; read as far as the answer goes. The datagrams are passed and
+        keys, sources, sizes: of each datagram; read as far as sources and the answer go. The datagrams are passed and
         counted. The sessions still need their sockets: `begin_each` for those that have one, or else `take_back`.
         """
         sessions: list[Session] = []
@@ -109,44 +115,45 @@ class Engine(Traffic):
             return sessions
         recall, known = self.admission.ordinary.get, self.tables[listener]
         address = slice(4, 8) if len(destination) == V4_BYTES else slice(8, 24)
-        permits = left = self._permits.take_some(len(arrivals))
-        free, total = self._free_slots, 0
-        deciding: Terms | None = None
-        first = 0
-        for key, source, size in arrivals:
+        permits, track = self._permits.take_some(len(sources)), self._track
+        spent = self._spent if not self.ended else []
+        for key, source, size, _ in zip(keys, sources, sizes, range(permits)):  # noqa: B905 - as in Traffic
             grant = recall(source[address])
-            if grant is None or (terms := grant.terms) is None:
+            if grant is None or (terms := grant.terms) is None or key in known or size > terms.bytes_out:
                 break
-            if not left or key in known or size > terms.bytes_out:
-                break
-            if terms is not deciding:
-                if deciding is not None:
-                    deciding.tally.accepted += len(sessions) - first
-                deciding, first = terms, len(sessions)
-            left -= 1
-            self._track = self._track % LAST_TRACK + 1
-            session = Session(terms, now_ns, free.pop() if free else self._take_slot(), self._track)
+            track = track % LAST_TRACK + 1
+            if spent and spent[-1].terms is terms:
+                session = spent.pop()
+                session.renew(now_ns)
+            else:
+                session = Session(terms, now_ns, self._take_slot(), track)
             session.listener = listener
+            session.track = track
             session.key = key
             session.client = source
             session.destination = destination
             session.target = grant.target
             session.grant = grant
             session.transparent = False
-            session.dgrams_out_left -= 1
-            session.bytes_out_left -= size
+            session.dgrams_out_left = terms.dgrams_out - 1
+            session.bytes_out_left = terms.bytes_out - size
             known[key] = session
             sessions.append(session)
-            total += size
-        if deciding is not None:
-            deciding.tally.accepted += len(sessions) - first
-        self._permits.give(left)
-        self._journal.skipped += permits - left
-        stats = self.stats
-        stats.received_out += permits - left
-        stats.forwarded_out += permits - left
-        stats.bytes_out += total
+        self._track = track
+        self._permits.give(permits - len(sessions))
+        self._count_admitted(sessions, sum(sizes[: len(sessions)]))
         return sessions
+
+    def _count_admitted(self, sessions: list[Session], total: int) -> None:
+        """Count sessions that were admitted together; total: payload bytes of the datagrams that opened them."""
+        count, stats = len(sessions), self.stats
+        self._journal.skipped += count
+        stats.received_out += count
+        stats.forwarded_out += count
+        stats.bytes_out += total
+        tallies = [session.terms.tally for session in sessions]
+        for tally in set(tallies):
+            tally.accepted += tallies.count(tally)
 
     def go_on(self, sessions: Sequence[Session]) -> None:
         """Begin with sessions that another worker began, resumed one by one: number slots and tracks behind theirs."""

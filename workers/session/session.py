@@ -228,6 +228,23 @@ class Session:
         self.trains = True
         self.deep = False
 
+    def renew(self, now_ns: int) -> None:
+        """Make a session that is over and that nobody has any more a new one of the same terms, in the same slot.
+
+        It was simple, without a trail, and without a deadline so far (SessionTable). Whose it is, its track and what it
+        may send yet are the caller's to say.
+        """
+        terms = self.terms
+        self.opened_ns = self.last_in_ns = self.last_out_ns = now_ns
+        self.check_ns = now_ns + terms.shortest_ns
+        self.dgrams_in_left = terms.dgrams_in
+        self.bytes_in_left = terms.bytes_in
+        self.wasted_out = self.wasted_in = 0
+        self.closing = None
+        self.reply_control = b""
+        self.trains = True
+        self.deep = False
+
     @property
     def fixed(self) -> bool:
         """Whether its server has answered and nobody else counts any more, in a kind of session where that is open."""

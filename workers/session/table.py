@@ -19,6 +19,10 @@ from workers.stats import Stats
 
 HORIZON_NS = 60_000_000_000
 """A session is looked at this often at least: deadlines need no more ticks than this holds, however long they are."""
+SPENT_KEPT = 256
+"""Sessions kept to be renewed, at most: more do not end between two turns."""
+UNTIMED = -1
+"""The tick of a session that lasts and has no deadline."""
 
 
 class Permits(Protocol):
@@ -45,6 +49,8 @@ class SessionTable:
     tables: for each listener, its sessions by flow key, some by two. ended: sessions that are over, whose sockets the
     caller closes. lasting: sessions that have lived for a moment, TICK_NS at most, for the caller to keep safe; some of
     them have ended since. trails: what else sessions are found by.
+    Sessions of one question and one answer are renewed when others come: whoever has one must let go of it before it is
+    taken out of `ended`, unless it has a tick, or is not simple.
     """
 
     def __init__(self, listeners: int, permits: Permits, records: Records, stats: Stats) -> None:
@@ -58,6 +64,8 @@ class SessionTable:
         self._journal = records.journal
         self._deadlines: Deadlines[Session] = Deadlines()
         self._fresh: list[Session] = []
+        self._fresh_ns = 0
+        self._spent: list[Session] = []
         self._free_slots: list[int] = []
         self._top_slot = 0
 
@@ -73,6 +81,8 @@ class SessionTable:
     def begin(self, session: Session) -> None:
         """Put a session with its socket in the table; from now on it has deadlines."""
         self.tables[session.listener][session.key] = session
+        if not self._fresh:
+            self._fresh_ns = session.opened_ns
         self._fresh.append(session)
         self.stats.sessions_opened += 1
         if self._journal.taking:
@@ -82,6 +92,8 @@ class SessionTable:
 
     def begin_each(self, sessions: list[Session]) -> None:
         """Begin with sessions that are in the table, and have their sockets now."""
+        if sessions and not self._fresh:
+            self._fresh_ns = sessions[0].opened_ns
         self._fresh += sessions
         self.stats.sessions_opened += len(sessions)
         self._journal.skipped += len(sessions)
@@ -106,17 +118,23 @@ class SessionTable:
             for session in sessions:
                 self.conclude(session, now_ns)
             return
-        tables, closes, free = self.tables, self.stats.closes, self._free_slots
+        tables, closes, spent, free = self.tables, self.stats.closes, self._spent, self._free_slots
         for session in sessions:
-            reason = session.closing
-            if reason is None:
-                raise EngineMisuse("a session that goes on was concluded")
-            if session.trail is not None or session.tick:
+            if session.tick or not session.simple or session.trail is not None:
                 self._forget(session)
+                free.append(session.slot)
+            else:
+                spent.append(session)
             if tables[session.listener].pop(session.key, None) is not session:
                 raise EngineMisuse("a session ended twice")
-            closes[reason] += 1
-            free.append(session.slot)
+        reasons = [session.closing for session in sessions]
+        for reason in set(reasons):
+            if reason is None:
+                raise EngineMisuse("a session that goes on was concluded")
+            closes[reason] += reasons.count(reason)
+        if len(spent) > SPENT_KEPT:
+            free += [session.slot for session in spent[SPENT_KEPT:]]
+            del spent[SPENT_KEPT:]
         self._journal.skipped += len(sessions)
         self._permits.give(len(sessions))
         self.ended += sessions
@@ -139,7 +157,7 @@ class SessionTable:
     def _forget(self, session: Session) -> None:
         if session.trail is not None:
             self.trails.forget(session)
-        if session.tick:
+        if session.tick > 0:
             self._deadlines.cancel(session, session.tick)
 
     def expire(self, now_ns: int) -> None:
@@ -152,17 +170,18 @@ class SessionTable:
     def next_deadline_ns(self) -> int:
         """Return when `expire` should be called next."""
         next_ns = self._deadlines.next_ns()
-        return min(next_ns, self._fresh[0].opened_ns + TICK_NS) if self._fresh else next_ns
+        return min(next_ns, self._fresh_ns + TICK_NS) if self._fresh else next_ns
 
     def place_fresh(self, now_ns: int) -> None:
         """Give new sessions their deadlines, unless they have ended already: many never need one."""
-        for session in self._fresh:
+        for session in dict.fromkeys(self._fresh):  # One that was renewed is there more than once.
             if self.tables[session.listener].get(session.key) is session:
                 self._place(session, now_ns)
                 self.lasting.append(session)
         self._fresh.clear()
 
     def _place(self, session: Session, now_ns: int) -> None:
+        session.tick = UNTIMED
         if session.check_ns < NEVER:
             session.tick = self._deadlines.set(session, min(session.check_ns, now_ns + HORIZON_NS))
 
@@ -190,6 +209,8 @@ class SessionTable:
     def _take_slot(self) -> int:
         if self._free_slots:
             return self._free_slots.pop()
+        if self._spent:
+            return self._spent.pop().slot
         self._top_slot += 1
         return self._top_slot - 1
 

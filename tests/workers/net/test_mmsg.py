@@ -9,7 +9,7 @@ import pytest
 
 from tests.kit.traffic import let_arrive, udp, waiting
 from tests.workers.net.rig import Rig
-from workers.net.mmsg import MmsgTransport, disconnect, drain
+from workers.net.mmsg import MmsgTransport, disconnect, disconnect_each, drain, find_waiting
 
 
 def test_a_key_of_ipv4_is_one_small_integer():
@@ -71,3 +71,25 @@ def test_draining_throws_away_datagrams_of_every_size_and_errors():
     drain(sock.fileno())
     assert waiting(sock) == []
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+
+
+def test_descriptors_with_a_datagram_or_an_error_are_found():
+    (server, sock), (closed, refused), (_, idle) = ((near, udp()) for near in (udp(), udp(), udp()))
+    for near, far in ((server, sock), (closed, refused)):
+        far.connect(near.getsockname())
+    closed.close()
+    refused.send(b"refused")
+    server.sendto(b"waits", sock.getsockname())
+    let_arrive()
+    assert find_waiting([idle.fileno(), sock.fileno(), refused.fileno()]) == [sock.fileno(), refused.fileno()]
+    assert find_waiting([idle.fileno()]) == find_waiting([]) == []
+
+
+def test_several_sockets_are_disconnected_and_those_that_cannot_be_are_told():
+    server, first, second = udp(), udp(), udp()
+    for sock in (first, second):
+        sock.connect(server.getsockname())
+    assert disconnect_each([first.fileno(), 1 << 30, second.fileno()]) == [0, -1, 0]
+    for sock in (first, second):
+        with pytest.raises(OSError, match="not connected"):
+            sock.getpeername()

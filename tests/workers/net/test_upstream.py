@@ -311,3 +311,59 @@ def test_a_socket_says_whether_it_delivers_trains():
         assert not delivers_trains(sock)
         sock.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
         assert delivers_trains(sock)
+
+
+def rested_shore(*ends: int) -> tuple[Shore, list[int]]:
+    """Return a shore where sockets have rested, with their descriptors in the order of their ends."""
+    shore = Shore()
+    opened = [shore.open() for _ in ends]
+    for (sock, fd), now_ns in zip(opened, ends, strict=True):
+        shore.upstreams.close([(sock, fd)], 4, now_ns)
+    return shore, [fd for _, fd in opened]
+
+
+def test_rested_sockets_are_connected_together_and_those_that_have_not_rested_are_left():
+    shore, fds = rested_shore(0, 1, 2)
+    target = raw_of(shore.server)
+    taken = shore.upstreams.connect_rested([target] * 3, REST_NS + 1)
+    assert [fd for _, fd, _ in taken] == fds[:2]
+    assert [sock.getpeername() for sock, _, _ in taken] == [shore.server.getsockname()] * 2
+    assert [fd for _, fd, _ in shore.upstreams.connect_rested([target], REST_NS + 2)] == fds[2:]
+    assert shore.upstreams.connect_rested([target], 10 * REST_NS) == []
+
+
+def test_one_that_cannot_be_connected_is_closed_and_those_behind_it_go_on_resting():
+    shore, fds = rested_shore(0, 0, 0, 0)
+    target, nowhere = raw_of(shore.server), sockaddr.encode(address("255.255.255.255"), 9)
+    taken = shore.upstreams.connect_rested([target, nowhere, target, target], REST_NS)
+    assert [fd for _, fd, _ in taken] == fds[:1]
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(fds[1])
+    assert [fd for _, fd, _ in shore.upstreams.connect_rested([target] * 3, REST_NS)] == fds[2:]
+
+
+def test_what_lies_in_a_rested_socket_is_gone_when_it_serves_again():
+    shore = Shore()
+    (full, one), (empty, other) = shore.open(), shore.open()
+    shore.server.sendto(b"answer", full.getsockname())
+    let_arrive()
+    shore.upstreams.close([(full, one), (empty, other)], 4, 0)
+    taken = shore.upstreams.connect_rested([raw_of(shore.server)] * 2, REST_NS)
+    assert [sock for sock, _, _ in taken] == [full, empty]
+    assert waiting(full) == waiting(empty) == []
+
+
+def test_one_that_cannot_be_disconnected_is_closed_and_the_others_rest():
+    shore = Shore()
+    (first, one), (second, _), (third, three) = shore.open(), shore.open(), shore.open()
+    shore.upstreams.close([(first, one), (second, 1 << 30), (third, three)], 4, 0)
+    assert second.fileno() == -1
+    taken = shore.upstreams.connect_rested([raw_of(shore.server)] * 3, REST_NS)
+    assert [fd for _, fd, _ in taken] == [one, three]
+
+
+def test_of_those_that_end_together_no_more_rest_than_may():
+    shore = Shore()
+    opened = [shore.open() for _ in range(RESTING_SOCKETS + 2)]
+    shore.upstreams.close(opened, 4, 0)
+    assert [sock.fileno() for sock, _ in opened] == [fd for _, fd in opened[:-2]] + [-1, -1]

@@ -6,11 +6,15 @@ The random ones: tests/property/test_engine.py.
 from __future__ import annotations
 
 from tests.kit.session_driver import Arrival, Driver, datagrams
-from tests.kit.session_parts import PROXY, Pool, client, named, rule, server, sock
-from tests.workers.session.scene import T0, hear, sizes_out, started
+from tests.kit.session_model import Datagram
+from tests.kit.session_parts import PROXY, SECOND, Pool, client, named, rule, server, sock
+from tests.workers.session.scene import T0, TENTH, hear, sizes_out, started
 from workers.contract.settings import Address, TimeItem
 from workers.contract.slots import DropReason
+from workers.deadlines import TICK_NS
 from workers.policy.timecond import CivilTime
+from workers.session.session import Session
+from workers.session.table import SPENT_KEPT
 
 # --- establishment ---------------------------------------------------------------------------------------------------
 
@@ -145,3 +149,94 @@ def test_going_on_numbers_new_sessions_behind_the_newest(pool: Pool) -> None:
     hear(driver, 1, number=2)
     hear(driver, 1, number=3)
     assert [(session.track, session.slot) for session in driver.sessions] == [(70, 2), (71, 0), (72, 1)]
+
+
+# --- sessions of one question, renewed for the next -------------------------------------------------------------------
+
+SLOTS_OF = [name for name in Session.__slots__ if name not in {"client_at", "sock", "track"}]
+
+
+def quick(pool: Pool, **limits: int) -> Driver:
+    """Return a worker that opens and ends sessions of one question and one answer in one go."""
+    driver = Driver([rule(**{"max_dgrams_out": 1, "max_dgrams_in": 1, **limits})], pool)
+    driver.rested = 64
+    return driver
+
+
+def ask(driver: Driver, *ports: int, size: int = 5, at: int = T0) -> list[Session]:
+    """Let client 1 ask from ports; return the sessions."""
+    driver.hear_clients(0, [Arrival(client(1, port), PROXY, datagrams(size)) for port in ports], at)
+    return driver.sessions
+
+
+def be_answered(driver: Driver, at: int = T0) -> None:
+    """Let every session's server answer."""
+    driver.hear_singles([(session, Datagram(0, 40)) for session in driver.sessions], at)
+
+
+def test_a_session_that_is_over_serves_again_and_nothing_is_left_in_it(pool: Pool) -> None:
+    driver, other = quick(pool), quick(pool)
+    (first,) = ask(driver, 1)
+    first.wasted_in, first.wasted_out, first.trains, first.deep, first.reply_control = 3, 4, False, True, b"left"
+    be_answered(driver)
+    ask(other, 1, at=T0 + TENTH)  # So that the rule is known there, too.
+    other.stop(T0 + TENTH)
+    (second,), (new,) = ask(driver, 2, size=9, at=T0 + TENTH), ask(other, 2, size=9, at=T0 + TENTH)
+    assert second is first
+    assert new is not second
+    assert [getattr(second, name) for name in SLOTS_OF] == [getattr(new, name) for name in SLOTS_OF]
+    assert second.track == 2
+    assert driver.stats.balanced
+
+
+def test_a_renewed_session_comes_to_last_once_and_has_its_own_deadline(pool: Pool) -> None:
+    driver = quick(pool, session_ns=SECOND)
+    for port in range(1, 6):
+        ask(driver, port, at=T0 + port)
+        be_answered(driver, T0 + port)
+    begun_ns = T0 + TENTH
+    (session,) = ask(driver, 9, at=begun_ns)
+    assert driver.engine.next_deadline_ns() == T0 + 1 + TICK_NS
+    driver.tend(T0 + 1 + TICK_NS)
+    assert driver.engine.take_lasting() == [session]
+    driver.tend(begun_ns + SECOND - 1)
+    assert driver.sessions == [session]
+    driver.tend(begun_ns + SECOND + TICK_NS)
+    assert driver.sessions == []
+    assert driver.stats.sessions_opened == sum(driver.stats.closes) == 6
+
+
+def test_a_session_that_is_watched_or_lasts_is_not_renewed(pool: Pool) -> None:
+    driver = quick(pool)
+    (watched,) = ask(driver, 1)
+    watched.simple = False
+    be_answered(driver)
+    (lasting,) = ask(driver, 2)
+    assert lasting is not watched
+    driver.tend(T0 + TICK_NS)
+    be_answered(driver, T0 + TICK_NS)
+    (third,) = ask(driver, 3, at=T0 + TICK_NS)
+    assert third not in {watched, lasting}
+
+
+def test_sessions_kept_to_be_renewed_keep_no_slot_from_others() -> None:
+    count = SPENT_KEPT + 10
+    with Pool(count) as pool:
+        driver = quick(pool)
+        for first in range(0, count, 64):
+            ask(driver, *range(1 + first, 1 + min(first + 64, count)))
+        be_answered(driver)
+        driver.rested = 0
+        for port in range(1, 1 + count):
+            ask(driver, port)
+        assert {session.slot for session in driver.sessions} == set(range(count))
+
+
+def test_one_that_has_only_just_ended_is_not_renewed_before_it_was_taken_out(pool: Pool) -> None:
+    driver = quick(pool)
+    (first,) = ask(driver, 1)
+    driver.engine.pass_in(first, [40], T0)
+    driver.diary.journal.taking = False
+    driver.engine.conclude_each([first], T0)
+    (second,) = ask(driver, 2)
+    assert second is not first
