@@ -28,6 +28,7 @@ from workers.origin import NO_INTERFACE, Known
 from workers.serverside import SameInterfaceError, ServerSides, Shared
 from workers.session.engine import Engine
 from workers.session.session import Session
+from workers.stats import RuleTally
 from workers.wire.sockaddr import V4_BYTES
 
 FIRST_FDS = 1024
@@ -134,12 +135,15 @@ class SessionSockets:
         used4: list[tuple[socket.SocketType, int]] = []
         used6: list[tuple[socket.SocketType, int]] = []
         kept: list[Session] = []
+        answered: dict[RuleTally, int] = {}
         for session in ended:
             sock = session.sock
             fd = sock.fileno()
             known[fd] = None
             if session.tick:
                 kept.append(session)
+            elif session.last_in_ns > session.opened_ns:
+                answered[session.terms.tally] = session.last_in_ns
             if session.deep or not session.terms.bare:
                 self.look_for_losses([session])
                 self._lost.pop(fd, None)
@@ -152,6 +156,8 @@ class SessionSockets:
         ended.clear()
         if kept:
             self._keeper.clear(kept)
+        for tally, answered_ns in answered.items():
+            tally.answered_ns = max(tally.answered_ns, answered_ns)
         if used4:
             self._upstreams.close(used4, 4, now_ns)
         if used6:

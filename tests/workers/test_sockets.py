@@ -9,6 +9,7 @@ from tests.kit.requirement import requires_namespaces
 from tests.kit.traffic import address, both_paths, forward_to, network_of_its_own, udp, waiting
 from workers.contract.settings import AclSettings, Limits, SessionKind, SourceAddress
 from workers.contract.slots import DropReason
+from workers.deadlines import TICK_NS
 from workers.net.upstream import REST_NS
 
 pytestmark = both_paths
@@ -137,3 +138,20 @@ def test_the_next_session_in_a_slot_is_answered_at_its_own_client(fast_path):
             path.turn()
             assert client.recv(100) == b"answer"
         assert waiting(one) + waiting(other) == []
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_when_a_server_has_answered_is_noted_however_short_the_session_was(fast_path, lasting):
+    with (
+        udp() as server,
+        udp() as client,
+        datapath(forward_to(server.getsockname(), limits=ONE_EACH), fast_path=fast_path) as path,
+    ):
+        upstream = question(path, server, client)
+        (session,) = path.sessions
+        if lasting:
+            path.tend(TICK_NS)
+        server.sendto(b"answer", upstream)
+        path.turn(2 * TICK_NS)
+        assert path.sessions == []
+        assert session.terms.tally.answered_ns == 2 * TICK_NS
