@@ -20,6 +20,7 @@ class Main(Protocol):
 CANNOT_WRITE = 1
 INTERRUPTED = 130
 """As a shell tells of a program that SIGINT has ended."""
+_STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
 def guarded(program: str) -> Callable[[Main], Main]:
@@ -28,8 +29,7 @@ def guarded(program: str) -> Callable[[Main], Main]:
     def decorate(main: Main) -> Main:
         @functools.wraps(main)
         def run(argv: Sequence[str] | None = None) -> int:
-            if sys.stdout is None:  # closed by whoever started us
-                sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - as long as we live
+            _complete_streams()
             try:
                 status = main(argv)
                 sys.stdout.flush()
@@ -43,6 +43,16 @@ def guarded(program: str) -> Callable[[Main], Main]:
         return run
 
     return decorate
+
+
+def _complete_streams() -> None:
+    """Open what whoever started us has closed: another file in such a place would be taken for output or input."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) < len(_STREAMS):
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for number, (name, mode) in enumerate(_STREAMS):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - as long as we live
 
 
 def _give_up(program: str, error: OSError) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn, TypeAlias
@@ -27,6 +28,8 @@ def in_background(serve: Serve) -> Ending:
     """Run serve in a daemon; return, in the starting process, once it serves, or how it ended before that."""
     sys.stdout.flush()
     sys.stderr.flush()
+    # Where whoever started us ignores it, we would, too, and there would be nothing to wait for.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     readable, writable = os.pipe()
     process = os.fork()
     if process == 0:

@@ -43,6 +43,35 @@ def test_a_closed_output_is_no_mistake(module: str) -> None:
     assert (ended.returncode, ended.stderr) == (0, b"")
 
 
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_what_is_opened_later_never_takes_the_place_of_a_closed_stream(closed: tuple[int, ...], tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    call = f"""
+import os, sys
+from proxyd.cli.guard import guarded
+
+@guarded("test")
+def main(argv=None):
+    sys.stderr.write("nobody reads this")
+    with open({str(told)!r}, "w") as file:
+        streams = [stream.fileno() for stream in (sys.stdin, sys.stdout, sys.stderr)]
+        places = [os.readlink(f"/proc/self/fd/{{number}}") for number in {closed}]
+        print(file.fileno(), *streams, *places, file=file)
+    return 0
+
+sys.exit(main())
+"""
+
+    def close() -> None:
+        for descriptor in closed:
+            os.close(descriptor)
+
+    ended = subprocess.run([sys.executable, "-c", call], preexec_fn=close, check=False, timeout=60)
+    number, *words = told.read_text().split()
+    assert (ended.returncode, words) == (0, ["0", "1", "2", *[os.devnull] * len(closed)])
+    assert int(number) > 2
+
+
 def test_an_interrupt_has_a_status() -> None:
     @guarded("test")
     def main(argv: object = None) -> int:

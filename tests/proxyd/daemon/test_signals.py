@@ -29,6 +29,17 @@ def test_nothing_waits_when_nothing_came(pipe: SignalPipe) -> None:
     assert pipe.read() == []
 
 
+def test_a_signal_that_was_blocked_before_comes_too() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    pipe = SignalPipe()
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert pipe.read() == [signal.SIGTERM]
+    finally:
+        pipe.close()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def test_a_closed_pipe_gives_the_signals_back() -> None:
     before = {number: signal.getsignal(number) for number in HANDLED}
     pipe = SignalPipe()
