@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tests.kit.uftp_scene import CLIENT_PROXY, CLIENT_PROXY_UID, SERVER, SERVER_PROXY, SERVER_UID
-from tests.kit.uftp_world import MS, PRIVATE, PUBLIC, WALL_US, raw, settings_for
+from tests.kit.uftp_world import MS, PRIVATE, PUBLIC, WALL_US, assert_fits, raw, settings_for
 from workers.contract.uftp import Mode
 from workers.uftp import header, messages
 from workers.uftp.actions import Action, Arrival, Note, Send
@@ -111,6 +111,9 @@ class Bench:
     def _collect(self) -> list[Sent]:
         fresh, self.machine.actions[:] = list(self.machine.actions), []
         self.actions += fresh
+        for action in fresh:
+            if isinstance(action, Note):
+                assert_fits(action)
         return [_opened(action) for action in fresh if isinstance(action, Send)]
 
 

@@ -72,11 +72,11 @@ class Stranger:
         """Return announcements of many groups at once, some of them impossible, with whatever patience they claim."""
         found = []
         for number in range(FLOOD):
-            private = bytes((self.chance.choice((225, 239, 10)), 0, 0, number))
+            # Every eighth is announced to one address, and names no other.
+            public = bytes((230, 4, 4, 1)) if number % 8 else bytes(4)
+            private = bytes((self.chance.choice((225, 239, 10)), 0, 0, number)) if number % 8 else bytes(4)
             robust, block = self.chance.randrange(256), self.chance.choice((0, 1, 200, 1300, 65535))
-            message = Announce(
-                self.chance.choice((0, 0, 4)), robust, 0, block, Timestamp(), bytes((230, 4, 4, 1)), private
-            )
+            message = Announce(self.chance.choice((0, 0, 4)), robust, 0, block, Timestamp(), public, private)
             head = self._head(sight, Function.ANNOUNCE, self.chance.getrandbits(32))
             flagged = (
                 message if not message.flags & 4 else Announce(4, robust, 0, block, Timestamp(), bytes(16), bytes(16))

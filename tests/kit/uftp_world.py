@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from proxyd.logs.lines import plan_event
 from workers.contract.catalogue import EVENTS
-from workers.contract.events import Kind
 from workers.contract.settings import Address
 from workers.contract.store import Store
 from workers.contract.uftp import Interface, Mode, UftpSettings
@@ -239,13 +239,9 @@ class ProxyNode:
             self.moved.append(action.downstream)
 
 
-_HOLDS: dict[Kind, type] = {Kind.TEXT: str, Kind.NUMBER: int, Kind.UID: int, Kind.SOCK: bytes, Kind.UIDS: bytes}
-
-
 def assert_fits(note: Note) -> None:
     """Fail where a line for the log has other fields than its row in the catalogue: its worker would be killed."""
-    kinds = [kind for _, kind in EVENTS[note.event].fields[1:]]
-    assert [_HOLDS[kind] for kind in kinds] == [type(field) for field in note.fields], note
+    plan_event(EVENTS[note.event]).values(("", *note.fields))
 
 
 def settings_for(mode: Mode, uid: int, address: bytes, **changes: object) -> UftpSettings:

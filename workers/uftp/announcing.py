@@ -136,7 +136,8 @@ def _enter(station: Station, group: Group, crypto: GroupCrypto | None) -> None:
     station.groups.add(group)
     station.facts[Fact.GROUPS] += 1
     station.note("uftp-group-opened", group, terms.server_uid, terms.upstream)
-    station.note("uftp-group-addresses", group, terms.public, terms.private)
+    # A server that announces to one address names none.
+    station.note("uftp-group-addresses", group, terms.public or None, terms.private or None)
     if crypto is not None:
         chosen = crypto.suite
         suite = f"{chosen.cipher.name}, {chosen.digest.name}, {chosen.signature.name}, {chosen.exchange.name}"
