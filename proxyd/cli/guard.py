@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -53,6 +54,8 @@ def _complete_streams() -> None:
     for number, (name, mode) in enumerate(_STREAMS):
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - as long as we live
+    if isinstance(sys.stdout, io.TextIOWrapper):  # What a terminal's encoding has not is shown as elsewhere, escaped.
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _give_up(program: str, error: OSError) -> None:

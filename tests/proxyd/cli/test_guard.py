@@ -43,6 +43,13 @@ def test_a_closed_output_is_no_mistake(module: str) -> None:
     assert (ended.returncode, ended.stderr) == (0, b"")
 
 
+def test_what_the_output_cannot_encode_is_escaped() -> None:
+    call = "from proxyd.cli.guard import guarded; guarded('t')(lambda argv: print('\u017e'))([])"
+    surroundings = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    ended = subprocess.run([sys.executable, "-c", call], env=surroundings, capture_output=True, check=False, timeout=60)
+    assert (ended.stdout, ended.stderr) == (b"\\u017e\n", b"")
+
+
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
 def test_what_is_opened_later_never_takes_the_place_of_a_closed_stream(closed: tuple[int, ...], tmp_path: Path) -> None:
     told = tmp_path / "told"
