@@ -62,13 +62,17 @@ FINISHED = frozenset({ClientState.READY, ClientState.DONE})
 
 @dataclass(slots=True, eq=False)
 class Client(Generic[K]):
-    """One client. order: its place among the group's clients by first appearance; keyinfos: how many it was sent."""
+    """One client. order: its place among the group's clients by first appearance; keyinfos: how many it was sent.
+
+    since_ns: when it began to register, from which its time counts; NEVER once it was told that it took too long.
+    """
 
     uid: int
     order: int
     state: ClientState = ClientState.MUTE
     exchange: K | None = None
     keyinfos: int = 0
+    since_ns: int = 0
 
 
 class Clients(Generic[K]):

@@ -1,10 +1,15 @@
-"""What becomes due in a group, and how it ends. Source: UFTP 4.10.2, observed; KEYINFO's own timer: ours."""
+"""What becomes due in a group, and how it ends.
+
+Source: UFTP 4.10.2, observed; KEYINFO's own timer, and time for clients that come late: ours.
+"""
 
 from __future__ import annotations
 
 from workers.contract.uftp import Fact
 from workers.deadlines import NEVER
 from workers.uftp import feedback, outlet
+from workers.uftp.clients import Client
+from workers.uftp.exchange import ClientLeg
 from workers.uftp.groups import Group, PhaseInput
 from workers.uftp.station import Station
 
@@ -43,12 +48,25 @@ def give_up(station: Station, group: Group, why: str, now_ns: int) -> None:
 
 
 def _end_setup(station: Station, group: Group, now_ns: int) -> None:
-    """Go on without the clients of an encrypted group that are not ready; they and the server are told."""
+    """Go on without the clients of an encrypted group that are not ready; they and the server are told.
+
+    Who came so late that its own time is not over yet is looked at again: the others must not wait for it.
+    """
     group.setup_ns = NEVER
-    if not group.advance(PhaseInput.DEADLINE) or group.crypto is None:
+    group.advance(PhaseInput.DEADLINE)
+    if group.crypto is None:
         return
     for client in group.clients.unfinished:
-        station.note("uftp-not-registered", group, client.uid)
-        why = "client was not fully registered at proxy"
-        outlet.abort_down(station, group, client.uid, why, now_ns)
-        outlet.abort_up(station, group, client.uid, why, now_ns)
+        due_ns = client.since_ns + group.patience_ns
+        if due_ns <= now_ns:
+            _give_up_client(station, group, client, now_ns)
+        elif due_ns < NEVER:
+            group.setup_ns = now_ns + group.patience_ns
+
+
+def _give_up_client(station: Station, group: Group, client: Client[ClientLeg], now_ns: int) -> None:
+    client.since_ns = NEVER
+    station.note("uftp-not-registered", group, client.uid)
+    why = "client was not fully registered at proxy"
+    outlet.abort_down(station, group, client.uid, why, now_ns)
+    outlet.abort_up(station, group, client.uid, why, now_ns)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from workers.contract.uftp import DropReason, Fact
 from workers.errors import PeerError, SealError
 from workers.uftp import feedback, outlet
-from workers.uftp.clients import Client, ClientInput, ClientState
+from workers.uftp.clients import FINISHED, Client, ClientInput, ClientState
 from workers.uftp.exchange import ClientLeg, Heard
 from workers.uftp.groups import Group, PhaseInput
 from workers.uftp.keying import KeyInfoAck
@@ -92,6 +92,7 @@ def _enter(station: Station, group: Group, uid: int, now_ns: int) -> Client[Clie
         station.note("uftp-group-full", group, uid, len(group.clients))
         outlet.abort_down(station, group, uid, "too many destinations", now_ns)
         return None
+    client.since_ns = now_ns
     station.facts[Fact.CLIENTS] += 1
     return client
 
@@ -148,5 +149,7 @@ def _conclude(station: Station, group: Group, client: Client[ClientLeg], leg: Cl
 
 
 def _registered(station: Station, group: Group, client: Client[ClientLeg], heard: Heard, now_ns: int) -> None:
+    if client.state in FINISHED:
+        client.since_ns = now_ns
     group.clients.advance(client, ClientInput.REGISTERED)
     feedback.register(station, group, client, heard, now_ns)

@@ -109,7 +109,7 @@ def _revive_client(station: Station, group: Group, uid: int, record: ClientRecor
     leg = None if record.leg is None or group.crypto is None else _revive_leg(group.crypto, record.leg)
     if group.crypto is not None and state is not ClientState.MUTE and (leg is None or not leg.proved):
         raise RevivalError("further than its keys are")
-    return Client(uid, 0, state, leg, record.keyinfos)
+    return Client(uid, 0, state, leg, record.keyinfos, since_ns=group.heard_ns)
 
 
 def _revive_leg(crypto: GroupCrypto, record: LegRecord) -> ClientLeg:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from tests.kit.uftp_bench import GRTT_NS, Bench, of
-from tests.kit.uftp_scene import chain, make_cipher, make_ring
-from tests.kit.uftp_world import MS, PRIVATE, SECOND
+from tests.kit.uftp_bench import CLIENT_UID, GROUP, GRTT_NS, Bench, of
+from tests.kit.uftp_scene import SERVER, SERVER_UID, chain, make_cipher, make_ring
+from tests.kit.uftp_server import Server
+from tests.kit.uftp_world import MS, PRIVATE, SECOND, World
 from workers.contract.uftp import Fact, Mode
 from workers.uftp.abort import Abort
 from workers.uftp.actions import Leave
 from workers.uftp.finish import Complete, Done
 from workers.uftp.header import Function
 from workers.uftp.quantise import encode_grtt
+from workers.uftp.register import ClientKey
 
 
 def groups(bench: Bench) -> int:
@@ -84,6 +86,29 @@ def test_clients_that_are_not_ready_in_time_and_their_server_are_told() -> None:
     down = {message.host for _, message in scene.clients[0].heard if isinstance(message, Abort)}
     assert down == {scene.clients[1].uid}
     assert not scene.clients[0].aborted
+
+
+def test_a_client_that_comes_late_has_its_own_time_and_is_told_once() -> None:
+    cipher = make_cipher(4, 3, 1, 1, client_auth=True)
+    bench, world = Bench(ring=make_ring(cipher)), World()
+    Server(world, SERVER, SERVER_UID, frozenset(), group_id=GROUP, cipher=cipher).announce()
+    bench.feed(world.sent[0][2])
+
+    def aborts(tenths: int) -> list[object]:
+        told = []
+        for _ in range(tenths):
+            bench.from_server(Done(1, 0))
+            told += of(bench.wait(SECOND // 10), Function.ABORT)
+        return [one.message.host for one in told]
+
+    assert aborts(9) == []
+    # Half of its registration: the other half may be on its way when set-up has to be over, after a second.
+    bench.from_client(ClientKey(cipher.key.public.blob, b""))
+    (group,) = bench.machine.groups
+    patience = -(-group.patience_ns * 10 // SECOND)
+    assert aborts(patience - 1) == []
+    assert aborts(3) == [CLIENT_UID, CLIENT_UID]
+    assert aborts(3 * patience) == []
 
 
 def test_clients_of_a_plain_group_have_no_deadline() -> None:
