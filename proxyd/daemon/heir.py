@@ -150,7 +150,7 @@ class Heir:
         for item in self.shared:
             item.claim()
         try:
-            self.giver.serving()
+            self.giver.serving(sessions=not self.legacy.why)
         except SetupError:
             for item in self.shared:
                 item.leave()

@@ -62,9 +62,10 @@ class Coming(msgspec.Struct, frozen=True, tag="coming"):
 
 
 class Serving(msgspec.Struct, frozen=True, tag="serving"):
-    """The successor serves: everything is its own now. process: its number."""
+    """The successor serves: everything is its own now. process: its number. sessions: whether these are, too."""
 
     process: Annotated[int, msgspec.Meta(ge=1)]
+    sessions: bool = True
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

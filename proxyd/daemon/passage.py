@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from proxyd.control import protocol
 from proxyd.control.protocol import AskTakeover, AskUpgrade, Reply
-from proxyd.daemon import failures, fdstore
+from proxyd.daemon import failures
 from proxyd.daemon.asker import Asker
 from proxyd.daemon.bequest import Left, pack
 from proxyd.daemon.exits import Ending, ExitStatus
@@ -22,6 +22,7 @@ from proxyd.daemon.failures import Failure
 from proxyd.daemon.inventory import Bundle
 from proxyd.daemon.lane import Lane, LaneClosedError
 from proxyd.daemon.launch import Attempt, Launch
+from proxyd.daemon.layup import Journal, bury, lay_up
 from proxyd.daemon.notify import Notifier
 from proxyd.daemon.rest import Rest, Resting
 from proxyd.daemon.spawn import Estate
@@ -39,14 +40,6 @@ WORD_NS = 4_000_000_000
 """How often who waits for an upgrade hears that it is under way."""
 _BUSY_NS = 5_000_000
 _MAX_CHARS = 1000
-
-
-class Journal(Protocol):
-    """The log, as far as this writes to it."""
-
-    def note(self, event: str, *fields: str | int | bytes | None) -> None:
-        """Write an event of workers.contract.catalogue."""
-        ...
 
 
 class Keeping(Protocol):
@@ -264,7 +257,11 @@ class Passage:
             return
         for remark in succession.remarks:
             self._journal.note("config-warning", remark)
-        self._journal.note("handed-over", succession.process, self._estate.shared.sessions)
+        if succession.whole:
+            self._journal.note("handed-over", succession.process, self._estate.shared.sessions)
+        else:
+            self._journal.note("handed-over", succession.process, 0)
+            bury(self._estate, self._kept(), [], self._journal)
         self._leave()
         if self._attempt is not None:
             self._attempt.close()
@@ -315,22 +312,8 @@ class Passage:
         return [self._company.vault.kept(worker) for worker in range(len(self._estate.listeners))]
 
     def _lay_up(self) -> None:
-        """Give the service manager all that it has room for; without listeners and memory there is no use in it."""
-        kept, names, private = self._kept(), self._company.names, self._means.private()
-        total = sum(map(len, kept))
-        try:
-            bare = pack(self._estate, Left([], names, private, places=False))
-            room = self._means.stored - len(bare.descriptors) - 1
-            laid = _trim(kept, max(room, 0))
-            if room >= 0:
-                fdstore.lay_up(self._means.notifier, pack(self._estate, Left(laid, names, private, places=False)))
-        except OSError as error:
-            self._journal.note("not-laid-up", error.strerror or str(error))
-            return
-        if total > room:
-            self._journal.note("not-laid-up", f"of {total} sessions there is room for {max(room, 0)}")
-        if room >= 0:
-            self._journal.note("laid-up", sum(map(len, laid)))
+        left = Left(self._kept(), self._company.names, self._means.private(), places=False)
+        lay_up(self._estate, left, self._means.notifier, self._means.stored, self._journal)
 
     def _refusal(self, *, started: bool) -> str:
         """Return why no other run can take over now, "" if one can. started: an upgrade under way is no hindrance."""
@@ -345,12 +328,3 @@ class Passage:
         if self._succession is not None or self._parking is not None or (self._attempt is not None and not started):
             return "that is under way already"
         return ""
-
-
-def _trim(kept: list[tuple[Kept, ...]], room: int) -> list[tuple[Kept, ...]]:
-    """Return sessions as there is room for them, those of the first workers first."""
-    trimmed = []
-    for sessions in kept:
-        trimmed.append(sessions[:room])
-        room -= len(trimmed[-1])
-    return trimmed

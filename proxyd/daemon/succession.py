@@ -71,6 +71,8 @@ class Succession:
         """Why it has failed."""
         self.remarks: list[str] = []
         """What the successor has said of how it does."""
+        self.whole = True
+        """Whether it has the sessions, too."""
         self._lane = lane
         self._hands = hands
         self._pack = pack
@@ -162,7 +164,7 @@ class Succession:
             self.remarks.append(message.step)
             self._due_ns = max(self._due_ns, now_ns + PATIENCE_NS)
         elif isinstance(message, Serving) and self.stage is Stage.WAITING:
-            self.stage = Stage.TAKEN
+            self.stage, self.whole = Stage.TAKEN, message.sessions
         elif isinstance(message, Failed):
             self._fail(message.why, now_ns, now_ns + GRACE_NS)
         else:

@@ -40,8 +40,8 @@ class Giver(Protocol):
         """Say that a step is done."""
         ...
 
-    def serving(self) -> None:
-        """Say that this process serves: what was left is its own now."""
+    def serving(self, *, sessions: bool = True) -> None:
+        """Say that this process serves: what was left is its own now. sessions: whether it has these, too."""
         ...
 
     def failed(self, why: str) -> None:
@@ -68,12 +68,12 @@ class Predecessor:
         with contextlib.suppress(LaneClosedError):
             self._lane.send(Coming(step))
 
-    def serving(self) -> None:
+    def serving(self, *, sessions: bool = True) -> None:
         """Say that this process serves. Raises SetupError when the other one has gone on by itself meanwhile."""
         with contextlib.suppress(OSError):
             self._held = os.pidfd_open(self._process) if self._process else -1
         try:
-            self._lane.send(Serving(os.getpid()))
+            self._lane.send(Serving(os.getpid(), sessions))
         except LaneClosedError as error:
             raise SetupError(STEP, str(error)) from error
         self._lane.close()
@@ -106,7 +106,7 @@ class Keeper:
     def coming(self, step: str) -> None:
         """Say nothing: it does not wait."""
 
-    def serving(self) -> None:
+    def serving(self, *, sessions: bool = True) -> None:
         """Have it forget what is ours now."""
         fdstore.forget(self._notifier)
 

@@ -300,12 +300,12 @@ FRAME_EXPLANATIONS = {
         "Nothing, where keys are files. Peers that knew a key made at a start are shown a new one.",
     ),
     "UDPS-765-K": Explanation(
-        "The proxy ends, and the service manager keeps its sessions for the next start.",
+        "The proxy ends, and the service manager keeps its sessions; their records come when they end.",
         "It was stopped under systemd with FileDescriptorStoreMax= in its unit.",
         NOTHING,
     ),
     "UDPS-766-W": Explanation(
-        "The proxy ends, and its sessions with it.",
+        "The proxy ends, and all sessions with it that the service manager has no room for; each has its record.",
         "The service manager did not take them: the store is too small, or it does not answer.",
         "Make FileDescriptorStoreMax= in the unit larger than max-sessions, and FDSTORE= in its environment the same.",
     ),

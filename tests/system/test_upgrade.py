@@ -218,6 +218,8 @@ def test_a_release_that_lays_memory_out_otherwise_takes_over_the_listeners_and_s
     assert scene.lab.proxy.popen(command, ENV).wait(40) == 0
     wait_for_end(old)
     scene.log.wait_for("UDPS-764-W Taken over from process .* listeners only: shared memory is laid out as")
+    records = (scene.folder / "stats.log").read_text().splitlines()
+    assert len([line for line in records if f"[{old}." in line and "RULE=ALL" in line]) == 100, "each old one has ended"
     answered = scene.asked()["answered"]
     while scene.asked()["answered"] < answered + 200:
         time.sleep(0.05)  # the clients ask on meanwhile

@@ -34,12 +34,34 @@ _DESCRIPTOR_BYTES = array.array("i").itemsize
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """What is said of one session: its slot, when it began (CLOCK_MONOTONIC, ns), and what the slot has no place for.
 
-    note: the worker's own, msgpack; the parent does not look into it. Equal ones are kept once.
+    note: msgpack (Described); the parent looks into it only for the last records of sessions that nobody goes on with.
+    Equal ones are kept once.
     """
 
     slot: int
     opened_ns: Annotated[int, msgspec.Meta(ge=0, le=LATEST_NS)]
     note: bytes
+
+
+_Text = Annotated[str, msgspec.Meta(max_length=MAX_NOTE_BYTES)]
+
+
+class Described(msgspec.Struct, frozen=True, array_like=True):
+    """What a note says, as whoever only reads it needs it.
+
+    raw, transparent, device: the place of the session's listener. user: who sits at the client's address. client_name,
+    server_name: the names of the peers. local: the packed address that answers leave from, empty for the listener's
+    own; interface: a link-local one's.
+    """
+
+    raw: bytes
+    transparent: bool
+    device: _Text | None
+    user: _Text | None = None
+    client_name: _Text | None = None
+    server_name: _Text | None = None
+    local: bytes = b""
+    interface: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)] = 0
 
 
 class Entrusted(msgspec.Struct, frozen=True, tag="entrusted", array_like=True):
@@ -66,6 +88,15 @@ class Kept(NamedTuple):
 Word: TypeAlias = Entrusted | Released
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Word] = msgspec.msgpack.Decoder(Word)
+_notes = msgspec.msgpack.Decoder(Described)
+
+
+def describe(note: bytes) -> Described | None:
+    """Return what a note says, None where it cannot be read."""
+    try:
+        return _notes.decode(note)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def open_custody() -> tuple[socket.socket, socket.socket]:

@@ -7,11 +7,11 @@ Source: workers.contract.slots (SLOT), workers.contract.custody (Entry).
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from workers.contract.custody import MAX_NOTE_BYTES
+from workers.contract.custody import MAX_NOTE_BYTES, Described
 from workers.contract.settings import ListenerSettings, SessionKind
 from workers.contract.slots import SLOT, SOCKADDR_BYTES, TRACK, TRACK_OFFSET
 from workers.errors import RevivalError
@@ -83,24 +83,8 @@ class Place(NamedTuple):
         return cls(sockaddr.encode(settings.address, settings.port), settings.transparent, settings.device)
 
 
-_Text = Annotated[str, msgspec.Meta(max_length=MAX_NOTE_BYTES)]
-
-
-class Note(msgspec.Struct, frozen=True, array_like=True):
-    """What a slot has no place for: much the same for all sessions of a listener, so that it costs little to keep.
-
-    raw, transparent, device: its listener's place. user and names as in Grant.
-    local: the packed address that answers leave from, empty for the listener's own; interface: a link-local one's.
-    """
-
-    raw: bytes
-    transparent: bool
-    device: _Text | None
-    user: _Text | None = None
-    client_name: _Text | None = None
-    server_name: _Text | None = None
-    local: bytes = b""
-    interface: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)] = 0
+class Note(Described, frozen=True, array_like=True):
+    """What a slot has no place for: much the same for all sessions of a listener, so that it costs little to keep."""
 
     @property
     def place(self) -> Place:

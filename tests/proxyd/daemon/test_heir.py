@@ -35,10 +35,10 @@ class Giver:
     def coming(self, step: str) -> None:
         self.said.append(f"coming: {step}")
 
-    def serving(self) -> None:
+    def serving(self, *, sessions: bool = True) -> None:
         if self.gone:
             raise SetupError("take over", "the other end has gone")
-        self.said.append("serving")
+        self.said.append("serving" if sessions else "serving without sessions")
 
     def failed(self, why: str) -> None:
         self.said.append(f"failed: {why}")

@@ -66,8 +66,8 @@ class Diary:
 
     notes: list[tuple[object, ...]] = field(default_factory=list)
 
-    def note(self, event: str, *fields: str | int | bytes | None) -> None:
-        self.notes.append((event, *fields))
+    def note(self, event: str, *fields: str | int | bytes | None, track: int = 0) -> None:
+        self.notes.append((event, *((track,) if track else ()), *fields))
 
 
 @dataclass
