@@ -66,11 +66,15 @@ class Sight:
             self.page.wait_for_timeout(_AGAIN_MS)
         raise AssertionError(f"it never came true: {script}")
 
-    def violations(self) -> list[str]:
-        """Return what axe-core finds wrong with the page for people who cannot see or point, each with a place."""
+    def violations(self, *rules: str) -> list[str]:
+        """Return what axe-core finds wrong with the page for people who cannot see or point, each with a place.
+
+        rules: those that are to be looked at, by default all.
+        """
         from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 - as above
 
-        found = Axe().run(self.page).response["violations"]
+        options = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else None
+        found = Axe().run(self.page, options=options).response["violations"]
         return [f"{one['id']}: {node['html'][:200]}" for one in found for node in one["nodes"]]
 
     def close(self) -> None:

@@ -20,3 +20,4 @@ def test_a_page_is_shown_and_its_faults_are_told() -> None:
         with closing(Sight(running, f"data:text/html,{quote(BAD)}")) as sight:
             assert any("nowhere" in wrong for wrong in sight.wrongs)
             assert any(violation.startswith("image-alt") for violation in sight.violations())
+            assert sight.violations("color-contrast") == []
