@@ -7,7 +7,7 @@ asked. A client that wrote to everybody on a network is the first worker's.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from proxyd.daemon.demands import Choice
@@ -41,8 +41,8 @@ class Home(NamedTuple):
 class Homes:
     """Homes among so many workers. choices: who gets what, by listener. cookies: the worker behind each socket.
 
-    table: the machine's addresses. changed: whether there were more workers, or fewer; if not, who hears by the same
-    listener as before has the worker that it had.
+    table: the machine's addresses. anew: the listeners whose clients are spread anew; who is heard by another one, and
+    by the same as before, has the worker that it had.
     """
 
     def __init__(
@@ -53,8 +53,7 @@ class Homes:
         cookies: Mapping[int, int],
         delivery: Delivery,
         table: Table,
-        *,
-        changed: bool = True,
+        anew: Collection[int],
     ) -> None:
         self._listeners = listeners
         self._choices = choices
@@ -62,7 +61,7 @@ class Homes:
         self._cookies = cookies
         self._delivery = delivery
         self._table = table
-        self._changed = changed
+        self._anew = anew
         self._known: dict[Caller, Home] = {}
         self._exact = {
             raw_sockaddr(listener): index
@@ -98,7 +97,7 @@ class Homes:
     def _reckon(self, listener: int, caller: Caller) -> int | None:
         """Return the worker, None where only the kernel knows it."""
         choice = self._choices[listener]
-        if listener == caller.listener and not self._changed:
+        if listener == caller.listener and listener not in self._anew:
             return caller.worker
         if self._workers == 1 or choice is Choice.FIRST or self._is_everybody(listener, caller.destination):
             return FIRST

@@ -18,7 +18,7 @@ from workers.net import cbpf
 
 
 class Group:
-    """The sockets of one listener, by worker. choice: who gets what.
+    """The sockets of one listener, by worker. choice: who is to get what from now on.
 
     To be used in this order: hold, admit, dismiss, release.
     """
@@ -29,9 +29,9 @@ class Group:
         self.sockets = list(group)
 
     @property
-    def heard(self) -> list[socket.socket]:
-        """Those that are bound."""
-        return self.sockets[:1] if self.choice is Choice.FIRST else self.sockets
+    def heard(self) -> list[tuple[int, socket.socket]]:
+        """Those that are bound, each with its worker."""
+        return [(worker, sock) for worker, sock in enumerate(self.sockets) if sock.getsockname()[1]]
 
     def hold(self) -> None:
         """Let everything come to the first socket."""
@@ -42,24 +42,30 @@ class Group:
 
     def admit(self, joining: Iterable[socket.socket]) -> None:
         """Let sockets join that were opened for it. Raises OSError; those before have joined then."""
-        first = self.sockets[0]
-        for sock in joining:
-            if self.choice is not Choice.FIRST:
+        first, spread = self.sockets[0], self.choice is not Choice.FIRST
+        for sock in (*self.sockets[1:], *joining):
+            if spread and not sock.getsockname()[1]:
                 first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 sockets.join(sock, first)
-            self.sockets.append(sock)
-            if len(self.sockets) == 2:
+            if sock not in self.sockets:
+                self.sockets.append(sock)
+            if len(self.heard) == 2:
                 self.hold()
 
     def dismiss(self, count: int) -> None:
-        """Close those that are too many, if so many are to be left."""
-        while len(self.sockets) > count:
-            self.sockets.pop().close()
+        """Close those that are too many, if so many are to be left; and those that are to hear nothing any more."""
+        first, *others = self.sockets
+        deaf = [sock for sock in others if not sock.getsockname()[1]] if self.choice is Choice.FIRST else others
+        kept = [first, *deaf][:count]
+        for sock in reversed(self.sockets):
+            if sock not in kept:
+                sock.close()
+        self.sockets = kept
 
     def release(self) -> None:
         """Let each client come to where it belongs among those that there are. Raises OSError."""
         if self.choice is Choice.CLIENT and len(self.sockets) > 1:
             program = cbpf.by_client(self.listener.address.version, len(self.sockets))
             cbpf.attach_steering(self.sockets[0], program)
-        elif self.choice is not Choice.FIRST:
+        else:
             cbpf.detach_steering(self.sockets[0])

@@ -144,11 +144,14 @@ class Reloader:
 
     # --- a new generation ------------------------------------------------------------------------------------------
 
-    def begin_with(self, reading: Reading) -> None:
-        """Put what was read in force, and begin to renew the children. Raises ProxydError; nothing has changed then."""
+    def begin_with(self, reading: Reading, *, alone: bool = False) -> None:
+        """Put what was read in force, and begin to renew the children. Raises ProxydError; nothing has changed then.
+
+        alone: whether nobody else has the listening sockets, too.
+        """
         if self._means is None:
             raise no_means()
-        self._put_in_force(prepare(self._estate, reading, self._means, self._logs), reading)
+        self._put_in_force(prepare(self._estate, reading, self._means, self._logs, alone=alone), reading)
 
     def _read(self) -> Reading:
         if self._means is None:
@@ -158,7 +161,7 @@ class Reloader:
     def _begin(self) -> None:
         self._covered = self._asked
         try:
-            self.begin_with(self._read())
+            self.begin_with(self._read(), alone=True)
         except ProxydError as error:
             self._fail(mistakes(error))
 

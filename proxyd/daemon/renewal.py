@@ -93,10 +93,17 @@ def remarks(estate: Estate, reading: Reading, settings: Settings) -> list[str]:
     return [*reading.warnings, *_postponed(estate, reading, settings), *routing.diagnose(settings)]
 
 
-def prepare(estate: Estate, reading: Reading, means: Means, logs: Logs) -> Prepared:
-    """Open what a new generation needs beside the present one. Raises ProxydError; nothing stays open then."""
+def prepare(estate: Estate, reading: Reading, means: Means, logs: Logs, *, alone: bool = True) -> Prepared:
+    """Open what a new generation needs beside the present one. Raises ProxydError; nothing stays open then.
+
+    alone: whether nobody else has the listening sockets, too.
+    """
     before = estate.settings
     settings, confinement = check(estate, reading)
+    changed = () if alone else resettling.resteered(estate, settings)
+    if changed:
+        raise SetupError(f"go on with {sockets.describe(changed[0])}", "other workers are to hear it; reload before")
+    resettling.require_steering(estate, settings)
     notes = remarks(estate, reading, settings)
     most = max(settings.workers, len(estate.listeners))
     too_few = descriptors.raise_limit(means.descriptors(settings, most))
@@ -147,9 +154,8 @@ def _resettle(
     """Prepare that clients come to other workers than before, if they do and it can be. Raises SetupError."""
     if landing is None:
         return None
-    if settings.workers == len(estate.listeners) and (
-        not _moving(estate, landing) or resettling.disability(estate, settings)
-    ):
+    stays = settings.workers == len(estate.listeners) and not resettling.resteered(estate, settings)
+    if stays and (not _moving(estate, landing) or resettling.disability(estate, settings)):
         return None
     return resettling.prepare(estate, settings, (*settings.listeners, *landing.extra), confinement.uid)
 

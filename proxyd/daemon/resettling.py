@@ -10,14 +10,16 @@ Source: udp-proxy(8), RELOADING.
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from proxyd.daemon import demands, seats, sockets
-from proxyd.daemon.demands import Choice
+from proxyd.daemon.demands import Choice, Wishes
 from proxyd.daemon.emptying import Taken, empty
 from proxyd.daemon.homes import Caller, Homes
+from proxyd.daemon.inventory import LOW
 from proxyd.daemon.membership import Group
 from proxyd.daemon.seats import Seated
 from proxyd.daemon.spawn import Estate
@@ -31,10 +33,11 @@ from workers.net.delivery import Delivery, Flow, cookie_of
 from workers.net.interfaces import Interfaces, Table
 from workers.wire import sockaddr
 
+BOUND = "sessions that began under other rules need all their clients' datagrams in one worker"
 STEP = "change the number of workers"
 _RANKS = (Choice.KERNEL, Choice.CLIENT, Choice.FIRST)
 """The later ones keep together whatever the earlier ones do."""
-_LISTENER, _CLIENT, _DESTINATION = 4, 17, 18
+_LISTENER, _RULE, _GENERATION, _CLIENT, _DESTINATION = 4, 15, 16, 17, 18
 _IPV4 = sockaddr.FAMILY.pack(sockaddr.AF_INET)
 
 
@@ -81,18 +84,51 @@ def hindrance(estate: Estate, settings: Settings) -> str:
     """Return why the number of workers cannot become that of new settings while the proxy runs, "" if it can."""
     if settings.single_process or estate.shared.stores:
         return "this program's workers are bound to their number"
-    wishes, before = (
-        demands.wishes(settings),
-        [demands.wishes(one) for one in (estate.settings, *estate.earlier.values())],
-    )
+    wishes, needed = demands.wishes(settings), _needed(estate)
     for listener in dict.fromkeys((*settings.listeners, *estate.standing)):
         choice = sockets.choice_of(listener, wishes)
         if listener.transparent and choice is not Choice.FIRST:
             place = demands.item_of(listener)
             return f"which worker the kernel gives a client of '{place}' to cannot be known"
-        if any(_RANKS.index(sockets.choice_of(listener, one)) > _RANKS.index(choice) for one in before):
-            return "sessions that began under other rules need all their clients' datagrams in one worker"
+        if _RANKS.index(sockets.choice_of(listener, needed)) > _RANKS.index(choice):
+            return BOUND
     return disability(estate, settings)
+
+
+def resteered(estate: Estate, settings: Settings) -> tuple[ListenerSettings, ...]:
+    """Return the listeners that other workers than before are to hear by new settings."""
+    if len(estate.listeners) == 1:
+        return ()
+    old, new = demands.wishes(estate.settings), demands.wishes(settings)
+    return tuple(one for one in estate.standing if sockets.choice_of(one, old) is not sockets.choice_of(one, new))
+
+
+def require_steering(estate: Estate, settings: Settings) -> None:
+    """Raise SetupError where other workers are to hear a listener, and its sessions could not follow."""
+    wishes, needed = demands.wishes(settings), _needed(estate)
+    for listener in resteered(estate, settings):
+        choice, why = sockets.choice_of(listener, wishes), ""
+        if choice is Choice.FIRST:
+            continue
+        if listener.transparent:
+            why = f"its datagrams would have to go to {choice.value}; that takes a restart"
+        elif _RANKS.index(sockets.choice_of(listener, needed)) > _RANKS.index(choice):
+            why = f"{BOUND}; when they have ended, or by a restart"
+        why = why or disability(estate, settings)
+        if why:
+            raise SetupError(f"go on with {sockets.describe(listener)}", why)
+
+
+def _needed(estate: Estate) -> Wishes:
+    """Return what the rules of the sessions that there are want of the listeners."""
+    generations = {**estate.earlier, estate.settings.generation & LOW: estate.settings}
+    found = {
+        (fields[_GENERATION], fields[_RULE])
+        for region in estate.shared.regions
+        for fields in (SLOT.unpack_from(region.memory, region.offset(slot)) for slot in region.used())
+    }
+    rules = [generations[number].acls[rule : rule + 1] for number, rule in found if number in generations]
+    return demands.wishes(replace(estate.settings, acls=tuple(acl for acls in rules for acl in acls)))
 
 
 def disability(estate: Estate, settings: Settings) -> str:
@@ -127,20 +163,21 @@ def _probe(listener: ListenerSettings) -> Flow:
 class Resettling:
     """A change that is prepared: so many workers from now on, or as many, where clients come to other ones.
 
-    standing: the listeners as sessions refer to them now.
+    choices: the listeners as sessions refer to them now, and who has got what so far.
     """
 
     def __init__(
         self,
         workers: int,
-        standing: Sequence[ListenerSettings],
+        choices: Mapping[ListenerSettings, Choice],
         joining: Sequence[Sequence[socket.socket]],
         regions: Sequence[Region],
         backlogs: Sequence[Backlog],
         asked: tuple[Delivery, Table],
     ) -> None:
         self.workers = workers
-        self._standing = standing
+        self._choices = choices
+        self._standing = tuple(choices)
         self._joining = joining
         self._regions = list(regions)
         self._backlogs = list(backlogs)
@@ -159,33 +196,35 @@ class Resettling:
         estate: changed in place, but for its settings.
         """
         before, groups = len(estate.listeners), self._groups(estate)
-        if self.workers == before:
-            count, why = before, ""
-            taken = self._empty(groups, slice(None))
-        else:
-            count, taken, why = self._regroup(groups, before)
+        anew = [index for index in range(len(groups)) if self.workers != before or index in self._resteered(groups)]
+        count, taken, why = self._regroup(groups, anew, before)
         estate.listeners = tuple(tuple(group.sockets[worker] for group in groups) for worker in range(count))
         self._keep(count)
-        homes = self._homes(groups, count, changed=count != before)
+        homes = self._homes(groups, count, anew)
         moved = self._move_sessions(estate, vault, homes)
         lost = self._hand_on(taken, homes)
         estate.backlogs = dict(enumerate(self._backlogs))
         self._delivery.close()
         return Resettled(count, moved, sum(backlog.count for backlog in self._backlogs), lost, why)
 
-    def _regroup(self, groups: list[Group], before: int) -> tuple[int, list[Held], str]:
+    def _resteered(self, groups: list[Group]) -> list[int]:
+        """Return the listeners whose clients are spread in another way than before."""
+        before = self._choices
+        return [index for index, group in enumerate(groups) if before.get(group.listener, group.choice) != group.choice]
+
+    def _regroup(self, groups: list[Group], anew: Collection[int], before: int) -> tuple[int, list[Held], str]:
         """Let sockets join or go; return how many workers have theirs now, what has waited, and what has failed."""
-        why = ""
-        for group in groups:
+        changing, why = [(groups[index], self._joining[index]) for index in anew], ""
+        for group, _ in changing:
             group.hold()
-        try:
-            for group, joining in zip(groups, self._joining, strict=True):
+        for group, joining in changing:
+            try:
                 group.admit(joining)
-        except OSError as error:
-            why = f"the number of workers stays: no more sockets can be bound: {error.strerror}"
+            except OSError as error:
+                why = f"the number of workers stays: no more sockets can be bound: {error.strerror}"
         count = before if why else self.workers
         taken = self._empty(groups, slice(1, None))
-        for group, joining in zip(groups, self._joining, strict=True):
+        for group, joining in changing:
             sockets.close_all([sock for sock in joining if sock not in group.sockets])
             group.dismiss(count)
             try:
@@ -207,7 +246,7 @@ class Resettling:
         return [
             Held(worker, taken)
             for index, group in enumerate(groups)
-            for worker, sock in list(enumerate(group.heard))[which]
+            for worker, sock in group.heard[which]
             for taken in empty(sock, index, group.listener)
         ]
 
@@ -219,7 +258,7 @@ class Resettling:
             backlog.close()
         del self._regions[count:], self._backlogs[count:]
 
-    def _homes(self, groups: list[Group], count: int, *, changed: bool) -> Homes:
+    def _homes(self, groups: list[Group], count: int, anew: Collection[int]) -> Homes:
         cookies = {
             cookie_of(sock): worker
             for group in groups
@@ -227,7 +266,7 @@ class Resettling:
             if group.choice is Choice.KERNEL
         }
         listeners, choices = [group.listener for group in groups], [group.choice for group in groups]
-        return Homes(listeners, choices, count, cookies, self._delivery, self._table, changed=changed)
+        return Homes(listeners, choices, count, cookies, self._delivery, self._table, anew)
 
     # --- sessions ----------------------------------------------------------------------------------------------------
 
@@ -292,15 +331,20 @@ def prepare(estate: Estate, settings: Settings, listeners: Sequence[ListenerSett
 
     listeners: all that are to have sockets. owner: the user the workers become. Raises SetupError; nothing stays then.
     """
-    more, wishes = max(settings.workers - len(estate.listeners), 0), demands.wishes(settings)
+    wishes, old = demands.wishes(settings), demands.wishes(estate.settings)
+    choices = {listener: sockets.choice_of(listener, old) for listener in estate.standing}
     slots = max(settings.max_sessions, *(region.slot_count for region in estate.shared.regions))
     name = f"{settings.program} {settings.name}"
     with ExitStack() as stack:
-        if more:
+        if settings.workers > len(estate.listeners):
             sockets.probe(listeners, wishes, listeners)
         joining, regions, backlogs = [], [], []
         for listener in listeners:
-            joining.append(sockets.open_more(listener, more, wishes, owner))
+            choice = sockets.choice_of(listener, wishes)
+            # Who is to hear nothing any more is closed, and another socket bound to nothing is there in its place.
+            falls_silent = choice is Choice.FIRST and choices.get(listener, choice) is not choice
+            present = 1 if falls_silent else len(estate.listeners)
+            joining.append(sockets.open_more(listener, max(settings.workers - present, 0), wishes, owner))
             stack.callback(sockets.close_all, joining[-1])
         try:
             for index in range(max(settings.workers, len(estate.listeners))):
@@ -312,7 +356,7 @@ def prepare(estate: Estate, settings: Settings, listeners: Sequence[ListenerSett
         except OSError as error:
             raise SetupError(STEP, error.strerror or str(error)) from error
         stack.pop_all()
-    return Resettling(settings.workers, estate.standing, joining, regions, backlogs, asked)
+    return Resettling(settings.workers, choices, joining, regions, backlogs, asked)
 
 
 def _table() -> Table:

@@ -30,7 +30,7 @@ def land_on(estate: Estate, settings: Settings) -> Landing:
     )
     kept = (*settings.listeners, *landing.extra)
     try:
-        sockets.adapt(landing.sockets, kept, demands.wishes(estate.settings), wishes, owner)
+        sockets.adapt(landing.sockets, kept, wishes, owner)
     except SetupError:
         landing.undo()
         raise

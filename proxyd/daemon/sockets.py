@@ -158,20 +158,15 @@ def probe(listeners: Sequence[ListenerSettings], wishes: Wishes, standing: Seque
 def adapt(
     groups: Sequence[Sequence[socket.socket]],
     listeners: Sequence[ListenerSettings],
-    before: Wishes,
     wishes: Wishes,
     owner: int | None = None,
 ) -> None:
     """Let sockets that are bound, [worker][listener], serve rules with other wishes than they were bound with.
 
-    Options that are wished for no more stay; they do no harm. Raises SetupError where who hears what would have to
-    change: clients would come to workers that have none of their sessions.
+    Options that are wished for no more stay; they do no harm. Who hears what is not changed here. Raises SetupError.
     """
     for index, listener in enumerate(listeners):
         group = [sockets[index] for sockets in groups]
-        if len(group) > 1 and choice_of(listener, before) is not choice_of(listener, wishes):
-            reason = f"its datagrams would have to go to {choice_of(listener, wishes).value}; that takes a restart"
-            raise SetupError(f"go on with {describe(listener)}", reason)
         try:
             for level, option, value in _options(listener, wishes):
                 for sock in group if (level, option) != _BEFORE_BINDING else ():
@@ -200,8 +195,6 @@ def open_more(
         _open_group(listener, count, wishes, group)
         if wishes.shared and owner is not None:
             _give(group, owner)
-        for sock in group:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except OSError as error:
         close_all(group)
         reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
@@ -211,6 +204,7 @@ def open_more(
 
 def join(sock: socket.socket, standing: socket.socket) -> None:
     """Let a socket of `open_more` hear what comes to the place of one that is bound. Raises OSError."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     sock.bind(standing.getsockname())
 
 

@@ -203,3 +203,16 @@ def test_no_session_and_no_datagram_is_lost_when_the_number_of_workers_changes(
         resize(scene, workers)
     counts = scene.end(200)
     assert counts["answered"] == counts["sent"]
+
+
+@requires_namespaces
+@pytest.mark.alone
+@pytest.mark.night
+@pytest.mark.usefixtures("many_files")
+def test_eight_thousand_sessions_find_their_workers_when_the_number_of_these_changes(tmp_path: Path, lab: Lab) -> None:
+    # Everybody waits for all of them to be taken over: what comes meanwhile has to fit the buffers.
+    scene = start(lab, tmp_path, WAY4, count=8000, rate=1500)
+    for workers in (4, 1, 3, 2):
+        resize(scene, workers)
+    counts = scene.end(8000)
+    assert counts["answered"] == counts["sent"]

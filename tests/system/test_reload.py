@@ -410,6 +410,21 @@ def test_sessions_of_a_wildcard_go_on_where_an_address_is_bound_beside_it(office
         client.close()
 
 
+@requires_root
+@requires_namespaces
+def test_a_rule_may_come_for_which_one_worker_has_to_hear_everybody(office: Office) -> None:
+    office.open(workers="3")
+    clients = [office.client() for _ in range(6)]
+    seen = [office.exchange(client) for client in clients]
+    settled()
+    forced = f"session-acl F {{ from {{ [203.0.113.9] }}; accept; plug-to {SERVER}; source-address client; "
+    assert "UDPS-771-K" in office.reload(rules=forced + f"source-port client; }} {acl(SERVER)}")
+    assert [office.exchange(client) for client in clients] == seen
+    assert {item["worker"] for item in office.ctl("sessions", "--json")[1]} == {0}
+    for client in clients:
+        client.close()
+
+
 @requires_namespaces
 def test_a_monitor_comes_and_goes(office: Office) -> None:
     path = office.folder / "monitor"

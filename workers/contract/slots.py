@@ -219,13 +219,17 @@ class Region:
         opened_ns: int = _OPENED.unpack_from(self.memory, self.offset(slot) + OPENED_OFFSET)[0]
         return opened_ns
 
+    def used(self) -> Iterator[int]:
+        """Yield the slots of open sessions."""
+        for slot in range(min(self.words[Counter.TOP], self.slot_count)):
+            if self.memory[self.offset(slot)]:
+                yield slot
+
     def references(self) -> Iterator[tuple[int, int]]:
         """Yield the listener and the generation of every open session, as numbers in its slot."""
-        for slot in range(min(self.words[Counter.TOP], self.slot_count)):
-            start = self.offset(slot)
-            if self.memory[start]:
-                fields = SLOT.unpack_from(self.memory, start)
-                yield fields[4], fields[16]
+        for slot in self.used():
+            fields = SLOT.unpack_from(self.memory, self.offset(slot))
+            yield fields[4], fields[16]
 
     def reset(self, kept: Set[int] = frozenset()) -> None:
         """Forget the sessions of a dead worker but those in the slots kept; its counters stay, so that sums only grow.

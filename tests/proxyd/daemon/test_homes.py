@@ -35,12 +35,11 @@ def homes(
     choice: Choice,
     workers: int = 3,
     cookies: dict[int, int] = NOBODY,
-    *,
-    changed: bool = True,
+    anew: Sequence[int] = (0, 1),
 ) -> Homes:
     delivery = Delivery()
     stack.callback(delivery.close)
-    return Homes(listeners, [choice] * len(listeners), workers, cookies, delivery, TABLE, changed=changed)
+    return Homes(listeners, [choice] * len(listeners), workers, cookies, delivery, TABLE, anew)
 
 
 def caller(listener: int, to: str, port: int = 999, worker: int = 2) -> Caller:
@@ -104,9 +103,9 @@ def test_an_address_beside_a_wildcard_hears_its_own_by_itself(stack: ExitStack) 
     assert home(homes(stack, [through, narrow], Choice.FIRST), caller(0, "10.0.0.1")) == Home(0, 0)
 
 
-def test_where_as_many_workers_are_as_before_only_who_is_heard_by_another_listener_moves(stack: ExitStack) -> None:
+def test_where_nobody_is_spread_anew_only_who_is_heard_by_another_listener_moves(stack: ExitStack) -> None:
     narrow = ListenerSettings(Address(4, 0x0A00_0001), 5300)
-    found = homes(stack, [WILD, narrow], Choice.FIRST, changed=False)
+    found = homes(stack, [WILD, narrow], Choice.FIRST, anew=())
     assert home(found, caller(0, "10.0.0.2")) == Home(0, 2)
     assert home(found, caller(0, "10.0.0.1")) == Home(1, 0)
 

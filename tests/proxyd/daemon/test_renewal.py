@@ -30,6 +30,7 @@ from workers.contract.settings import (
     SourcePort,
     SourcePortMode,
 )
+from workers.contract.slots import SLOT, Counter
 
 FORCED = AclSettings("F", accept=True, source_port=SourcePort(SourcePortMode.CLIENT))
 """A rule that needs all datagrams in one worker."""
@@ -177,9 +178,27 @@ def test_another_number_of_workers_is_prepared_or_the_reason_told_why_it_stays(s
     prepared.resettling.undo()
     assert open_files() == before
     scene.estate.earlier = {9: dataclasses.replace(scene.estate.settings, acls=(FORCED,))}
+    region = scene.estate.shared.regions[0]
+    region.words[Counter.TOP] = 1
+    SLOT.pack_into(region.memory, region.offset(0), 1, 0, 0, 4, 0, 7, *(0,) * 9, 0, 9, *(b"",) * 4)
     prepared = scene.prepare(workers=3)
     assert (prepared.settings.workers, prepared.resettling) == (1, None)
     assert any("'workers' counts from the next start on: sessions that began" in note for note in prepared.notes)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rules_that_need_one_worker_may_come_but_not_with_a_new_program(tmp_path: Path, workers: int) -> None:
+    with an_estate(tmp_path / "log", workers=workers) as estate:
+        logs = open_logs(estate.settings, foreground=False, ident="TEST")
+        means = Means(lambda: Reading(estate.settings), lambda _: logs, land_on)
+        reading = Reading(dataclasses.replace(estate.settings, acls=(FORCED,)))
+        prepared = prepare(estate, reading, means, logs)
+        assert (prepared.resettling is not None) == (workers > 1)
+        if prepared.resettling is not None:
+            prepared.resettling.undo()
+            with pytest.raises(SetupError, match="other workers are to hear it; reload before"):
+                prepare(estate, reading, means, logs, alone=False)
+        logs.close()
 
 
 def test_where_something_else_fails_nothing_that_more_workers_need_stays_open(scene: Scene, tmp_path: Path) -> None:

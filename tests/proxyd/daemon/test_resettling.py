@@ -188,6 +188,24 @@ def test_who_comes_to_an_address_that_is_bound_beside_a_wildcard_has_its_session
             assert numbers([item.payload for item in waited]) == here
 
 
+@pytest.mark.parametrize(("before", "after"), [(3, 3), (2, 4), (3, 2)])
+def test_where_rules_come_that_need_one_worker_it_has_everybody(tmp_path: Path, before: int, after: int) -> None:
+    with a_town(tmp_path / "log", before) as town:
+        estate = town.estate
+        town.send("waited")
+        wanted = dataclasses.replace(estate.settings, acls=(FORCED,), workers=after)
+        assert len(resettling.resteered(estate, wanted)) == 1
+        prepared = resettling.prepare(estate, wanted, estate.standing, None)
+        estate.settings = wanted
+        found = prepared.carry_out(estate, town.vault)
+        assert (found.workers, found.waited, found.lost, found.why) == (after, CLIENTS, 0, "")
+        everybody = set(range(CLIENTS))
+        assert town.seats() == [everybody] + [set()] * (after - 1)
+        assert [numbers([item.payload for item in waited]) for waited in town.backlogs()] == town.seats()
+        assert [numbers(payloads) for payloads in town.say("then")] == town.seats()
+        assert [group[0].getsockname()[1] > 0 for group in estate.listeners] == [True] + [False] * (after - 1)
+
+
 @requires_root
 def test_where_a_socket_cannot_be_bound_after_all_the_number_stays_and_nobody_is_lost(tmp_path: Path) -> None:
     with a_town(tmp_path / "log", 2) as town:
@@ -200,6 +218,7 @@ def test_where_a_socket_cannot_be_bound_after_all_the_number_stays_and_nobody_is
         assert (found.workers, found.moved, found.waited, found.lost) == (2, 0, CLIENTS, 0)
         assert found.why == "the number of workers stays: no more sockets can be bound: Address already in use"
         assert [numbers(payloads) for payloads in town.say("then")] == seats == town.seats()
+        assert [numbers([item.payload for item in waited]) for waited in town.backlogs()] == seats
 
 
 def test_what_was_prepared_for_nothing_leaves_nothing_open(tmp_path: Path) -> None:
@@ -235,13 +254,60 @@ def test_why_the_number_cannot_change_is_told(tmp_path: Path, changes: dict[str,
         assert bool(hindrance(estate, wanted)) == bool(why)
 
 
-@pytest.mark.parametrize("when", ["now", "earlier"])
-def test_sessions_that_began_under_rules_that_need_one_worker_hold_it_up(tmp_path: Path, when: str) -> None:
-    with an_estate(tmp_path / "log") as estate:
-        old = dataclasses.replace(estate.settings, acls=(FORCED,))
-        if when == "now":
-            estate.settings = old
-        else:
-            estate.earlier = {7: old}
+def seat(estate: Estate, rule: int, generation: int) -> None:
+    """Let a worker's region show one session of a rule."""
+    region = estate.shared.regions[0]
+    region.words[Counter.TOP] = 1
+    SLOT.pack_into(region.memory, region.offset(0), 1, 0, 0, 4, 0, 7, *(0,) * 9, rule, generation, *(b"",) * 4)
+
+
+@pytest.mark.parametrize("generation", [1, 7])
+def test_sessions_that_began_under_rules_that_need_one_worker_hold_it_up(tmp_path: Path, generation: int) -> None:
+    with an_estate(tmp_path / "log", acls=(ANY_SOCK, FORCED), workers=2) as estate:
+        estate.earlier = {7: estate.settings}
         wanted: Settings = make_settings(tmp_path / "log", workers=3, listeners=estate.settings.listeners)
-        assert hindrance(estate, wanted).startswith("sessions that began under other rules need all")
+        assert hindrance(estate, wanted) == ""
+        resettling.require_steering(estate, wanted)
+        seat(estate, 0, generation)
+        resettling.require_steering(estate, wanted)
+        seat(estate, 1, generation)
+        assert hindrance(estate, wanted) == resettling.BOUND
+        with pytest.raises(SetupError, match="when they have ended, or by a restart"):
+            resettling.require_steering(estate, wanted)
+
+
+@pytest.mark.parametrize(
+    ("rules", "why"), [((FORCED,), ""), ((ANY_SOCK,), "to whoever the client's address and port give; that takes")]
+)
+def test_a_transparent_listener_can_only_come_to_be_heard_by_the_first_worker(
+    tmp_path: Path, rules: tuple[AclSettings, ...], why: str
+) -> None:
+    with an_estate(tmp_path / "log", workers=2) as estate:
+        through = (ListenerSettings(Address(4, 0), 69, transparent=True),)
+        estate.settings = dataclasses.replace(estate.settings, listeners=through)
+        wanted = dataclasses.replace(estate.settings, acls=rules)
+        assert resettling.resteered(estate, wanted) == through
+        if not why:
+            resettling.require_steering(estate, wanted)
+            return
+        with pytest.raises(SetupError, match=why):
+            resettling.require_steering(estate, wanted)
+
+
+def test_where_no_session_needs_one_worker_any_more_others_hear_something_again(tmp_path: Path) -> None:
+    with a_town(tmp_path / "log", 3) as town:
+        estate = town.estate
+        spread = dataclasses.replace(estate.settings, acls=())
+        for acls in ((FORCED,), ()):
+            wanted = dataclasses.replace(spread, acls=acls)
+            prepared = resettling.prepare(estate, wanted, estate.standing, None)
+            town.send("waited")
+            estate.settings = wanted
+            found = prepared.carry_out(estate, town.vault)
+            assert (found.workers, found.waited, found.why) == (3, CLIENTS, "")
+            assert [numbers([item.payload for item in waited]) for waited in town.backlogs()] == town.seats()
+            for worker in range(3):
+                estate.hand_on(worker)
+        come = [numbers(payloads) for payloads in town.say("then")]
+        assert come == town.seats()
+        assert all(come)

@@ -11,7 +11,7 @@ import pytest
 
 from proxyd.daemon.activation import Given
 from proxyd.daemon.demands import Choice, Wishes
-from proxyd.daemon.sockets import adapt, bind_listeners, close_all, describe, raw_sockaddr
+from proxyd.daemon.sockets import adapt, bind_listeners, close_all, describe, join, open_more, raw_sockaddr
 from proxyd.errors import SetupError
 from tests.kit.place import Namespace
 from tests.kit.requirement import requires_namespaces, requires_root
@@ -351,25 +351,38 @@ def test_what_stands_elsewhere_hides_no_stranger(standing: ListenerSettings) -> 
 def test_sockets_that_stand_get_the_options_that_new_rules_wish_for(bound: list[Group]) -> None:
     place = listener(own_address())
     bound.append(bind_listeners([place], 2))
-    adapt(bound[0], [place], Wishes(), Wishes(tos=True))
+    adapt(bound[0], [place], Wishes(tos=True))
     assert [group[0].getsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS) for group in bound[0]] == [1, 1]
 
 
 def test_sockets_of_ipv6_that_stand_get_options_too(bound: list[Group]) -> None:
     place = listener(LOOPBACK6, 0)
     bound.append(bind_listeners([place], 2))
-    adapt(bound[0], [place], Wishes(), Wishes(tos=True))
+    adapt(bound[0], [place], Wishes(tos=True))
     assert [group[0].getsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS) for group in bound[0]] == [1, 1]
 
 
-def test_rules_for_which_clients_would_have_to_move_are_refused_where_there_are_several_workers(
+def test_more_sockets_are_bound_to_nothing_before_they_join_and_have_the_options_of_the_others(
     bound: list[Group],
 ) -> None:
     place = listener(own_address())
-    bound.append(bind_listeners([place], 2))
-    with pytest.raises(SetupError, match="takes a restart"):
-        adapt(bound[0], [place], Wishes(), Wishes(direct=Choice.CLIENT))
-    adapt(bound[0][:1], [place], Wishes(), Wishes(direct=Choice.CLIENT))
+    bound.append(bind_listeners([place], 1, Wishes(tos=True)))
+    first, more = bound[0][0][0], open_more(place, 2, Wishes(tos=True))
+    bound.append((tuple(more),))
+    assert [sock.getsockname()[1] for sock in more] == [0, 0]
+    for sock in more:
+        join(sock, first)
+        assert sock.getsockname() == first.getsockname()
+        assert (sock.getblocking(), sock.get_inheritable()) == (False, False)
+        assert sock.getsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS) == 1
+
+
+def test_more_sockets_for_a_device_that_has_gone_are_none(bound: list[Group]) -> None:
+    gone = ListenerSettings(Address(4, 0), 0, device="nosuch0")
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - only how many
+    with pytest.raises(SetupError, match="this machine has no such interface"):
+        open_more(gone, 2)
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - only how many
 
 
 def given(*sockets: socket.socket) -> Given:
