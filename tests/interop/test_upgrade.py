@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from pathlib import Path
 
 import msgspec
@@ -26,6 +27,7 @@ SUITES = {
 }
 """What the server is told, and what proxy and clients are: keys that a proxy has made itself go on with it."""
 FIFTY_MB = 50_000_000
+UFTP_PORT = 1044
 
 
 def upgrade(scene: Scene, station: str) -> None:
@@ -88,11 +90,19 @@ def test_a_file_arrives_though_a_proxy_is_stopped_and_started_by_a_service_manag
     tmp_path: Path, spoiled: bool
 ) -> None:
     options, keys = SUITES["hmac-authenticated"]
-    with Scene(CHAIN, tmp_path) as scene, Service(tmp_path, room=100) as service:
+    with (
+        Scene(CHAIN, tmp_path) as scene,
+        Service(tmp_path, room=100) as service,
+        scene.lans["cproxy"].socket(socket.AF_INET) as unit,
+    ):
+        # Its port is a socket unit's, and so is among what is passed and among what is laid up.
+        unit.bind(("0.0.0.0", UFTP_PORT))
+        service.units = [("uftpproxyd@x.socket", unit)]
 
         def start() -> Process:
             argv = [*COMMANDS[OURS], "-d", "-x", "2", "-U", UIDS["cproxy"], "-c", "-I", "lan3", "-O", "lan3", *keys]
             process = service.start(scene.lans["cproxy"], [*argv, "--workers", "2"])
+            process.wait_for(f"The socket of .*:{UFTP_PORT} is the service manager's: uftpproxyd@x.socket")
             process.wait_for(STARTED[OURS])
             scene.running["cproxy"] = process
             return process

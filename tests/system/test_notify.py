@@ -275,12 +275,14 @@ def test_a_socket_unit_goes_with_every_reload_and_is_refused_where_no_listener_i
     ):
         service.units = [("udp-proxy@x.socket", unit)]
         process = start(service, lab, tmp_path)
-        for port in (PORT + 1, PORT):
+        for port, workers in ((PORT + 1, 2), (PORT, 2), (PORT, 3), (PORT, 1)):
             told = len(service.lines)
-            path.write_text(text.replace(f"port {PORT};", f"port {port};"))
+            changed = text.replace(f"port {PORT};", f"port {port};").replace("workers 2;", f"workers {workers};")
+            path.write_text(changed)
             process.signal(signal.SIGHUP)
             service.wait_for("READY=1", service.wait_for("RELOADING=1", told))
-        exchange(client, server, b"through the unit's socket again")
+            if port == PORT:
+                exchange(client, server, b"through the unit's socket again")
         assert process.stop() == 0
         path.write_text(text.replace(f"port {PORT};", f"port {PORT + 1};"))
         process = service.start(lab.proxy, [UDP_PROXY, "--foreground", "-f", path])
