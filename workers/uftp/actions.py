@@ -63,7 +63,7 @@ class Note(NamedTuple):
     event: str
     group: GroupKey | None
     file_id: int
-    fields: tuple[int | str | bytes, ...]
+    fields: tuple[int | str | bytes | None, ...]
 
 
 Action: TypeAlias = Send | Join | Leave | Moved | Note

@@ -90,7 +90,7 @@ class Station:
         """Have a datagram sent."""
         self.actions.append(Send(payload, to))
 
-    def note(self, event: str, group: Group | None, *fields: int | str | bytes, file_id: int = 0) -> None:
+    def note(self, event: str, group: Group | None, *fields: int | str | bytes | None, file_id: int = 0) -> None:
         """Have a line logged, if the log wants its level. group: what its prefix names."""
         if _LEVEL_OF[event] <= self.log_level:
             self.actions.append(Note(event, group.key if group else None, file_id, fields))
