@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from workers.contract.messages import Looked, Names, ToChild, Users
+from workers.contract.naming import Gathering
 from workers.contract.settings import Address
 from workers.directory import Directory
 from workers.session.admission import Admission
@@ -22,11 +23,14 @@ class Knowledge:
         self._waiting = waiting
         self._resume = resume
         self._directory = Directory()
+        self._gathering = Gathering()
 
     def take(self, message: ToChild, now_ns: int) -> None:
         """Take a message, if it is one to learn from."""
         if isinstance(message, Names):
-            self._admission.learn_names(_as_book(message))
+            names = self._gathering.take(message)
+            if names is not None:
+                self._admission.learn_names(_as_book(names))
         elif isinstance(message, Users):
             table = self._directory.take(message)
             if table is not None:

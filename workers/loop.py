@@ -293,7 +293,7 @@ class Worker:
         Before that, a rule that denies a name would let it pass.
         """
         self._parts.knowledge.take(message, now_ns)
-        if isinstance(message, Names) and not self._listening:
+        if isinstance(message, Names) and message.last and not self._listening:
             self._listening = True
             take_backlog(self._context.backlog, self._parts, self._tallies.intake, now_ns)
             for fd in self._parts.listeners:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workers.contract.messages import NO_NAMES, Names
+from workers.contract.naming import Gathering
 
 
 class Book:
@@ -14,6 +15,7 @@ class Book:
     def __init__(self, *, resolved: bool) -> None:
         self.names: Names | None = None if resolved else NO_NAMES
         self.anew = resolved
+        self._gathering = Gathering()
 
     @property
     def told(self) -> Names | None:
@@ -26,11 +28,15 @@ class Book:
         if not resolved:
             self.names = NO_NAMES
 
-    def take(self, message: Names) -> Names:
-        """Take what a resolver tells; return what is known now.
+    def take(self, part: Names) -> Names | None:
+        """Take what a resolver tells; return what is known with the last part of it, None before.
 
         A name that it has not found after it was asked for all of them keeps the addresses that it had.
+        Raises ContractError for more than a resolver can have to say.
         """
+        message = self._gathering.take(part)
+        if message is None:
+            return None
         if self.anew and self.names is not None:
             message = Names({**self.names.addresses, **message.addresses})
         self.anew = False

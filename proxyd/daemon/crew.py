@@ -36,6 +36,7 @@ from workers.contract.messages import (
     Tap,
     ToChild,
 )
+from workers.contract.naming import split
 from workers.errors import ContractError
 
 _BURST = 64
@@ -288,8 +289,14 @@ class Crew:
         self._failed[child] = message
         self._journal.note("child-failed", child.name, message.step, message.reason)
 
-    def _handle_names(self, _child: Child, names: Names) -> None:
-        self.tell_workers((self.book.take(names),))
+    def _handle_names(self, child: Child, part: Names) -> None:
+        try:
+            names = self.book.take(part)
+        except ContractError as error:
+            self._disown(child, str(error))
+            return
+        if names is not None:
+            self.tell_workers(split(names))
 
     def _handle_lookup(self, child: Child, message: Lookup) -> None:
         resolver = next((other for other in self._channels if other.role is Role.RESOLVER), None)

@@ -53,7 +53,7 @@ class OwnResolver:
         """Resolve the configuration's names; may take as long as conf-timeout."""
         if not self._names:
             return Names({})
-        return resolver.pack_names(lookup.resolve_names(self._names, self._settings))[0]
+        return resolver.as_names(lookup.resolve_names(self._names, self._settings))
 
     def answer(self, question: Lookup) -> Looked:
         """Find the name of an address; may take as long as initial-timeout."""

@@ -27,6 +27,20 @@ def test_addresses_of_names_are_learnt() -> None:
             assert receive(server, 1) == [b"x"]
 
 
+def test_half_a_table_of_names_changes_nothing() -> None:
+    with udp() as server, udp() as first, udp() as second:
+        rule = AclSettings("R", True, plug_to=Sock(HostName("server.test"), server.getsockname()[1]))
+        with datapath(rule) as path:
+            learn(path, Names({"server.test": [LOOPBACK]}, True, False))
+            first.sendto(b"too early", path.to[0])
+            path.settle()
+            assert path.drops_out == {DropReason.NO_TARGET: 1}
+            learn(path, Names({"other.test": [LOOPBACK]}, False, True))
+            second.sendto(b"in", path.to[0])
+            path.settle()
+            assert receive(server, 1) == [b"in"]
+
+
 def test_a_table_of_users_counts_when_it_is_complete() -> None:
     with udp() as server, udp() as first, udp() as second:
         rule = forward_to(server.getsockname())

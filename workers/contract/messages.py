@@ -49,9 +49,14 @@ class Failed(msgspec.Struct, frozen=True, tag="failed", array_like=True):
 
 
 class Names(msgspec.Struct, frozen=True, tag="names", array_like=True):
-    """The current addresses of configuration names, (version, value) pairs; a name not listed has none."""
+    """The current addresses of configuration names, (version, value) pairs; a name not listed has none.
+
+    first, last: whether the table begins and ends with this part of it (workers.contract.naming); whole by default.
+    """
 
     addresses: dict[str, list[tuple[int, bytes]]]
+    first: bool = True
+    last: bool = True
 
 
 NO_NAMES = Names({})

@@ -12,13 +12,15 @@ import asyncio
 import os
 import signal
 import time
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from workers.contract.channel import ChannelClosedError
 from workers.contract.context import ChannelLike
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import MAX_MESSAGE_BYTES, LogBatch, LogRecord, Looked, Lookup, Names
+from workers.contract.messages import LogBatch, LogRecord, Looked, Lookup, Names
+from workers.contract.naming import split
 from workers.contract.settings import Address
 from workers.policy.hostset import NameBook
 from workers.resolver import lookup
@@ -28,12 +30,11 @@ from workers.resolver.system import Prepared
 
 GATHER_S = 0.1
 """How long a change waits for others, so that a start with a thousand names is not a thousand messages."""
-FULL_S = 1.0
-"""How long to wait when the channel is full."""
+FULL_S = 0.1
+"""How long to wait when the channel is full: a large table takes several messages."""
 RETRY_S = 0.02
 """The same for an answer that a client waits for."""
 LONGEST_SLEEP_S = 3600.0
-_OVERHEAD_BYTES = 64
 
 
 class Log(Protocol):
@@ -70,20 +71,14 @@ def channel_log(channel: ChannelLike) -> Log:
     return log
 
 
-def pack_names(book: Mapping[str, frozenset[Address]]) -> tuple[Names, list[str]]:
-    """Make the message that tells all names; return the names too that had no more room in it."""
-    room = MAX_MESSAGE_BYTES - _OVERHEAD_BYTES
-    packed: dict[str, list[tuple[int, bytes]]] = {}
-    left_out: list[str] = []
-    for name, addresses in book.items():
-        pairs = [(version, value.to_bytes(4 if version == 4 else 16)) for version, value in sorted(addresses)]
-        size = 8 + len(name.encode()) + sum(4 + len(value) for _, value in pairs)
-        if size > room:
-            left_out.append(name)
-            continue
-        room -= size
-        packed[name] = pairs
-    return Names(packed), left_out
+def as_names(book: Mapping[str, frozenset[Address]]) -> Names:
+    """Return a whole table as it is told."""
+    return Names(
+        {
+            name: [(version, value.to_bytes(4 if version == 4 else 16)) for version, value in sorted(addresses)]
+            for name, addresses in book.items()
+        }
+    )
 
 
 class _Child:
@@ -99,7 +94,7 @@ class _Child:
         self._log = log
         self._changed = asyncio.Event()
         self._complete = asyncio.Event()
-        self._left_out: list[str] = []
+        self._unsaid: deque[Names] = deque()
 
     async def run(self, *, announced: bool) -> ExitCode:
         """Work until told to stop; whatever a task raises is raised. announced: whether the parent has the names."""
@@ -140,17 +135,17 @@ class _Child:
             await self._changed.wait()
             await asyncio.sleep(GATHER_S)
             self._changed.clear()
+            self._unsaid.extend(split(as_names(self._schedule.book)))
             while not self._publish():
                 await asyncio.sleep(FULL_S)
 
     def _publish(self) -> bool:
-        """Tell the parent all names; False when the channel is full."""
-        message, left_out = pack_names(self._schedule.book)
-        for name in left_out:
-            if name not in self._left_out:
-                self._log("name-unresolved", name, "too many names and addresses", 0)
-        self._left_out = left_out
-        return self._channel.send(message)
+        """Tell the parent what is left to be said of the names; False when the channel is full."""
+        while self._unsaid:
+            if not self._channel.send(self._unsaid[0]):
+                return False
+            self._unsaid.popleft()
+        return True
 
     async def _watch(self) -> ExitCode:
         """Answer signals, and notice when the parent is gone; return when told to stop."""

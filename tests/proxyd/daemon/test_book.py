@@ -44,3 +44,10 @@ def test_where_names_are_wanted_no_more_none_is_known_and_nobody_waits() -> None
     book.expect(resolved=False)
     assert book.names == NO_NAMES
     assert not book.anew
+
+
+def test_half_a_table_changes_nothing() -> None:
+    book = Book(resolved=True)
+    assert book.take(Names(OLD.addresses, True, False)) is None
+    assert (book.names, book.anew) == (None, True)
+    assert book.take(Names(NEW.addresses, False, True)) == Names({**OLD.addresses, **NEW.addresses})

@@ -3,25 +3,23 @@ from __future__ import annotations
 import os
 import select
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from tests.kit.place import Place
 from tests.kit.ports import free_port
-from tests.kit.requirement import requires_program, requires_root
+from tests.kit.requirement import requires_program
 from tests.workers.resolver.name_server import prepared_for, settings_for
 from workers.contract.channel import ChannelClosedError, open_channel
 from workers.contract.context import ChannelLike
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import MAX_MESSAGE_BYTES, FromChild, LogBatch, Looked, Lookup, Names
+from workers.contract.messages import FromChild, LogBatch, Looked, Lookup, Names
+from workers.contract.naming import Gathering
 from workers.contract.settings import Address
-from workers.resolver.child import GATHER_S, channel_log, pack_names, serve
+from workers.resolver.child import GATHER_S, channel_log, serve
 from workers.resolver.system import Prepared
 
 WAIT_S = 20
@@ -236,39 +234,16 @@ def test_a_full_channel_is_tried_again(name_server, resolver: Resolver):
     assert resolver.message() == Names({"four.example.test": [packed("192.0.2.4")]})
 
 
-def test_names_that_have_no_room_in_the_message_are_logged_once(resolver: Resolver, tmp_path: Path):
+def test_a_table_with_no_room_in_one_message_is_told_in_several(resolver: Resolver, tmp_path: Path):
     hosts = tmp_path / "hosts"
     names = [f"name{number}" for number in range(100)]
     hosts.write_text("".join(f"2001:db8::{number:x} {name}\n" for name in names for number in range(64)))
     resolver.start(prepared_for(settings_for(free_port()), hosts), *names, wrap=FullOnce)
-    logged = []
-    while not isinstance(message := resolver.message(), Names):
-        assert isinstance(message, LogBatch)
-        logged += [record.fields for record in message.records]
-    assert logged == [(name, "too many names and addresses", 0) for name in names if name not in message.addresses]
-    assert 40 < len(message.addresses) < 50
-
-
-def test_a_packed_message_may_be_sent_however_many_names_there_are():
-    every = frozenset(Address(6, 2**127 + number) for number in range(64))
-    book = {
-        f"{number:04}".ljust(250, "x"): every if number % 3 else frozenset({Address(4, 1)}) for number in range(500)
-    }
-    message, left_out = pack_names(book)
-    assert left_out
-    assert list(message.addresses) == [name for name in book if name not in left_out]
-    assert MAX_MESSAGE_BYTES * 0.9 < len(msgspec.msgpack.encode(message)) <= MAX_MESSAGE_BYTES
-    assert message.addresses["0000".ljust(250, "x")] == [packed("0.0.0.1")]
-
-
-@requires_nsd
-@requires_root
-def test_it_works_confined_to_an_empty_directory(name_server, here: Place, tmp_path: Path):
-    port = name_server("far2 CNAME www")
-    root = tmp_path / "empty"
-    root.mkdir()
-    program = Path(__file__).with_name("confined.py")
-    confined = here.popen([sys.executable, program, str(port), root], env={"PYTHONPATH": str(program.parents[3])})
-    confined.wait_for("far2.example.test 192.0.2.1 2001:db8::1$")
-    confined.wait_for("none.example.test there is no such name 0$")
-    confined.wait_for("exit status 0$")
+    gathering, parts, whole = Gathering(), 0, None
+    while whole is None:
+        part = resolver.message()
+        assert isinstance(part, Names)
+        whole, parts = gathering.take(part), parts + 1
+    assert parts > 1
+    assert sorted(whole.addresses) == sorted(names)
+    assert {len(pairs) for pairs in whole.addresses.values()} == {64}
