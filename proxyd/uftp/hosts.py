@@ -9,6 +9,7 @@ import ipaddress
 import socket
 from typing import NamedTuple
 
+from proxyd.errors import SetupError
 from proxyd.uftp.options import OptionError
 from workers.contract.settings import Address
 from workers.contract.uftp import DEFAULT_PORT
@@ -53,11 +54,11 @@ def look_up_with_port(text: str) -> tuple[Host, int]:
 
 
 def look_up_group(text: str) -> Host:
-    """Return a multicast address. Raises OptionError for anything else."""
+    """Return a multicast address. Raises OptionError for no address, SetupError for one that cannot be joined."""
     host = look_up(text)
     kind = ipaddress.IPv4Address if host.address.version == 4 else ipaddress.IPv6Address
     if not kind(host.address.value).is_multicast:
-        raise OptionError(f"found '{text}'; wanted a multicast address")
+        raise SetupError(f"join {text}", "not a multicast address")
     return host
 
 

@@ -229,12 +229,14 @@ _LETTERS = "".join(option.name + ":" * bool(option.value) for option in OPTIONS 
 _LONG = [option.name + "=" * bool(option.value) for option in OPTIONS if len(option.name) > 1]
 _MODES = ("-s", "-c", "-r")
 _BY_FLAG = {option.flag: option for option in OPTIONS}
+_RESPONSE_CURVE = "-r:"
+"""How the manual page of 4.10.2 has -r and -e in one."""
 
 
 def parse_options(argv: Sequence[str]) -> CommandLine:
     """Parse the arguments behind the program's name. Raises OptionError naming the option."""
     try:
-        found, _operands = getopt.gnu_getopt(list(argv), _LETTERS, _LONG)
+        found, _operands = getopt.gnu_getopt(_spell_out(argv), _LETTERS, _LONG)
     except getopt.GetoptError as error:
         raise OptionError(str(error)) from error
     values: dict[str, Any] = {}
@@ -248,6 +250,14 @@ def parse_options(argv: Sequence[str]) -> CommandLine:
     if not (line.shows_help or line.shows_version):
         _check([flag for flag, _ in found if flag in _MODES], line)
     return line
+
+
+def _spell_out(argv: Sequence[str]) -> list[str]:
+    words: list[str] = []
+    for word in argv:
+        curve = word.removeprefix(_RESPONSE_CURVE)
+        words += [word] if curve == word else ["-r", "-e", curve]
+    return words
 
 
 def _check(modes: Sequence[str], line: CommandLine) -> None:

@@ -16,6 +16,13 @@ def test_values_may_be_attached_or_separate_and_operands_are_ignored() -> None:
     assert parse_options(["-cp1045", "nonsense", "-t", "9"]) == CommandLine(client=True, port=1045, ttl=9)
 
 
+def test_a_response_proxys_curve_may_follow_its_mode() -> None:
+    line = parse_options(["-d", "-r:secp384r1", "-x", "3"])
+    assert (line.response, line.curve, line.level) == (True, "secp384r1", 3)
+    with pytest.raises(OptionError, match="-e"):
+        parse_options(["-r:"])
+
+
 def test_defaults_are_those_of_the_manual_page() -> None:
     line = parse_options(["-c"])
     assert (line.port, line.ttl, line.heartbeat_s, line.level, line.buffer_bytes) == (1044, 1, 20, 2, 1048576)
