@@ -14,8 +14,9 @@ from proxyd.cli import ctl_watch
 from proxyd.cli.ctl_frame import Status, UsageError, connect, put
 from proxyd.config.load import load
 from proxyd.control import inquiry, userfile
-from proxyd.control.client import Connection, RefusedError
-from proxyd.control.users import Register
+from proxyd.control.client import RefusedError, UnreachableError
+from proxyd.control.protocol import AskUsers, Users
+from proxyd.control.users import Register, extend
 from workers.contract.settings import Address, AuthSettings
 from workers.errors import WorkerError
 
@@ -81,10 +82,11 @@ def _change(arguments: argparse.Namespace, edit: Callable[[str], str], holds: Ho
         _edit(_settings(arguments.file), edit)
         return
     with connect(arguments) as connection:
-        register = inquiry.ask_users(connection)
         settings = _settings(inquiry.ask_state(connection).proxy.file)
-        _edit(dataclasses.replace(settings, file=register.file), edit)
-        _await(connection, holds)
+    file = _head(arguments).file
+    began = time.time()
+    changed = _edit(dataclasses.replace(settings, file=file), edit)
+    _await(arguments, began if changed else 0.0, holds)
 
 
 def _settings(file: str) -> AuthSettings:
@@ -94,9 +96,9 @@ def _settings(file: str) -> AuthSettings:
     return settings
 
 
-def _edit(settings: AuthSettings, edit: Callable[[str], str]) -> None:
+def _edit(settings: AuthSettings, edit: Callable[[str], str]) -> bool:
     try:
-        userfile.change(settings, edit)
+        return userfile.change(settings, edit)
     except OSError as error:
         raise RefusedError(f"{settings.file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -105,10 +107,25 @@ def _edit(settings: AuthSettings, edit: Callable[[str], str]) -> None:
         raise RefusedError(f"{settings.file} would not be taken: {error}") from error
 
 
-def _await(connection: Connection, holds: Holds) -> None:
+def _await(arguments: argparse.Namespace, began: float, holds: Holds) -> None:
+    """Return when the proxy goes by the file, which has been as it is since began. Raises RefusedError."""
     deadline = time.monotonic() + READ_S
-    while not holds(register := inquiry.ask_users(connection)):
+    while True:
+        head = _head(arguments)
+        if head.read_unix is not None and head.read_unix >= began and not head.complaint:
+            with connect(arguments) as connection:
+                if holds(inquiry.ask_users(connection)):
+                    return
         if time.monotonic() >= deadline:
-            why = register.complaint or "it has not been read again yet"
-            raise RefusedError(f"{register.file} is changed, but the proxy does not go by it: {why}")
+            why = head.complaint or "it has not been read again yet"
+            raise RefusedError(f"{head.file} is changed, but the proxy does not go by it: {why}")
         time.sleep(_AGAIN_S)
+
+
+def _head(arguments: argparse.Namespace) -> Register:
+    """Return the beginning of the table: all of a large one takes seconds."""
+    with connect(arguments) as connection:
+        for reply in connection.ask(AskUsers()):
+            if isinstance(reply, Users):
+                return extend(None, reply)
+    raise UnreachableError("the proxy does not say who sits where")

@@ -55,8 +55,10 @@ def without(text: str, addresses: Collection[Address]) -> str:
     return _text([line for line in _lines(text) if _owner(line) not in addresses])
 
 
-def change(settings: AuthSettings, edit: Callable[[str], str]) -> None:
+def change(settings: AuthSettings, edit: Callable[[str], str]) -> bool:
     """Replace the file by what edit makes of its text, if that can be believed; one that is missing is empty.
+
+    Return whether it is another one now.
 
     Raises OSError, UnicodeDecodeError, UsersError; then the file is as it was.
     """
@@ -68,8 +70,10 @@ def change(settings: AuthSettings, edit: Callable[[str], str]) -> None:
             text, status = "", None
         changed = edit(text)
         parse_users(changed, settings)
-        if changed != text:
-            _replace(path, changed.encode(), status)
+        if changed == text:
+            return False
+        _replace(path, changed.encode(), status)
+        return True
 
 
 def _lines(text: str) -> list[str]:

@@ -70,7 +70,9 @@ class Proxy:
             case AskUsers():
                 users = parse_users(self.file.read_text(), AuthSettings("O", str(self.file))) if self.reads else {}
                 entries = [(a.value.to_bytes(4), one.user, sorted(one.groups)) for a, one in users.items()]
-                yield protocol.Users(str(self.file), 1_800_000_000.0, "" if self.reads else "line 1: no", entries)
+                yield protocol.Users(
+                    str(self.file), self.file.stat().st_mtime + 1, "" if self.reads else "line 1: no", entries
+                )
         yield Done()
 
 
@@ -98,6 +100,7 @@ def test_the_command_returns_when_the_proxy_goes_by_it(ask: Run, file: Path) -> 
     status, out, _ = ask("users", "--json", "add", "192.0.2.1", "eve")
     assert (status, json.loads(out)["user"]) == (Status.DONE, "eve")
     assert [one["user"] for one in json.loads(ask("users", "--json")[1])["users"]] == ["eve"]
+    assert ask("users", "add", "192.0.2.1", "eve")[0] == Status.DONE, "what is so already is done"
     assert ask("users", "remove", "192.0.2.1")[:2] == (Status.DONE, "nobody is at 192.0.2.1 any more\n")
     assert file.read_text() == "# staff\n"
 

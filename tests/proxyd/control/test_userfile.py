@@ -58,7 +58,7 @@ def test_the_file_is_replaced_with_its_mode_and_owner(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         os.chown(file, 12, 34)
     before = file.stat()
-    change(settings(link), lambda text: with_entry(text, "192.0.2.3", "eve", []))
+    assert change(settings(link), lambda text: with_entry(text, "192.0.2.3", "eve", []))
     after = file.stat()
     assert file.read_text().endswith("192.0.2.3\teve\n")
     assert after.st_ino != before.st_ino
@@ -86,7 +86,7 @@ def test_what_changes_nothing_leaves_the_file_alone(tmp_path: Path) -> None:
     file = tmp_path / "users"
     file.write_text(TEXT)
     before = file.stat()
-    change(settings(file), lambda text: text)
+    assert not change(settings(file), lambda text: text)
     assert file.stat().st_ino == before.st_ino
 
 
