@@ -8,8 +8,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from proxyd.daemon.emptying import empty
+from proxyd.daemon.emptying import Taken, empty
 from proxyd.daemon.sockets import bind_listeners
+from tests.kit.traffic import let_arrive
 from tests.proxyd.daemon.estates import own_listener
 from workers.contract.settings import Address, ListenerSettings
 from workers.net import ancillary
@@ -36,6 +37,12 @@ def client(stack: ExitStack, version: int) -> socket.socket:
     return stack.enter_context(socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM))
 
 
+def take_out(sock: socket.socket, index: int, listener: ListenerSettings) -> list[Taken]:
+    """Take everything that was sent."""
+    let_arrive()
+    return list(empty(sock, index, listener))
+
+
 @pytest.mark.parametrize(
     ("listener", "host"), [(own_listener(), None), (ANY4, "127.0.0.9"), (ANY6, "::1"), (LOOPBACK6, "::1")]
 )
@@ -48,14 +55,14 @@ def test_datagrams_come_in_their_order_with_both_ends(
     sender = client(stack, version)
     for payload in (b"first", b"", bytes(9000)):
         sender.sendto(payload, to)
-    found = list(empty(sock, 7, listener))
+    found = take_out(sock, 7, listener)
     assert [taken.waited.payload for taken in found] == [b"first", b"", bytes(9000)]
     assert {taken.waited.listener for taken in found} == {7}
     source = sender.getsockname()
     assert {taken.waited.source[2:4] for taken in found} == {source[1].to_bytes(2)}
     assert {taken.destination for taken in found} == {from_python(version, (*to, 0, 0) if version == 6 else to)}
     assert not any(taken.everybody for taken in found)
-    assert list(empty(sock, 7, listener)) == []
+    assert take_out(sock, 7, listener) == []
 
 
 def test_a_train_stays_whole_and_says_how_long_its_parts_are(stack: ExitStack) -> None:
@@ -64,7 +71,7 @@ def test_a_train_stays_whole_and_says_how_long_its_parts_are(stack: ExitStack) -
     sender = client(stack, 4)
     sender.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 100)
     sender.sendto(bytes(1050), sock.getsockname())
-    (taken,) = empty(sock, 0, listener)
+    (taken,) = take_out(sock, 0, listener)
     assert len(taken.waited.payload) == 1050
     assert ancillary.decode(ancillary.split(taken.waited.control)).train_bytes == 100
 
@@ -75,10 +82,10 @@ def test_what_a_queue_has_lost_is_not_told_to_who_has_another_one(stack: ExitSta
     sender = client(stack, 4)
     for _ in range(64):
         sender.sendto(bytes(1000), sock.getsockname())
-    waiting = len(list(empty(sock, 0, listener)))
+    waiting = len(take_out(sock, 0, listener))
     assert 0 < waiting < 64
     sender.sendto(b"after", sock.getsockname())
-    (taken,) = empty(sock, 0, listener)
+    (taken,) = take_out(sock, 0, listener)
     assert ancillary.decode(ancillary.split(taken.waited.control)).overflow is None
 
 
@@ -88,7 +95,7 @@ def test_what_everybody_on_a_network_was_sent_is_marked(stack: ExitStack) -> Non
     sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
     sender.sendto(b"all", ("127.255.255.255", listener.port))
     sender.sendto(b"one", ("127.0.0.3", listener.port))
-    assert [(taken.waited.payload, taken.everybody) for taken in empty(sock, 0, listener)] == [
+    assert [(taken.waited.payload, taken.everybody) for taken in take_out(sock, 0, listener)] == [
         (b"all", True),
         (b"one", False),
     ]

@@ -11,6 +11,7 @@ import pytest
 from proxyd.daemon.demands import Choice
 from proxyd.daemon.homes import Caller, Home, Homes
 from proxyd.daemon.sockets import bind_listeners
+from tests.kit.traffic import let_arrive
 from tests.proxyd.daemon.estates import own_listener
 from workers.contract.settings import Address, ListenerSettings
 from workers.net.cbpf import socket_of
@@ -79,6 +80,7 @@ def test_where_the_hash_decides_the_kernel_is_asked_and_strangers_are_nobody(sta
     for _ in range(20):
         client = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
         client.sendto(b"x", (to, port))
+        let_arrive()
         for worker, sock in enumerate(group):
             try:
                 sock.recv(10)

@@ -19,6 +19,7 @@ from proxyd.daemon.spawn import Estate
 from proxyd.daemon.vault import Vault
 from proxyd.errors import SetupError
 from tests.kit.requirement import requires_root
+from tests.kit.traffic import let_arrive
 from tests.proxyd.daemon.estates import an_estate, make_settings, own_listener
 from workers.contract.backlog import Waited, read_backlog
 from workers.contract.custody import Entry
@@ -32,6 +33,7 @@ from workers.contract.settings import (
     SourcePortMode,
 )
 from workers.contract.slots import SLOT, TRACK_OFFSET, Counter
+from workers.net import cbpf
 from workers.net.plain import from_python
 
 CLIENTS = 24
@@ -77,6 +79,7 @@ class Town:
         """Let each client send a word, with its number."""
         for number, client in enumerate(self.clients):
             client.send(f"{word} {number}".encode())
+        let_arrive()
 
     def say(self, word: str) -> list[list[bytes]]:
         """Let each client send a word; return what came to each worker, in its order, of whichever listener."""
@@ -152,15 +155,19 @@ def test_sessions_and_what_waited_are_where_their_clients_come_to(
     tmp_path: Path, before: int, after: int, listener: ListenerSettings | None, host: str
 ) -> None:
     with a_town(tmp_path / "log", before, listener, host) as town:
-        free = sum(len(kept) for kept in town.seats())
+        seats = town.seats()
         town.send("waited")
+        if before > 1:
+            # As it is while sockets join and go: the first one has what is newer.
+            cbpf.attach_steering(town.estate.listeners[0][0], cbpf.always(0))
         town.send("longer")
         found = carry_out(town, after)
         assert (found.workers, found.waited, found.lost, found.why) == (after, 2 * CLIENTS, 0, "")
         come = [numbers(payloads) for payloads in town.say("then")]
         assert len(come) == after
         assert town.seats() == come
-        assert sum(map(len, come)) == free == CLIENTS
+        assert sum(map(len, come)) == CLIENTS
+        assert found.moved == CLIENTS - sum(len(had & has) for had, has in zip(seats, town.seats(), strict=False))
         for here, waited in zip(come, town.backlogs(), strict=True):
             words: dict[int, list[bytes]] = {number: [] for number in here}
             for item in waited:
@@ -310,4 +317,4 @@ def test_where_no_session_needs_one_worker_any_more_others_hear_something_again(
                 estate.hand_on(worker)
         come = [numbers(payloads) for payloads in town.say("then")]
         assert come == town.seats()
-        assert all(come)
+        assert sum(map(bool, come)) > 1
