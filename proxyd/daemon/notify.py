@@ -99,6 +99,24 @@ class Notifier:
         """Have the manager close what it keeps under a name."""
         self.tell("FDSTOREREMOVE=1", f"FDNAME={name}")
 
+    def barrier(self) -> int:
+        """Return a descriptor, the caller's, that has news when the manager has done all that it was told so far.
+
+        Raises OSError when it cannot be asked. Source: sd_notify(3), BARRIER (systemd 246).
+        """
+        self.flush()
+        if self._waiting:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        ours, theirs = os.pipe2(os.O_CLOEXEC)
+        try:
+            self._hand(("BARRIER=1",), (theirs,))
+        except OSError:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
+        return ours
+
     def close(self) -> None:
         """Tell nothing any more."""
         if self._sock is not None:

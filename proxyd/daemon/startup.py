@@ -203,7 +203,7 @@ def _misfit(start: Start, legacy: Legacy) -> str:
         return f"it is of {manifest.program} {manifest.name}"
     if settings.single_process:
         return "one process that does everything cannot go on with it"
-    if len(manifest.sockets) != settings.workers:
+    if len(manifest.sockets) != settings.workers and start.order.openings.land is None:
         return f"it is of {len(manifest.sockets)} workers, and now there are {settings.workers}"
     return start.given.misfit(manifest)
 

@@ -25,6 +25,8 @@ from proxyd.errors import SetupError
 STEP = "take over"
 PATIENCE_S = 30.0
 """How long the running program may take for each step; its workers save their sessions meanwhile."""
+NEVER, GONE = -1, -2
+"""In the place of a descriptor: there is none to wait on, or no more."""
 STORE = "the service manager's store"
 
 
@@ -85,7 +87,7 @@ class Predecessor:
 
     def let_go(self) -> bool:
         """Tell whether it has ended."""
-        if self._held >= 0 and select.select([self._held], [], [], 0)[0]:
+        if self._held >= 0 and _has_news(self._held):
             os.close(self._held)
             self._held = -1
         return self._held < 0
@@ -102,6 +104,7 @@ class Keeper:
 
     def __init__(self, notifier: Notifier) -> None:
         self._notifier = notifier
+        self._done: int | None = None
 
     def coming(self, step: str) -> None:
         """Say nothing: it does not wait."""
@@ -114,8 +117,22 @@ class Keeper:
         """Leave it with the manager, for the next start."""
 
     def let_go(self) -> bool:
-        """Tell that it has: it was left by as many workers as there are now, so that nobody waits for it."""
-        return True
+        """Tell whether it has forgotten what is ours; where it cannot be asked for that, never."""
+        if self._done is None:
+            try:
+                self._done = self._notifier.barrier()
+            except OSError:
+                self._done = NEVER
+        if self._done >= 0 and _has_news(self._done):
+            os.close(self._done)
+            self._done = GONE
+        return self._done == GONE
+
+
+def _has_news(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def ask(path: Path, program: str, name: str) -> tuple[Legacy, Giver]:

@@ -151,7 +151,7 @@ def test_sessions_wait_with_the_manager_for_the_next_start(tmp_path: Path, lab: 
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("workers 2", "workers 3", "UDPS-769-W .*of 2 workers, and now there are 3"),
+        ("workers 2", "workers 1", "UDPS-763-K .*and 1 sessions?"),
         ("nodaemon;", "singleproc;", "UDPS-769-W .*one process"),
         ("NAME", "NAME-other", "UDPS-769-W .*it is of udp-proxy"),
         ("nodaemon;", 'chroot-dir "/var/empty"; app-user nobody;', "UDPS-763-K .*and 1 sessions?"),
@@ -177,6 +177,8 @@ def test_a_start_never_fails_of_what_was_laid_up_whatever_the_file_says_now(
         path.write_text(text.replace(old.replace("NAME", name), new.replace("NAME", name), 1))
         process = start(service, lab, tmp_path)
         process.wait_for(told)
+        if "workers" in old:
+            process.wait_for("UDPS-775-K Workers: 2 before, now 1; ")
         same = exchange(client, server, b"after") == before
         assert same is ("763" in told)
         service.wait_for("FDSTOREREMOVE=1")

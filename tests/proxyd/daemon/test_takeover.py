@@ -143,7 +143,6 @@ def test_a_service_manager_forgets_what_was_taken_over_and_keeps_what_was_not(tm
         with pytest.raises(BlockingIOError):
             manager.recv(100)
         keeper.serving()
-        assert keeper.let_go()
         assert [manager.recv(100), manager.recv(100)] == [
             b"FDSTOREREMOVE=1\nFDNAME=proxyd-list",
             b"FDSTOREREMOVE=1\nFDNAME=proxyd",
@@ -170,3 +169,25 @@ def test_what_a_service_manager_has_kept_is_read(tmp_path: Path) -> None:
 
         assert in_child(act) == "the service manager's store, TEST, Keeper"
     assert takeover.fetch({}, Notifier()) is None
+
+
+def test_a_service_manager_has_let_go_when_it_has_done_all_that_it_was_told(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        keeper = Keeper(Notifier(manager.getsockname()))
+        keeper.serving()
+        assert not keeper.let_go()
+        assert [manager.recv(100) for _ in range(2)] == [
+            b"FDSTOREREMOVE=1\nFDNAME=proxyd-list",
+            b"FDSTOREREMOVE=1\nFDNAME=proxyd",
+        ]
+        data, descriptors, _, _ = socket.recv_fds(manager, 100, 2)
+        assert (data, len(descriptors)) == (b"BARRIER=1", 1)
+        assert not keeper.let_go()
+        os.close(descriptors[0])
+        assert [keeper.let_go(), keeper.let_go()] == [True, True]
+
+
+def test_a_service_manager_that_cannot_be_asked_has_never_let_go() -> None:
+    keeper = Keeper(Notifier())
+    assert [keeper.let_go(), keeper.let_go()] == [False, False]
