@@ -127,7 +127,9 @@ class Outbound:
         self, listener: Listener, keys: Sequence[FlowKey], sizes: list[int], slot: int, now_ns: int
     ) -> int:
         """Open the sessions of unknown clients from a slot on, all in one go; return how many it was quick to open."""
-        room = 0 if listener.wildcard else self._sockets.rested(listener.version, now_ns)
+        # Where servers answer to listeners, an unknown sender may be one of them.
+        one_by_one = listener.wildcard or self._engine.trails.sharing
+        room = 0 if one_by_one else self._sockets.rested(listener.version, now_ns)
         if not room:
             return 0
         sources = self._transport.sources(slot, min(len(keys), slot + room), listener.version)

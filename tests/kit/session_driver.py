@@ -16,7 +16,6 @@ from workers.policy.hostset import UNASKED
 from workers.policy.timecond import CivilTime
 from workers.session.admission import Admission, NeedsName
 from workers.session.engine import Engine
-from workers.session.records import Records
 from workers.session.session import PLAIN, Session, Traits
 from workers.session.sources import choose
 from workers.stats import Stats
@@ -65,7 +64,6 @@ class Driver:
         self.out: list[Leaving] = []
         self.into: list[Leaving] = []
         self._fds = count(3)
-        self._records = Records(self.diary.journal)
 
     @property
     def permits_held(self) -> int:
@@ -118,11 +116,10 @@ class Driver:
             slot += opened or 1
 
     def _forward_firsts(self, listener: int, arrivals: list[Arrival], now_ns: int) -> int:
-        """Open the sessions of unknown clients in one go, as while nothing is logged; return of how many."""
+        """Open the sessions of unknown clients in one go; return of how many."""
         if arrivals[0].destination != PROXY:
             return 0
         run = list(takewhile(lambda arrival: arrival.destination == PROXY, arrivals))[: self.rested]
-        self.diary.journal.taking = False
         keys, sources = [_key(arrival) for arrival in run], [arrival.client for arrival in run]
         sizes = [arrival.datagrams[0].size for arrival in run]
         sessions = self.engine.admit_each(listener, keys, sources, sizes, PROXY, now_ns)
@@ -130,7 +127,6 @@ class Driver:
         for session in ready:
             self._give_socket(session)
         self.engine.begin_each(ready)
-        self.diary.journal.taking, self.diary.journal.skipped = True, 0
         for session, arrival in zip(sessions, run, strict=False):
             size = arrival.datagrams[0].size
             if ready:
@@ -291,20 +287,12 @@ class Driver:
         self._close_ended()
         closing = [session for session in sessions if session.closing is not None and session.sock is not None]
         if self.rested:
-            self._conclude_quietly(closing, now_ns)
-        else:
             self.engine.conclude_each(closing, now_ns)
+        else:
+            for session in closing:
+                self.engine.conclude(session, now_ns)
         self._close_ended()
         self.permits.settle()
-
-    def _conclude_quietly(self, closing: list[Session], now_ns: int) -> None:
-        """End sessions in one go, as while nothing is logged, and log them all the same."""
-        for session in closing:
-            if session.closing is not None:
-                self._records.ended(session, session.closing, now_ns)
-        self.diary.journal.taking = False
-        self.engine.conclude_each(closing, now_ns)
-        self.diary.journal.taking, self.diary.journal.skipped = True, 0
 
     def _close_ended(self) -> None:
         for session in self.engine.ended:

@@ -7,10 +7,12 @@ import pytest
 from tests.kit.datapath import Datapath, datapath
 from tests.kit.requirement import requires_namespaces
 from tests.kit.traffic import address, both_paths, forward_to, network_of_its_own, udp, waiting
+from tests.workers.net.rig import raw_of
 from workers.contract.settings import AclSettings, Limits, SessionKind, SourceAddress
-from workers.contract.slots import DropReason
+from workers.contract.slots import CloseReason, DropReason
 from workers.deadlines import TICK_NS
 from workers.net.upstream import REST_NS
+from workers.session.session import Trail
 
 pytestmark = both_paths
 ONE_EACH = Limits(max_dgrams_out=1, max_dgrams_in=1)
@@ -155,3 +157,25 @@ def test_when_a_server_has_answered_is_noted_however_short_the_session_was(fast_
         path.turn(2 * TICK_NS)
         assert path.sessions == []
         assert session.terms.tally.answered_ns == 2 * TICK_NS
+
+
+def test_a_server_that_answers_to_a_listener_is_not_taken_for_one_of_many_new_clients(fast_path):
+    with (
+        udp() as server,
+        udp() as one,
+        udp() as two,
+        udp() as other,
+        datapath(forward_to(server.getsockname()), fast_path=fast_path) as path,
+    ):
+        question(path, server, two)
+        path.parts.engine.end_all(CloseReason.KILLED, 0)
+        path.parts.sockets.close_ended(0)
+        question(path, server, one)
+        (session,) = path.sessions
+        # As a session with a forced source port, whose server is the other one.
+        session.trail, session.target = Trail(), raw_of(other)
+        path.parts.engine.trails.share(session, session.destination)
+        other.sendto(b"answer", path.to[0])
+        path.turn(REST_NS)
+        assert path.sessions == [session]
+        assert one.recv(100) == b"answer"

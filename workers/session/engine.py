@@ -68,9 +68,7 @@ class Engine(Traffic):
         if isinstance(grant, NeedsName):
             return grant
         if self._journal.taking:
-            self._records.searched(source, destination, grant, transparent=traits.transparent)
-            if self._journal.level >= TRACE_LEVEL:
-                self._trace(grant, source, destination)
+            self._note_search(grant, source, destination, transparent=traits.transparent)
         else:
             self._journal.skipped += 1
         terms = grant.terms
@@ -111,7 +109,7 @@ class Engine(Traffic):
         counted. The sessions still need their sockets: `begin_each` for those that have one, or else `take_back`.
         """
         sessions: list[Session] = []
-        if self._journal.taking or self.draining or listener >= self.welcoming:
+        if self.draining or listener >= self.welcoming:
             return sessions
         recall, known = self.admission.ordinary.get, self.tables[listener]
         address = slice(4, 8) if len(destination) == V4_BYTES else slice(8, 24)
@@ -147,7 +145,11 @@ class Engine(Traffic):
     def _count_admitted(self, sessions: list[Session], total: int) -> None:
         """Count sessions that were admitted together; total: payload bytes of the datagrams that opened them."""
         count, stats = len(sessions), self.stats
-        self._journal.skipped += count
+        if self._journal.taking:
+            for session in sessions:
+                self._note_search(session.grant, session.client, session.destination)
+        else:
+            self._journal.skipped += count
         stats.received_out += count
         stats.forwarded_out += count
         stats.bytes_out += total
@@ -170,10 +172,12 @@ class Engine(Traffic):
         self.stats.forwarded_out -= 1
         self.stats.bytes_out -= size
 
-    def _trace(self, grant: Grant, source: bytes, destination: bytes) -> None:
-        rule = grant.rule
-        items = (None, None, None) if rule is None else self.admission.decided(rule, source, destination)
-        self._records.traced(grant, items)
+    def _note_search(self, grant: Grant, source: bytes, destination: bytes, *, transparent: bool = False) -> None:
+        self._records.searched(source, destination, grant, transparent=transparent)
+        if self._journal.level >= TRACE_LEVEL:
+            rule = grant.rule
+            items = (None, None, None) if rule is None else self.admission.decided(rule, source, destination)
+            self._records.traced(grant, items)
 
     def fail(self, session: Session, step: str, reason: str, sizes: list[int]) -> None:
         """Give up a session whose socket could not be made, and drop the run that wanted it."""

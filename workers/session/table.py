@@ -96,7 +96,11 @@ class SessionTable:
             self._fresh_ns = sessions[0].opened_ns
         self._fresh += sessions
         self.stats.sessions_opened += len(sessions)
-        self._journal.skipped += len(sessions)
+        if self._journal.taking:
+            for session in sessions:
+                self._records.started(session)
+        else:
+            self._journal.skipped += len(sessions)
 
     def lapse(self, session: Session, now_ns: int) -> bool:
         """End a session whose time is up; otherwise find out when to ask again. Cheap to call after check_ns only."""
@@ -114,10 +118,6 @@ class SessionTable:
 
     def conclude_each(self, sessions: list[Session], now_ns: int) -> None:
         """End sessions that are closing."""
-        if self._journal.taking:
-            for session in sessions:
-                self.conclude(session, now_ns)
-            return
         tables, closes, spent, free = self.tables, self.stats.closes, self._spent, self._free_slots
         for session in sessions:
             if session.tick or not session.simple or session.trail is not None:
@@ -132,10 +132,15 @@ class SessionTable:
             if reason is None:
                 raise EngineMisuse("a session that goes on was concluded")
             closes[reason] += reasons.count(reason)
+        if self._journal.taking:
+            for session, reason in zip(sessions, reasons, strict=True):
+                if reason is not None:
+                    self._records.ended(session, reason, now_ns)
+        else:
+            self._journal.skipped += len(sessions)
         if len(spent) > SPENT_KEPT:
             free += [session.slot for session in spent[SPENT_KEPT:]]
             del spent[SPENT_KEPT:]
-        self._journal.skipped += len(sessions)
         self._permits.give(len(sessions))
         self.ended += sessions
 

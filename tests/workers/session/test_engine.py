@@ -236,7 +236,30 @@ def test_one_that_has_only_just_ended_is_not_renewed_before_it_was_taken_out(poo
     driver = quick(pool)
     (first,) = ask(driver, 1)
     driver.engine.pass_in(first, [40], T0)
-    driver.diary.journal.taking = False
     driver.engine.conclude_each([first], T0)
     (second,) = ask(driver, 2)
     assert second is not first
+
+
+def test_sessions_that_begin_and_end_together_are_logged_as_those_that_come_alone(pool: Pool) -> None:
+    driver = quick(pool)
+    events = ("acl", "acl-items", "session-start", "session-end")
+    ask(driver, 1)
+    be_answered(driver)
+    alone = driver.diary.take(*events)
+    assert [record.event for record in alone] == list(events)
+    ask(driver, 2, 3)
+    be_answered(driver)
+    both = driver.diary.take(*events)
+    assert [record.event for record in both] == [*events[:2] * 2, *events[2:3] * 2, *events[3:] * 2]
+    for event, one in zip(events, alone, strict=True):
+        pair = [record for record in both if record.event == event]
+        assert [record.fields[1:4] for record in pair] == [one.fields[1:4]] * 2
+        assert [record.track for record in pair] == ([2, 3] if one.track else [0, 0])
+        if event != "acl-items":
+            assert [record.fields[0] for record in pair] == [client(1, 2), client(1, 3)]
+    driver.diary.journal.taking = False
+    ask(driver, 4, 5)
+    be_answered(driver)
+    assert driver.diary.take(*events) == []
+    assert driver.diary.journal.shed == 2 * 3
