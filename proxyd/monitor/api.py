@@ -59,6 +59,7 @@ def status(view: View) -> dict[str, Any]:
         "log_records_shed": view.total(Counter.LOG_SHED),
         "workers": [_worker(index, region) for index, region in enumerate(view.regions)],
         "processes": [found._asdict() for found in view.board.processes()],
+        "upstreams": _upstreams(view),
         "reload": reloads._asdict(),
     }
     if view.is_uftp:
@@ -74,6 +75,11 @@ def _way(view: View, received: Counter, forwarded: Counter, octets: Counter, dir
         "bytes": view.total(octets),
         "dropped": {} if view.is_uftp else view.drops(direction),
     }
+
+
+def _upstreams(view: View) -> list[dict[str, Any]]:
+    now_ns, now = time.monotonic_ns(), time.time()
+    return [{"target": one.name, "up": one.up, "answered_unix": one.answered_unix(now_ns, now)} for one in view.heard()]
 
 
 def _worker(index: int, region: Region) -> dict[str, Any]:

@@ -165,8 +165,9 @@ def _servers(view: View) -> Iterator[Metric]:
     now_ns, now = time.monotonic_ns(), time.time()
     heard, label = list(view.heard()), "target"
     text = "1 when the last that was heard of a server is an answer, 0 when it is that nobody takes datagrams there."
-    yield gauge("upstream_up", text, _by(label, ((one.name, one.answered_ns >= one.refused_ns) for one in heard)))
-    answers = ((one.name, now - (now_ns - one.answered_ns) / _NS) for one in heard if one.answered_ns)
+    yield gauge("upstream_up", text, _by(label, ((one.name, one.up) for one in heard)))
+    times = ((one.name, one.answered_unix(now_ns, now)) for one in heard)
+    answers = ((name, when) for name, when in times if when is not None)
     text = "When a server has answered last, in seconds since 1970."
     yield gauge("upstream_last_answer_timestamp_seconds", text, _by(label, answers))
     lags = ((str(index), lag_ns / _NS) for index, lag_ns in enumerate(view.saved_ns(now_ns)))

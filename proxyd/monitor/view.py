@@ -59,6 +59,15 @@ class Target(NamedTuple):
     answered_ns: int
     refused_ns: int
 
+    @property
+    def up(self) -> bool:
+        """Whether the last that was heard of it is an answer."""
+        return self.answered_ns >= self.refused_ns
+
+    def answered_unix(self, now_ns: int, now: float) -> float | None:
+        """Return when it answered last, in seconds since 1970, None for never. now_ns, now: the same instant."""
+        return now - (now_ns - self.answered_ns) / 1e9 if self.answered_ns else None
+
 
 @dataclass(frozen=True, slots=True)
 class View:

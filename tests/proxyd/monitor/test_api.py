@@ -11,7 +11,7 @@ from proxyd.control.sessions import session_id
 from proxyd.monitor import api
 from proxyd.monitor.api import MAX_LIMIT, QueryError
 from proxyd.monitor.view import View
-from tests.proxyd.monitor.views import LISTENERS, a_view, count_lines, count_rule, open_session
+from tests.proxyd.monitor.views import LISTENERS, a_view, count_lines, count_rule, hear_of, open_session
 from workers.contract.slots import SLOT, Counter, DropReason
 from workers.contract.tallies import NO_RULE
 
@@ -39,7 +39,9 @@ def test_the_status_has_every_counter_by_name() -> None:
         view.regions[0].words[Counter.RECEIVED_OUT] = 5
         view.regions[1].words[Counter.DROPS_OUT + DropReason.REJECTED] = 4
         view.regions[1].words[Counter.LAG + 3] = 6
+        hear_of(view, 1, "ns.example:53", 0, 1)
         found = plain(api.status(view))
+    assert found["upstreams"] == [{"target": "ns.example:53", "up": False, "answered_unix": None}]
     assert found["out"]["received"] == 5
     assert found["out"]["dropped"]["rejected"] == 4
     assert set(found["in"]["dropped"]) == {reason.name.lower().replace("_", "-") for reason in DropReason}
