@@ -1,7 +1,8 @@
 """The pidfile: which process is the proxy, and the lock that keeps a second one from starting.
 
 The lock (flock) lies on the file itself and lasts as long as the process; a file without a lock is stale, whatever
-stands in it. The file appears with its content in one step. The lock is the open descriptor's: children must close it.
+number stands in it. The file appears with its content in one step. The lock is the open descriptor's: children must
+close it.
 A successor is given that very descriptor, and so shares the lock: there is no moment without it in which a third
 process could start. Whose the file is, the number in it says; who takes it over writes his own, in one step.
 Source: flock(2), link(2), rename(2).
@@ -12,11 +13,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 from proxyd.errors import SetupError
 
 RUN_DIRECTORY = Path("/run")
+LONGEST_BYTES = 64
+"""What stands in a pidfile, whoever wrote it, at most."""
 _ATTEMPTS = 10
 
 
@@ -142,6 +146,7 @@ def _put_in_place(fresh: Path, path: Path) -> bool:
         path.hardlink_to(fresh)
         return True
     try:
+        _refuse_others(path)
         old = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
     except FileNotFoundError:
         return False
@@ -157,6 +162,15 @@ def _put_in_place(fresh: Path, path: Path) -> bool:
     finally:
         os.close(old)
     return True
+
+
+def _refuse_others(path: Path) -> None:
+    """Raise SetupError for what is no pidfile, whoever named it: to replace it would be to lose it."""
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise SetupError(f"pidfile {path}", "there is something else than an ordinary file")
+    if status.st_size > LONGEST_BYTES:
+        raise SetupError(f"pidfile {path}", f"there is a file of {status.st_size} bytes, which is no pidfile")
 
 
 def _held(path: Path, descriptor: int) -> SetupError:

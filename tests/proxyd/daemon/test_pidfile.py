@@ -26,7 +26,7 @@ def test_the_file_holds_the_process_and_can_be_read_by_all(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("content", ["", "1\n", "nonsense", "9" * 5000])
+@pytest.mark.parametrize("content", ["", "1\n", "nonsense", "9" * 64])
 def test_a_stale_file_is_replaced_whatever_stands_in_it(tmp_path: Path, content: str) -> None:
     path = tmp_path / "x.pid"
     path.write_text(content)
@@ -100,9 +100,23 @@ def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_text("precious")
     (tmp_path / "x.pid").symlink_to(target)
-    with pytest.raises(SetupError, match="symbolic links"):
+    with pytest.raises(SetupError, match="something else than an ordinary file"):
         Pidfile.take(tmp_path / "x.pid")
     assert target.read_text() == "precious"
+
+
+def test_what_is_no_pidfile_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    os.mkfifo(path)
+    with pytest.raises(SetupError, match="something else than an ordinary file"):
+        Pidfile.take(path)
+    assert path.is_fifo()
+    path.unlink()
+    path.write_text("version KERNUN-2_3-RELEASE;\n" * 9)
+    with pytest.raises(SetupError, match="a file of 252 bytes, which is no pidfile"):
+        Pidfile.take(path)
+    assert [found.name for found in tmp_path.iterdir()] == ["x"]
+    assert path.read_text().startswith("version")
 
 
 def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
