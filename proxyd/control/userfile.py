@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from ipaddress import ip_address
@@ -65,9 +66,13 @@ def change(settings: AuthSettings, edit: Callable[[str], str]) -> bool:
     path = Path(os.path.realpath(settings.file))
     with _alone(path.parent):
         try:
-            text, status = path.read_bytes().decode(), path.stat()
+            status = path.stat()
         except FileNotFoundError:
             text, status = "", None
+        else:
+            if not stat.S_ISREG(status.st_mode):
+                raise UsersError(1, "it is no ordinary file")
+            text = path.read_bytes().decode()
         changed = edit(text)
         parse_users(changed, settings)
         if changed == text:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -90,8 +91,9 @@ def test_what_changes_nothing_leaves_the_file_alone(tmp_path: Path) -> None:
     assert file.stat().st_ino == before.st_ino
 
 
-def test_nothing_is_left_behind_where_nothing_can_be_replaced(tmp_path: Path) -> None:
-    (tmp_path / "users").mkdir()
-    with pytest.raises(IsADirectoryError):
-        change(settings(tmp_path / "users"), lambda text: text)
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_ordinary_file_is_left_alone(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "users")
+    with pytest.raises(UsersError, match="no ordinary file"):
+        change(settings(tmp_path / "users"), lambda text: with_entry(text, "192.0.2.3", "eve", []))
     assert [path.name for path in tmp_path.iterdir()] == ["users"]
