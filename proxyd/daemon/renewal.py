@@ -83,6 +83,7 @@ def check(estate: Estate, reading: Reading) -> tuple[Settings, Confinement]:
         listeners=places.settle(reading.settings.listeners),
     )
     settings = replace(settings, workers=_workers(estate, settings)[0])
+    resettling.require_steering(estate, settings)
     confinement = identity.look_up(settings)
     capabilities.require(capabilities.needs(settings, changes_user=confinement.uid is not None))
     return settings, confinement
@@ -103,7 +104,6 @@ def prepare(estate: Estate, reading: Reading, means: Means, logs: Logs, *, alone
     changed = () if alone else resettling.resteered(estate, settings)
     if changed:
         raise SetupError(f"go on with {sockets.describe(changed[0])}", "other workers are to hear it; reload before")
-    resettling.require_steering(estate, settings)
     notes = remarks(estate, reading, settings)
     most = max(settings.workers, len(estate.listeners))
     too_few = descriptors.raise_limit(means.descriptors(settings, most))

@@ -12,7 +12,7 @@ import pytest
 
 from proxyd.daemon import descriptors
 from proxyd.daemon.reading import Reading
-from proxyd.daemon.renewal import Means, Prepared, RefusedError, next_generation, prepare
+from proxyd.daemon.renewal import Means, Prepared, RefusedError, check, next_generation, prepare
 from proxyd.daemon.session import land_on
 from proxyd.daemon.spawn import Estate
 from proxyd.errors import ProxydError, SetupError
@@ -199,6 +199,17 @@ def test_rules_that_need_one_worker_may_come_but_not_with_a_new_program(tmp_path
             with pytest.raises(SetupError, match="other workers are to hear it; reload before"):
                 prepare(estate, reading, means, logs, alone=False)
         logs.close()
+
+
+def test_rules_that_several_workers_cannot_go_on_with_are_refused_whoever_asks(tmp_path: Path) -> None:
+    with an_estate(tmp_path / "log", workers=2, acls=(FORCED,)) as estate:
+        region = estate.shared.regions[1]
+        region.words[Counter.TOP] = 1
+        SLOT.pack_into(region.memory, region.offset(0), 1, 0, 0, 4, 0, 7, *(0,) * 9, 0, 1, *(b"",) * 4)
+        with pytest.raises(SetupError, match="need all their clients' datagrams in one worker; when they have ended"):
+            check(estate, Reading(dataclasses.replace(estate.settings, acls=())))
+        region.words[Counter.TOP] = 0
+        assert check(estate, Reading(dataclasses.replace(estate.settings, acls=())))
 
 
 def test_where_something_else_fails_nothing_that_more_workers_need_stays_open(scene: Scene, tmp_path: Path) -> None:
