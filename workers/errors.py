@@ -36,6 +36,10 @@ class ContractError(WorkerError):
     """The other end of a channel, or the shared memory, is not what it must be."""
 
 
+class MessageTooLongError(ContractError):
+    """A message of ours has more bytes than the channel takes; what is in it was not sent."""
+
+
 class PrivilegeError(WorkerError):
     """Privileges were kept, or could be taken back."""
 

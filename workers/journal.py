@@ -13,6 +13,7 @@ from workers.contract.catalogue import EVENTS
 from workers.contract.context import ChannelLike
 from workers.contract.messages import LogBatch, LogRecord
 from workers.deadlines import NEVER
+from workers.errors import MessageTooLongError
 
 RECORDS_A_SECOND = 2_000
 BURST_RECORDS = 5_000
@@ -127,15 +128,32 @@ class Journal:
     def send_some(self) -> bool:
         """Send as much as the channel takes; tell whether that was everything."""
         self._count_skipped()
+        most = BATCH_RECORDS
         while self._records or self._unreported:
-            records = self._records[:BATCH_RECORDS]
-            if not self._channel.send(LogBatch(records, self._unreported)):
+            records = self._records[:most]
+            try:
+                taken = self._channel.send(LogBatch(records, self._unreported))
+            except MessageTooLongError:
+                most = self._fewer(records)
+                continue
+            if not taken:
                 return False
-            del self._records[:BATCH_RECORDS]
+            del self._records[:most]
             self.written += len(records)
             self._unreported = 0
         self._since_ns = NEVER
         return True
+
+    def _fewer(self, records: list[LogRecord]) -> int:
+        """Return how many records to try after these were too long together; one that is so by itself is shed.
+
+        What strangers write may stand in a record: a text, or a list of stations.
+        """
+        if len(records) == 1:
+            del self._records[0]
+            self.shed += 1
+            self._unreported += 1
+        return max(len(records) // 2, 1)
 
     def flush(self) -> None:
         """Send everything now; what the channel does not take is shed."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from workers.contract.messages import FromChild, LogBatch, ToChild
 from workers.deadlines import NEVER
+from workers.errors import MessageTooLongError
 from workers.journal import (
     BATCH_RECORDS,
     BURST_RECORDS,
@@ -50,9 +51,40 @@ class Wire:
         return sum(batch.shed for batch in self.batches)
 
 
+class Narrow(Wire):
+    """A channel that takes so many bytes of texts in one message."""
+
+    most = 1000
+
+    def send(self, message: FromChild) -> bool:
+        if isinstance(message, LogBatch) and sum(len(str(record.fields)) for record in message.records) > self.most:
+            raise MessageTooLongError("too many bytes")
+        return super().send(message)
+
+
 def made(level: int = 6) -> tuple[Journal, Wire]:
     wire = Wire()
     return Journal(wire, level, T0), wire
+
+
+def test_records_that_are_too_long_together_go_in_several_messages() -> None:
+    wire = Narrow()
+    journal = Journal(wire, 6, T0)
+    for number in range(BATCH_RECORDS):
+        journal.put("level", number, "x" * 300)
+    journal.flush()
+    assert [track for _, track, _ in wire.records] == list(range(BATCH_RECORDS))
+    assert (journal.written, journal.shed) == (BATCH_RECORDS, 0)
+
+
+def test_a_record_that_is_too_long_by_itself_is_shed_and_counted() -> None:
+    wire = Narrow()
+    journal = Journal(wire, 6, T0)
+    for number, text in enumerate(("x", "x" * 2000, "y")):
+        journal.put("level", number, text)
+    journal.flush()
+    assert [track for _, track, _ in wire.records] == [0, 2]
+    assert (journal.written, journal.shed, wire.shed) == (2, 1, 1)
 
 
 def test_a_record_has_its_event_track_and_fields() -> None:

@@ -33,7 +33,7 @@ from workers.contract.messages import (
     ToChild,
     Users,
 )
-from workers.errors import ContractError
+from workers.errors import ContractError, MessageTooLongError
 
 _Incoming = TypeVar("_Incoming")
 _Outgoing = TypeVar("_Outgoing")
@@ -69,14 +69,14 @@ class Channel(Generic[_Incoming, _Outgoing]):
     def send(self, message: _Outgoing) -> bool:
         """Send without blocking; return False, having sent nothing, when the channel is full.
 
-        Raises ChannelClosedError when the other end is gone, ContractError when the message is too long for it.
+        Raises ChannelClosedError when the other end is gone, MessageTooLongError when it is too long for the channel.
         """
         return self._send(message, [])
 
     def _send(self, message: _Outgoing, rights: _Rights) -> bool:
         data = _encoder.encode(message)
         if len(data) > MAX_MESSAGE_BYTES:
-            raise ContractError(f"a message of {len(data)} bytes, at most {MAX_MESSAGE_BYTES} may be sent")
+            raise MessageTooLongError(f"a message of {len(data)} bytes, at most {MAX_MESSAGE_BYTES} may be sent")
         try:
             self._socket.sendmsg([data], rights)
         except OSError as error:
