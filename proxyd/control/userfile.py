@@ -65,20 +65,23 @@ def change(settings: AuthSettings, edit: Callable[[str], str]) -> bool:
     """
     path = Path(os.path.realpath(settings.file))
     with _alone(path.parent):
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            text, status = "", None
-        else:
-            if not stat.S_ISREG(status.st_mode):
-                raise UsersError(1, "it is no ordinary file")
-            text = path.read_bytes().decode()
+        text, status = _read(path)
         changed = edit(text)
         parse_users(changed, settings)
         if changed == text:
             return False
         _replace(path, changed.encode(), status)
         return True
+
+
+def _read(path: Path) -> tuple[str, os.stat_result | None]:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return "", None
+    if not stat.S_ISREG(status.st_mode):
+        raise UsersError(1, "it is no ordinary file")
+    return path.read_bytes().decode(), status
 
 
 def _lines(text: str) -> list[str]:
