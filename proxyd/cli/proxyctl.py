@@ -22,6 +22,7 @@ from proxyd.control.client import Connection, RefusedError, UnreachableError
 from proxyd.control.facts import Facts, read_facts
 from proxyd.control.protocol import AskDrain, AskExplain, AskLevel
 from proxyd.control.sessions import Filter, Session, SessionError
+from proxyd.control.tables import counted
 from proxyd.daemon import capabilities
 from proxyd.errors import ConfigErrors
 from workers.contract.settings import Settings
@@ -146,7 +147,7 @@ def _kill(arguments: argparse.Namespace) -> int:
             raise RefusedError("there is no such session")
         inquiry.order_kill(connection, found)
         left = _wait_until_gone(connection, {session.id for session in found})
-    put(arguments, found, f"{len(found) - len(left)} sessions ended\n")
+    put(arguments, found, f"{counted(len(found) - len(left), 'session')} ended\n")
     if left:
         raise RefusedError(f"not ended yet: {', '.join(sorted(left)[:10])}")
     return Status.DONE
@@ -188,7 +189,7 @@ def _drain(arguments: argparse.Namespace) -> int:
         proxy = inquiry.ask_state(connection).proxy
         process = os.pidfd_open(proxy.pid)
         connection.order(AskDrain(arguments.timeout))
-    put(arguments, {"sessions": proxy.sessions}, f"draining, {proxy.sessions} sessions are left\n")
+    put(arguments, {"sessions": proxy.sessions}, f"draining, {counted(proxy.sessions, 'session')} left\n")
     if arguments.wait:
         select.select([process], [], [])
     return Status.DONE

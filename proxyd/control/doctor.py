@@ -12,6 +12,7 @@ import msgspec
 
 from proxyd.control.capacity import SESSION_BYTES
 from proxyd.control.facts import Facts
+from proxyd.control.tables import counted
 from proxyd.daemon import capabilities, demands, descriptors, sockets
 from workers.contract.settings import Settings
 
@@ -48,7 +49,8 @@ def _capabilities(facts: Facts, settings: Settings) -> Iterator[Finding]:
             "error", "capabilities", text, f"start it as root, or with AmbientCapabilities={need.capability.name}"
         )
     if not missing:
-        yield Finding("ok", "capabilities", f"{len(wanted)} are needed, and held here")
+        names = ", ".join(dict.fromkeys(need.capability.name for need in wanted))
+        yield Finding("ok", "capabilities", f"{names}: needed, and held here" if names else "none is needed")
 
 
 def _addresses(facts: Facts, settings: Settings) -> Iterator[Finding]:
@@ -58,7 +60,7 @@ def _addresses(facts: Facts, settings: Settings) -> Iterator[Finding]:
         if not text.startswith("127."):
             yield Finding("error", "addresses", f"{text} is not this machine's", f"ip address add {text} dev INTERFACE")
     if not missing:
-        yield Finding("ok", "addresses", f"{len(settings.listeners)} listeners can be bound")
+        yield Finding("ok", "addresses", f"{counted(len(settings.listeners), 'listener')} can be bound")
 
 
 def _descriptors(facts: Facts, settings: Settings) -> Iterator[Finding]:

@@ -302,12 +302,16 @@ class Groups(msgspec.Struct, frozen=True, tag="groups"):
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """One condition of a rule as it was evaluated: its keyword, what it was held against, whether it holds."""
+    """One condition of a rule as it was evaluated: its keyword, what it was held against, whether it holds.
+
+    wanted: what the rule asks for, cut where that is long.
+    """
 
     rule: str
     condition: str
     value: str
     holds: bool
+    wanted: str = ""
 
 
 class Mistakes(msgspec.Struct, frozen=True, tag="mistakes"):

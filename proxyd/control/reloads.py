@@ -9,7 +9,7 @@ import msgspec
 from proxyd.control.client import Connection, RefusedError
 from proxyd.control.protocol import AskReload, Change, Changes, Judgements, Mistakes, Notes, Step
 from proxyd.control.sessions import session_id
-from proxyd.control.tables import count, table
+from proxyd.control.tables import count, counted, table
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -123,7 +123,8 @@ def rehearsal_text(found: Rehearsal) -> str:
 
 def _sessions_text(found: Rehearsal) -> str:
     refused, doubtful = found.refused, found.doubtful
-    text = f"{count(len(found.sessions))} sessions go on; {count(len(refused))} of them would not be let in anew\n"
+    kept = counted(len(found.sessions), "session")
+    text = f"{kept} would be kept; {count(len(refused))} of them would not be let in anew\n"
     if refused:
         rows = [(item.id, item.client, item.destination, item.acl or "-", item.reason) for item in refused]
         text += table(("SESSION", "CLIENT", "DESTINATION", "ACL", "WHY NOT"), rows)

@@ -11,7 +11,7 @@ from proxyd.control.groups import Group
 from proxyd.control.inquiry import State
 from proxyd.control.protocol import Explanation, Status
 from proxyd.control.sessions import Session
-from proxyd.control.tables import count, duration, pairs, size, table
+from proxyd.control.tables import count, counted, duration, pairs, size, table
 from proxyd.control.tapping import Tally
 from proxyd.control.users import Register, count_groups
 from proxyd.logs.fields import escape
@@ -177,14 +177,17 @@ def explanation_text(found: Explanation) -> str:
             ("user", found.user or "-"),
         )
     )
-    rows = [(check.rule, check.condition, check.value, "holds" if check.holds else "fails") for check in found.checks]
-    return head + (f"\n{table(('SESSION-ACL', 'CONDITION', 'VALUE', ''), rows)}" if rows else "")
+    rows = [
+        (check.rule, check.condition, check.value, "holds" if check.holds else "fails", check.wanted)
+        for check in found.checks
+    ]
+    return head + (f"\n{table(('SESSION-ACL', 'CONDITION', 'VALUE', '', 'WANTED'), rows)}" if rows else "")
 
 
 def users_text(register: Register, *, by_group: bool) -> str:
     """Return who sits at which address, or how many are in each group, and where that is from."""
     read = "never read" if register.read_unix is None else f"read {_clock(register.read_unix)}"
-    head = f"{count(len(register.users))} users of {register.file}, {read}\n"
+    head = f"{counted(len(register.users), 'user')} of {register.file}, {read}\n"
     if register.complaint:
         head += f"what stands there now is not taken: {escape(register.complaint)}\n"
     if by_group:
@@ -242,5 +245,5 @@ def limits_text(limits: Sequence[Limit], sessions: int | None) -> str:
     first = limits[0]
     now = "" if sessions is None else f", {count(sessions)} of them now"
     rows = [(limit.what, "-" if limit.sessions is None else count(limit.sessions), limit.change) for limit in limits]
-    head = f"{count(first.sessions or 0)} sessions{now}: {first.what} is the limit\n\n"
+    head = f"{counted(first.sessions or 0, 'session')}{now}: {first.what} is the limit\n\n"
     return head + table(("LIMIT", "SESSIONS", "TO HAVE MORE"), rows, frozenset(("SESSIONS",)))

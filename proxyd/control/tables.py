@@ -52,3 +52,8 @@ def duration(seconds: float | None) -> str:
 def count(number: int) -> str:
     """Return a number with blanks between thousands."""
     return f"{number:,}".replace(",", " ")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things: `1 session`, `0 sessions`, `8 000 sessions`."""
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from proxyd.config.explanation import Explainer, Question
+from proxyd.config.wanted import wanted
 from proxyd.control import protocol
 from proxyd.control.protocol import (
     AskDrain,
@@ -43,8 +44,8 @@ from workers.contract.slots import SLOT, CloseReason, Counter, DropReason, Regio
 ROWS_A_MESSAGE = 100
 MAX_MISTAKES, MAX_MISTAKE_CHARS = 10, 1000
 """Of the last reload, in the proxy's state; who asks for a reload is told all."""
-MAX_CHECKS = 200
-"""Conditions of an explanation that are shown; the last ones, because the last one decides."""
+MAX_CHECKS, MAX_VALUE_CHARS = 200, 150
+"""Conditions of an explanation that are shown; the last ones, because the last one decides. They fit one message."""
 TOTALS: tuple[tuple[str, Counter], ...] = (
     ("opened", Counter.SESSIONS_OPENED),
     ("received_out", Counter.RECEIVED_OUT),
@@ -301,7 +302,13 @@ class Answers:
             target=found.target,
             user=question.user,
             checks=[
-                protocol.Checked(acls[check.rule].name, check.condition, check.value[:1000], check.holds)
+                protocol.Checked(
+                    acls[check.rule].name,
+                    check.condition,
+                    check.value[:MAX_VALUE_CHARS],
+                    check.holds,
+                    wanted(acls[check.rule], check.condition),
+                )
                 for check in found.checks[-MAX_CHECKS:]
             ],
         )

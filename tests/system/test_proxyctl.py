@@ -97,7 +97,7 @@ def test_a_killed_session_ends_and_the_others_go_on(tmp_path: Path, lab: Lab, na
     with desk.clients(3) as clients:
         before = {session["client"]: session["id"] for session in desk.listed(3)}
         victim = "[{}]:{}".format(*clients[0].getsockname())
-        assert desk.ctl("kill", before[victim]) == (0, "1 sessions ended\n")
+        assert desk.ctl("kill", before[victim]) == (0, "1 session ended\n")
         assert desk.proxy.end_of(clients[0].getsockname()[1])[0] == "killed"
         for client in clients:
             echo(client)
@@ -137,7 +137,7 @@ def test_a_draining_proxy_serves_who_is_there_and_ends_with_the_last(
         if way == "signal":
             desk.proxy.signal(signal.SIGQUIT)
         else:
-            assert desk.ctl("drain") == (0, "draining, 2 sessions are left\n")
+            assert desk.ctl("drain") == (0, "draining, 2 sessions left\n")
         desk.proxy.wait_for("UDPS-744-K Draining: no session begins any more, 2 are left")
         while not all(worker["draining"] for worker in desk.asked("status")["workers"]):
             pass
@@ -162,12 +162,12 @@ def test_one_process_that_does_everything_takes_orders_too(tmp_path: Path, lab: 
         assert desk.asked("status")["proxy"]["children"] == [
             {"name": "worker 0", "pid": desk.proxy.pid, "state": "ready"}
         ]
-        assert desk.ctl("kill", before[0]["id"]) == (0, "1 sessions ended\n")
+        assert desk.ctl("kill", before[0]["id"]) == (0, "1 session ended\n")
         assert desk.ctl("loglevel", "7") == (0, "7\n")
         if way == "signal":
             desk.proxy.signal(signal.SIGQUIT)
         else:
-            assert desk.ctl("drain") == (0, "draining, 2 sessions are left\n")
+            assert desk.ctl("drain") == (0, "draining, 2 sessions left\n")
         desk.proxy.wait_for("UDPS-744-K Draining: no session begins any more, 2 are left")
         survivor = next(one for one in clients if "[{}]:{}".format(*one.getsockname()) == before[1]["client"])
         echo(survivor)

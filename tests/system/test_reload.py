@@ -346,7 +346,7 @@ def test_a_rehearsal_says_what_would_change_and_changes_nothing(office: Office) 
         office.write(rules=acl(SERVER))
         assert office.ctl("reload", "--dry-run") == (
             0,
-            "nothing would change\n\n1 sessions go on; 0 of them would not be let in anew\n",
+            "nothing would change\n\n1 session would be kept; 0 of them would not be let in anew\n",
         )
         assert office.exchange(client) == seen
     assert office.ctl("status", "--json")[1]["proxy"]["generation"] == 1

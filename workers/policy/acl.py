@@ -306,7 +306,8 @@ def _time_condition(condition: TimeCondition) -> _Condition:
 
 
 def _time_text(when: CivilTime) -> str:
-    return f"{when.month:02}-{when.day:02} weekday {when.weekday} {when.minute // 60:02}{when.minute % 60:02}"
+    weekday = timecond.WEEKDAYS[when.weekday]
+    return f"{when.month:02}-{when.day:02} {weekday} {when.minute // 60:02}{when.minute % 60:02}"
 
 
 def _text(place: Place) -> str:

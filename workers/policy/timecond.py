@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from workers.contract.settings import TimeCondition, TimeItem, TimePeriods, TimeSpec
 
+WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+"""As the configuration calls them."""
+
 
 class CivilTime(NamedTuple):
     """A moment as a wall calendar and a clock show it: month 1-12, day 1-31, weekday 0 = Sunday, minute 0-1439."""

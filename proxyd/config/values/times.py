@@ -9,9 +9,9 @@ from proxyd.config.values.kind import Kind, unfit, word
 from proxyd.config.values.numbers import parse_number
 from proxyd.config.values.sets import Domain, set_kind
 from proxyd.config.values.words import enumeration, nearest
+from workers.policy.timecond import WEEKDAYS
 
 MINUTES_PER_DAY = 1440
-WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 DAYS_IN_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 

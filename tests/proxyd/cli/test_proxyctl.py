@@ -128,10 +128,10 @@ def test_one_session_is_told_by_its_id_or_its_place(run: Run) -> None:
 
 
 def test_a_kill_waits_until_it_is_done(run: Run, proxy: Proxy) -> None:
-    assert run("kill", "0.1") == (0, "1 sessions ended\n", "")
+    assert run("kill", "0.1") == (0, "1 session ended\n", "")
     assert list(proxy.sessions) == [2]
     assert run("kill", "0.1")[0] == Status.NOT_DONE
-    assert run("kill", "--all")[1] == "1 sessions ended\n"
+    assert run("kill", "--all")[1] == "1 session ended\n"
     assert run("kill", "--all")[:2] == (0, "0 sessions ended\n")
 
 

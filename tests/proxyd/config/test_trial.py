@@ -97,7 +97,7 @@ def test_the_trace_holds_every_condition_evaluated() -> None:
     assert trace[0] == "session-acl BAD: from [192.0.2.9]: fails"
     rules = ["BAD", "NAME", "TO", "SERVER", "NIGHT", "NIGHT"]
     assert [line.partition(":")[0] for line in trace] == [f"session-acl {name}" for name in rules]
-    assert trace[-1] == "session-acl NIGHT: time 11-21 weekday 6 0800: fails"
+    assert trace[-1] == "session-acl NIGHT: time 11-21 sat 0800: fails"
 
 
 def test_a_missing_destination_is_remarked_where_rules_look_at_it() -> None:

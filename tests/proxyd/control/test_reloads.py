@@ -73,7 +73,7 @@ def test_a_rehearsal_is_put_together_of_its_parts() -> None:
     assert [session.id for session in found.refused] == ["1.4.001jk"]
     text = rehearsal_text(found)
     assert "non-transparent [::1] port 5" in text
-    assert "2 sessions go on; 1 of them would not be let in anew" in text
+    assert "2 sessions would be kept; 1 of them would not be let in anew" in text
     assert "[10.0.0.2]:9" in text
     assert "[10.0.0.1]:9" not in text
     assert "cannot be said" not in text
@@ -87,7 +87,7 @@ def test_who_depends_on_names_that_nobody_has_resolved_is_neither_let_in_nor_ref
     assert len(found.doubtful) == 2
     text = rehearsal_text(found)
     assert "\nf:1:1: a note\n" in text
-    assert "2 sessions go on; 0 of them would not be let in anew\n" in text
+    assert "2 sessions would be kept; 0 of them would not be let in anew\n" in text
     assert "of 2 it cannot be said before these names are resolved: a.example, b.example\n" in text
     assert "no session-acl fits" not in text
 

@@ -62,12 +62,18 @@ def test_one_session_is_told_in_full() -> None:
 
 
 def test_an_explanation_shows_every_condition() -> None:
-    checks = [Checked("BAD", "from", "[10.0.0.7]", False), Checked("OK", "from", "[10.0.0.7]", True)]
+    checks = [
+        Checked("BAD", "from", "[10.0.0.7]", False, "[10.1.0.0/16]"),
+        Checked("OK", "from", "[10.0.0.7]", True, "*"),
+    ]
     found = Explanation("accepted", "because", "here", "OK", "normal", "there", None, checks)
     text = lines(explanation_text(found))
     assert text[0] == ["accepted", "because"]
     assert ["rule", "session-acl", "OK,", "normal"] in text
-    assert text[-2:] == [["BAD", "from", "[10.0.0.7]", "fails"], ["OK", "from", "[10.0.0.7]", "holds"]]
+    assert text[-2:] == [
+        ["BAD", "from", "[10.0.0.7]", "fails", "[10.1.0.0/16]"],
+        ["OK", "from", "[10.0.0.7]", "holds", "*"],
+    ]
     nothing = explanation_text(Explanation("dropped", "why", None, None, None, None, None, []))
     assert "CONDITION" not in nothing
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxyd.control.tables import count, duration, pairs, size, table
+from proxyd.control.tables import count, counted, duration, pairs, size, table
 
 
 def test_columns_line_up_and_numbers_stand_at_the_right() -> None:
@@ -44,3 +44,7 @@ def test_durations_have_the_units_that_matter(seconds: float | None, text: str) 
 
 def test_thousands_are_set_apart() -> None:
     assert (count(999), count(1_234_567)) == ("999", "1 234 567")
+
+
+def test_things_are_counted_as_people_do() -> None:
+    assert [counted(number, "session") for number in (0, 1, 8000)] == ["0 sessions", "1 session", "8 000 sessions"]

@@ -266,7 +266,7 @@ def test_an_explanation_lists_what_was_evaluated_and_nothing_more():
         (1, "from", "[10.0.0.1]:4000", True),
         (1, "server", "p[10.0.0.1]:53", True),
         (1, "user", "alice staff x", True),
-        (1, "time", "06-15 weekday 1 1000", True),
+        (1, "time", "06-15 mon 1000", True),
     ]
 
 
