@@ -47,6 +47,13 @@ KEY_MODULES = tuple(f"workers.uftp.{name}" for name in ("curves", "fingerprint",
 PARENT_MAY_IMPORT = {
     "proxyd": ("workers.contract", "workers.errors"),
     "proxyd.config": ("workers.contract", "workers.errors", "workers.policy"),
+    "proxyd.config.explanation": (
+        "workers.contract",
+        "workers.errors",
+        "workers.policy",
+        "workers.session.sources",
+        "workers.wire.sockaddr",
+    ),
     "proxyd.config.machine": ("workers.contract", "workers.errors", "workers.policy", "workers.resolver.system"),
     "proxyd.cli.test_udp": ("workers.contract", "workers.errors", "workers.policy", "workers.resolver"),
     "proxyd.control.userfile": (

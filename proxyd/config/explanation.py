@@ -6,6 +6,7 @@ Decides nothing itself: the rules are workers.policy's. Source: udp-proxy(8), Se
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from workers.policy.acl import Check, Request, Rules, compile_rules, target_of
 from workers.policy.hostset import NameBook, Peer
 from workers.policy.timecond import CivilTime
 from workers.policy.users import match_name
+from workers.session.sources import choose
+from workers.wire.sockaddr import encode
 
 NO_LISTENER = "no listener takes datagrams to this address and port"
 NO_USER = "'auth oob mandatory' wants a user, and nobody is known at the client's address"
@@ -21,6 +24,7 @@ NO_RULE = "no session-acl fits"
 DENIED = "the session-acl denies it"
 NO_PLUG_TO = "the session-acl has no plug-to, and the datagram is not transparent"
 NO_ADDRESS = "the name of the server has no address now"
+NO_SOURCE = "source-address leaves no address from which this server may be addressed"
 ACCEPTED = "a session would begin"
 WITHOUT_NAMES = "; regular expressions were held against no name"
 
@@ -107,7 +111,15 @@ class Explainer:
         )
         if target.address is None:
             return Finding(False, NO_ADDRESS + remark, listener, rule, f"{target.name}:{port}", checks)
+        if not self._has_source(rule, request, target.address):
+            return Finding(False, NO_SOURCE + remark, listener, rule, f"[{_text(target.address)}]:{port}", checks)
         return Finding(True, ACCEPTED + remark, listener, rule, f"[{_text(target.address)}]:{port}", checks)
+
+    def _has_source(self, rule: AclSettings, request: Request, target: Address) -> bool:
+        """Tell whether a session of this rule has an address to be sent from."""
+        client = request.client.address
+        wanted = replace(rule, source_address=rule.source_address or self._settings.source_address)
+        return client is None or choose(wanted, encode(client, 0), encode(target, 0)) is not None
 
     def _request(self, question: Question, listener: ListenerSettings) -> Request:
         short = self._settings.auth is not None and self._settings.auth.short_names

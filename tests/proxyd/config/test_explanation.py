@@ -114,3 +114,19 @@ def test_a_transparent_listener_takes_what_is_sent_to_others() -> None:
     assert own.listener is not None
     assert (own.listener.transparent, name(own)) == (False, "N")
     assert name(explain(text, destination=SERVER, transparent=False)) == "N"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "body", "accepted"),
+    [
+        ("source-address addr6 [2001:db8::1] no-fallback;", "", False),
+        ("", "source-address addr6 [2001:db8::1] no-fallback;", False),
+        ("source-address addr6 [2001:db8::1] no-fallback;", "source-address default;", True),
+        ("source-address client no-fallback;", "", True),
+        ("source-address addr6 [2001:db8::1];", "", True),
+    ],
+)
+def test_a_session_that_may_be_sent_from_nowhere_would_not_begin(proxy: str, body: str, accepted: bool) -> None:
+    found = explain(config(proxy=proxy, acls=f"session-acl A {{ {ACTIONS} {body} }}"))
+    assert found.accepted is accepted
+    assert found.reason == (explanation.ACCEPTED if accepted else explanation.NO_SOURCE)
