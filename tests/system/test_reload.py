@@ -258,17 +258,18 @@ def test_a_low_port_can_be_bound_long_after_the_start(office: Office) -> None:
 
 
 @requires_namespaces
-def test_there_can_be_more_sessions_and_fewer(office: Office) -> None:
+@pytest.mark.parametrize("workers", [("1", "1"), pytest.param(("3", "2"), marks=pytest.mark.night)])
+def test_there_can_be_more_sessions_and_fewer(office: Office, workers: tuple[str, str]) -> None:
     office.open(sessions="2", workers="1")
     clients = [office.client() for _ in range(5)]
     seen = [office.exchange(client) for client in clients[:2]]
     settled()
     office.refuses(clients[2], "table-full")
-    office.reload(sessions="4")
+    office.reload(sessions="4", workers=workers[0])
     seen += [office.exchange(client) for client in clients[2:4]]
     office.refuses(clients[4], "table-full")
     settled()
-    office.reload(sessions="2")
+    office.reload(sessions="2", workers=workers[1])
     assert [office.exchange(client) for client in clients[:4]] == seen
     office.refuses(clients[4], "table-full")
     ids = [item["id"] for item in office.ctl("sessions", "--json")[1]]
