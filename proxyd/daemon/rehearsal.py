@@ -18,7 +18,7 @@ from proxyd.daemon.demands import item_of, text
 from proxyd.daemon.fixed import LATER
 from proxyd.logs.fields import decode_sockaddr
 from workers.contract.settings import AclSettings, Address, ListenerSettings, Settings
-from workers.contract.slots import SLOT, Counter, Region
+from workers.contract.slots import SLOT, Region
 
 _MAX_DETAIL = 500
 _APART = frozenset(("listeners", "acls", "generation", "name", "program"))
@@ -188,11 +188,8 @@ class Judge:
 
 def seated(region: Region) -> Iterator[Seated]:
     """Yield a worker's live sessions; what makes no sense in its memory is left out."""
-    for slot in range(min(region.words[Counter.TOP], region.slot_count)):
-        start = region.offset(slot)
-        if not region.memory[start]:
-            continue
-        record = SLOT.unpack_from(region.memory, start)
+    for slot in region.used():
+        record = SLOT.unpack_from(region.memory, region.offset(slot))
         client, destination = _end(record[17]), _end(record[18])
         if client is not None and destination is not None:
             yield Seated(slot, record[5], *client, *destination, bool(record[2] & _TRANSPARENT))

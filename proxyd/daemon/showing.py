@@ -19,7 +19,7 @@ from proxyd.daemon.spawn import Estate
 from workers.contract.groups import GROUP
 from workers.contract.messages import Tap
 from workers.contract.settings import ListenerSettings
-from workers.contract.slots import Counter, Region
+from workers.contract.slots import Region
 from workers.contract.tallies import LINES, RULES, Area, Rows, line_key, rule_key
 
 RECORDS_A_MESSAGE = 240
@@ -123,19 +123,13 @@ def slot_records(estate: Estate, size: int) -> Iterator[protocol.Slots]:
     """Yield what lies in the workers' open slots, the first size bytes of each, as messages; one a worker at least."""
     for worker, region in enumerate(estate.shared.regions):
         records: list[bytes] = []
-        for slot in _open_slots(region):
+        for slot in region.used():
             start = region.offset(slot)
             records.append(protocol.NUMBER.pack(slot) + region.memory[start : start + size])
             if len(records) == RECORDS_A_MESSAGE:
                 yield protocol.Slots(worker, time.monotonic_ns(), b"".join(records))
                 records.clear()
         yield protocol.Slots(worker, time.monotonic_ns(), b"".join(records))
-
-
-def _open_slots(region: Region) -> Iterator[int]:
-    for slot in range(min(region.words[Counter.TOP], region.slot_count)):
-        if region.memory[region.offset(slot)]:
-            yield slot
 
 
 def _sums(regions: Sequence[Region], area: Area) -> dict[int, tuple[int, int, int]]:

@@ -220,8 +220,11 @@ class Region:
         return opened_ns
 
     def used(self) -> Iterator[int]:
-        """Yield the slots of open sessions."""
-        for slot in range(min(self.words[Counter.TOP], self.slot_count)):
+        """Yield the slots of open sessions; none any more once the region is unmapped, however long somebody takes."""
+        top = 0 if self.memory.closed else min(self.words[Counter.TOP], self.slot_count)
+        for slot in range(top):
+            if self.memory.closed:
+                return
             if self.memory[self.offset(slot)]:
                 yield slot
 

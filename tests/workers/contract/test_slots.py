@@ -127,6 +127,18 @@ def test_a_top_beyond_the_slots_does_no_harm(region: Region) -> None:
     assert region.memory[region.offset(2)] == 0
 
 
+def test_who_looks_through_the_sessions_when_the_region_goes_finds_no_more() -> None:
+    region = Region.create("test", 4)
+    region.words[Counter.TOP] = 3
+    region.memory[region.offset(0)] = region.memory[region.offset(2)] = 1
+    assert list(region.used()) == [0, 2]
+    looking, late = region.used(), region.used()
+    assert next(looking) == 0
+    region.unmap()
+    assert list(looking) == []
+    assert list(late) == []
+
+
 def test_header_words_do_not_overlap() -> None:
     runs = (
         (Counter.DROPS_OUT, len(DropReason)),
