@@ -44,10 +44,13 @@ class Outbox:
             Moved: self._tell_moved,
             Note: self._note,
         }
+        self._moved = b""
         self.stats = Stats()
 
     def carry_out(self, machine: Machine, now_ns: int) -> None:
         """Do everything that the machine has decided, in order; what a failed join leads to as well."""
+        if self._moved:
+            self._pass_moved()
         actions: list[Action] = machine.actions
         while actions:
             some = actions.copy()
@@ -104,7 +107,16 @@ class Outbox:
         self._journal.note("uftp-left", 0, "", action.group)
 
     def _tell_moved(self, action: Moved, _machine: Machine, _now_ns: int) -> None:
-        self._channel.send(MovedMessage(action.downstream))
+        self._moved = action.downstream
+        self._pass_moved()
+
+    def _pass_moved(self) -> None:
+        """Tell the other workers where the downstream is now; when the channel is full, the next time.
+
+        They hear of it nowhere else: the next heartbeats come from an address that is known already.
+        """
+        if self._channel.send(MovedMessage(self._moved)):
+            self._moved = b""
 
     def _note(self, action: Note, _machine: Machine, _now_ns: int) -> None:
         if self._journal.takes(action.event):

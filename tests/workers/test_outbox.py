@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.kit.uftp_process import own_group, raw
+from tests.kit.uftp_process import LOOPBACK, own_group, raw
 from tests.kit.uftp_worker import Bench, announce
+from workers.contract.channel import LocalChannel
+from workers.contract.messages import FromChild
 from workers.contract.messages import Moved as MovedMessage
 from workers.contract.settings import Address
 from workers.contract.slots import DropReason
 from workers.contract.uftp import Fact
+from workers.multicast import Multicast
+from workers.outbox import Outbox
 from workers.uftp.actions import Arrival, GroupKey, Moved, Note, Send
 
 
@@ -71,6 +75,28 @@ def test_news_goes_to_the_parent() -> None:
     with Bench() as bench:
         do(bench, Moved(bench.server.raw))
         assert bench.said == [MovedMessage(bench.server.raw)]
+
+
+class Crowded(LocalChannel):
+    """A channel that is full the first time."""
+
+    full = True
+
+    def send(self, message: FromChild) -> bool:
+        was_full, self.full = self.full, False
+        return not was_full and super().send(message)
+
+
+def test_news_that_the_channel_has_no_room_for_goes_the_next_time_and_once() -> None:
+    with Bench() as bench:
+        said: list[FromChild] = []
+        multicast = Multicast(bench.sock, 4, (LOOPBACK,))
+        bench.outbox = Outbox(bench.sock, multicast, Crowded(said.append), bench.journal)
+        do(bench, Moved(bench.server.raw))
+        assert said == []
+        do(bench)
+        do(bench)
+        assert said == [MovedMessage(bench.server.raw)]
 
 
 def test_a_line_about_a_group_names_it() -> None:
