@@ -58,11 +58,7 @@ class Given:
         one_family: whether a listener on IPv6 is to hear IPv6 only; the kernel lets nobody change that later.
         """
         wanted = {_place(listener) for listener in listeners}
-        why = [
-            f"{_describe(place)} of {name} is no listener of the configuration"
-            for place, name in self._names.items()
-            if place not in wanted
-        ]
+        why = [f"{each} is no listener of the configuration" for each in self.unwanted(listeners)]
         why += [
             f"{_describe(place)} of {self._names[place]} needs BindIPv6Only={_ONE_FAMILY[one_family]}"
             for place, sock in self._sockets.items()
@@ -70,6 +66,11 @@ class Given:
         ]
         if why:
             raise SetupError(STEP, "; ".join(why))
+
+    def unwanted(self, listeners: Sequence[ListenerSettings]) -> list[str]:
+        """Return the sockets that are none of these listeners, with their units, for people to read."""
+        wanted = {_place(listener) for listener in listeners}
+        return [f"{_describe(place)} of {name}" for place, name in self._names.items() if place not in wanted]
 
     def name(self, listener: ListenerSettings) -> str | None:
         """Return the unit that has passed a listener's socket, None where there is none."""

@@ -113,7 +113,9 @@ class Reloader:
         settings, _ = check(self._estate, reading)
         if self._means is not None and self._means.land is not None:
             standing = self._estate.standing
-            fresh = [listener for listener in settings.listeners if listener not in standing]
+            given = self._estate.given
+            absent = [listener for listener in settings.listeners if listener not in standing]
+            fresh = [listener for listener in absent if given.name(listener) is None]
             sockets.probe(fresh, demands.wishes(settings), standing)
         if self._means is not None:
             try_out(self._estate.settings, settings, self._means)

@@ -91,7 +91,11 @@ def check(estate: Estate, reading: Reading) -> tuple[Settings, Confinement]:
 
 def remarks(estate: Estate, reading: Reading, settings: Settings) -> list[str]:
     """Return what may not be what was meant, or waits for the next start. settings: what would be in force."""
-    return [*reading.warnings, *_postponed(estate, reading, settings), *routing.diagnose(settings)]
+    left = [
+        f"{each} is no listener any more; the unit keeps it bound, and the next start refuses it"
+        for each in estate.given.unwanted(settings.listeners)
+    ]
+    return [*reading.warnings, *_postponed(estate, reading, settings), *routing.diagnose(settings), *left]
 
 
 def prepare(estate: Estate, reading: Reading, means: Means, logs: Logs, *, alone: bool = True) -> Prepared:

@@ -285,6 +285,10 @@ def test_a_socket_unit_goes_with_every_reload_and_is_refused_where_no_listener_i
             service.wait_for("READY=1", service.wait_for("RELOADING=1", told))
             if port == PORT:
                 exchange(client, server, b"through the unit's socket again")
+            else:
+                process.wait_for(f":{PORT} of udp-proxy@x.socket is no listener any more")
+                path.write_text(text)
+                lab.proxy.run([UDP_PROXY.with_name("proxyctl"), "-n", name, "reload", "--dry-run"])
         assert process.stop() == 0
         path.write_text(text.replace(f"port {PORT};", f"port {PORT + 1};"))
         process = service.start(lab.proxy, [UDP_PROXY, "--foreground", "-f", path])
