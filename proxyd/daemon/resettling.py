@@ -105,8 +105,11 @@ def resteered(estate: Estate, settings: Settings) -> tuple[ListenerSettings, ...
 
 def require_steering(estate: Estate, settings: Settings) -> None:
     """Raise SetupError where other workers are to hear a listener, and its sessions could not follow."""
+    listeners = resteered(estate, settings)
+    if not listeners:
+        return
     wishes, needed = demands.wishes(settings), _needed(estate)
-    for listener in resteered(estate, settings):
+    for listener in listeners:
         choice, why = sockets.choice_of(listener, wishes), ""
         if choice is Choice.FIRST:
             continue
