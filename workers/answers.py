@@ -10,6 +10,7 @@ from workers.journal import Journal
 from workers.listener import Listener
 from workers.net import segments
 from workers.net.transport import Part, Transport
+from workers.net.upstream import FEW_SESSIONS
 from workers.session.engine import Engine
 from workers.session.session import Session
 from workers.sockets import SessionSockets
@@ -114,8 +115,12 @@ class Answers:
             # Those whose time was up have ended already: without a socket they are told from those that are to end.
             self._sockets.close_ended(now_ns)
         closing = [session for session in sessions if session.closing is not None and session.sock is not None]
-        if closing:
+        if len(closing) > FEW_SESSIONS:
             self._engine.conclude_each(closing, now_ns)
+        else:
+            for session in closing:
+                self._engine.conclude(session, now_ns)
+        if closing:
             self._sockets.close_ended(now_ns)
 
     def line_up_one(self, session: Session, slot: int, size: int, control: bytes) -> None:

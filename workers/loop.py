@@ -22,6 +22,7 @@ from workers.contract.slots import CloseReason, Counter
 from workers.deadlines import NEVER
 from workers.lastwords import write_rest
 from workers.linger import Linger
+from workers.net.singles import FEW
 from workers.orders import Orders
 from workers.parts import assemble
 from workers.session.session import Session
@@ -162,8 +163,17 @@ class Worker:
 
     def _turn(self, events: list[tuple[int, int]], now_ns: int) -> None:
         sessions = self._parts.sockets.sessions
-        ready = [session for fd, _ in events if (session := sessions[fd]) is not None]
-        others = [fd for fd, _ in events if sessions[fd] is None] if len(ready) < len(events) else ()
+        if len(events) > FEW:
+            ready = [session for fd, _ in events if (session := sessions[fd]) is not None]
+            others = [fd for fd, _ in events if sessions[fd] is None] if len(ready) < len(events) else []
+        else:
+            ready, others = [], []
+            for fd, _ in events:
+                session = sessions[fd]
+                if session is not None:
+                    ready.append(session)
+                else:
+                    others.append(fd)
         if ready:
             self._parts.inbound.handle(ready, now_ns)
         if not others:

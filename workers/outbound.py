@@ -19,6 +19,7 @@ from workers.net import segments
 from workers.net.ancillary import Control
 from workers.net.arena import SLOTS
 from workers.net.transport import FlowKey, Part, Stored, Transport
+from workers.net.upstream import FEW_SESSIONS
 from workers.origin import WORDS, Origins
 from workers.session.admission import NeedsName
 from workers.session.engine import Engine
@@ -94,6 +95,8 @@ class Outbound:
                 self._forward_trains(listener, keys, sizes, extras, now_ns)
             elif count > 1 and 2 * len(set(keys)) <= count:
                 self._forward_runs(listener, keys, sizes, now_ns)
+            elif count == 1 and keys[0] in self._engine.tables[listener.index]:
+                self._forward(listener, keys[0], 0, sizes, now_ns, 0)
             else:
                 self._forward_singles(listener, keys, sizes, now_ns)
             if count < SLOTS:
@@ -118,7 +121,7 @@ class Outbound:
                 self._forward(listener, stopped, slot, [sizes[slot]], now_ns, slot)
                 slot += 1
                 continue
-            opened = self._forward_firsts(listener, keys, sizes, slot, now_ns)
+            opened = self._forward_firsts(listener, keys, sizes, slot, now_ns) if count - slot > FEW_SESSIONS else 0
             if not opened:
                 self._forward_first(listener, stopped, slot, sizes[slot], now_ns)
             slot += opened or 1

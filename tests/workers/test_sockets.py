@@ -164,10 +164,12 @@ def test_a_server_that_answers_to_a_listener_is_not_taken_for_one_of_many_new_cl
         udp() as server,
         udp() as one,
         udp() as two,
+        udp() as three,
         udp() as other,
         datapath(forward_to(server.getsockname()), fast_path=fast_path) as path,
     ):
-        question(path, server, two)
+        for client in (one, two, three):
+            question(path, server, client)
         path.parts.engine.end_all(CloseReason.KILLED, 0)
         path.parts.sockets.close_ended(0)
         question(path, server, one)
@@ -176,6 +178,8 @@ def test_a_server_that_answers_to_a_listener_is_not_taken_for_one_of_many_new_cl
         session.trail, session.target = Trail(), raw_of(other)
         path.parts.engine.trails.share(session, session.destination)
         other.sendto(b"answer", path.to[0])
-        path.turn(REST_NS)
-        assert path.sessions == [session]
+        for client in (two, three):
+            client.sendto(b"question", path.to[0])
+        path.settle(REST_NS)
+        assert len(path.sessions) == 3
         assert one.recv(100) == b"answer"

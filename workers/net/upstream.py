@@ -28,6 +28,8 @@ from workers.wire.sockaddr import V4_BYTES
 RESTING_SOCKETS = 1024
 """Kept at most, of each IP version."""
 REST_NS = 20_000_000
+FEW_SESSIONS = 2
+"""So many are begun and ended sooner one by one than by what is made for batches."""
 _NO_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE))
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _TYPE = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
@@ -170,17 +172,20 @@ class Upstreams:
     def close(self, sockets: list[tuple[socket.SocketType, int]], version: int, now_ns: int) -> None:
         """Let sessions' sockets of one IP version rest, to serve again; or close them, if there are enough."""
         resting = self._resting[version]
-        room = max(RESTING_SOCKETS - len(resting), 0) if self._reuse else 0
-        for sock, _ in sockets[room:]:
-            self.close_for_good(sock)
-        kept = sockets[:room]
-        refused = mmsg.disconnect_each([fd for _, fd in kept])
-        if any(refused):
-            for (sock, _), failed in zip(kept, refused, strict=True):
+        if len(sockets) <= FEW_SESSIONS or not self._reuse or len(resting) + len(sockets) > RESTING_SOCKETS:
+            for sock, fd in sockets:
+                if self._reuse and len(resting) < RESTING_SOCKETS and mmsg.disconnect(fd):
+                    resting.append((sock, fd, now_ns))
+                else:
+                    self.close_for_good(sock)
+            return
+        failures = mmsg.disconnect_each([fd for _, fd in sockets])
+        if any(failures):
+            for (sock, _), failed in zip(sockets, failures, strict=True):
                 if failed:
                     self.close_for_good(sock)
-            kept = [entry for entry, failed in zip(kept, refused, strict=True) if not failed]
-        resting.extend([(sock, fd, now_ns) for sock, fd in kept])
+            sockets = [entry for entry, failed in zip(sockets, failures, strict=True) if not failed]
+        resting.extend([(sock, fd, now_ns) for sock, fd in sockets])
 
     def close_for_good(self, sock: socket.SocketType) -> None:
         """Close a session's socket that cannot serve another one: it was bound, or delivers trains."""
