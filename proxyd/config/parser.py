@@ -6,7 +6,7 @@ Source: udp-proxy.cfg(5); the grammar is grammar.lark beside this file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -194,22 +194,28 @@ def _split(statement: Statement, is_item: Callable[[str], bool]) -> Iterable[Sta
     body = statement.body
     if body is not None:
         body = tuple(part for inner in body for part in _split(inner, is_item))
-    rest = Statement(statement.keyword, statement.elements, body, statement.depth)
-    while (cut := _hollow_end(rest, is_item)) is not None:
-        following = rest.elements[cut + 1].value
-        yield Statement(rest.keyword, rest.elements[:cut], ())
+    keyword, elements, start = statement.keyword, statement.elements, 0
+    while (cut := _hollow_end(keyword, elements, start, body, is_item)) is not None:
+        following = elements[cut + 1].value
+        yield Statement(keyword, elements[start:cut], ())
         if not isinstance(following, Word):
             raise TypeError("the grammar lets only a word follow")
-        rest = Statement(following, rest.elements[cut + 2 :], rest.body, rest.depth)
-    yield rest
+        keyword, start = following, cut + 2
+    yield Statement(keyword, elements[start:], body, statement.depth)
 
 
-def _hollow_end(statement: Statement, is_item: Callable[[str], bool]) -> int | None:
-    """Return the index of the empty braces that end a section inside these elements, if any."""
-    if statement.body is None and is_item(statement.keyword.text.lower()):
+def _hollow_end(
+    keyword: Word,
+    elements: Sequence[Member],
+    start: int,
+    body: tuple[Statement, ...] | None,
+    is_item: Callable[[str], bool],
+) -> int | None:
+    """Return the index of the first empty braces from start on that end a section inside these elements, if any."""
+    if body is None and is_item(keyword.text.lower()):
         return None
-    for index, element in enumerate(statement.elements[:-1]):
-        following = statement.elements[index + 1]
+    for index in range(start, len(elements) - 1):
+        element, following = elements[index], elements[index + 1]
         hollow = isinstance(element.value, Braces) and not element.value.members and not element.negated
         if hollow and isinstance(following.value, Word) and not following.negated:
             return index

@@ -58,6 +58,14 @@ def test_empty_braces_end_a_section_before_a_word() -> None:
     assert statements[3].keyword.text == "three"
 
 
+def test_very_many_empty_sections_are_read() -> None:
+    """Twenty thousand in a row: cutting them off one after the other with all that follows exceeds the test's time."""
+    statements = read("one NAME { }\n" * 20_000 + "two { item x; }")
+    assert len(statements) == 20_001
+    assert all(statement.body == () for statement in statements[:-1])
+    assert statements[-1].body is not None
+
+
 def test_empty_braces_after_an_item_without_semicolon_do_not_swallow_a_section() -> None:
     item, section = read("item { } section NAME { item a; }")
     assert (item.keyword.text, section.keyword.text) == ("item", "section")
