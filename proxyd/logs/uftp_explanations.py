@@ -190,4 +190,10 @@ UFTP_EXPLANATIONS = {
     ),
     "UFTP-277-2": Explanation("A client asks the response proxy for its key.", "Option -R of a client.", NOTHING),
     "UFTP-278-2": Explanation("The response proxy has multicast its key.", "A client has asked.", NOTHING),
+    "UFTP-279-1": Explanation(
+        "Somebody registers from another address than that of -s, with its port, and is taken for the downstream proxy "
+        "in this transfer.",
+        "A downstream proxy with several addresses answers from the one that its system chooses; or a stranger speaks.",
+        "Name the address it answers from behind -s, if the network can reach it there.",
+    ),
 }

@@ -10,6 +10,7 @@ from workers.contract.settings import Address
 from workers.errors import PeerError
 from workers.wire import sockaddr
 
+_PORT = slice(2, 4)
 _V4_HOST = slice(4, 8)
 _V6_HOST = slice(8, 24)
 _MAPPED_PREFIX = bytes(10) + b"\xff\xff"
@@ -35,6 +36,11 @@ def raw_group(address: bytes, port: int, version: int) -> bytes:
 def host_of(raw: bytes) -> bytes:
     """Return the bytes of a raw address that say which host it is, without its port."""
     return raw[_V6_HOST] if len(raw) >= sockaddr.V6_BYTES else raw[_V4_HOST]
+
+
+def port_of(raw: bytes) -> bytes:
+    """Return the two bytes of a raw address that are its port."""
+    return raw[_PORT]
 
 
 def is_multicast(address: bytes) -> bool:

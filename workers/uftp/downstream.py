@@ -1,7 +1,9 @@
 """A server proxy's one neighbour towards the clients: where it is, and who may speak to servers through the proxy.
 
-Whoever knows a live group ID could otherwise speak to its server through us. Source: UFTP 4.10.2, observed, which
-passes on what anybody sends; who is believed: ours.
+Whoever knows a live group ID could otherwise speak to its server through us. A neighbour with several addresses answers
+from the one that its kernel chooses, which need not be the one it is reached at: whoever registers in a group with its
+port, before the neighbour has answered there, is taken for it.
+Source: UFTP 4.10.2, observed, which passes on what anybody sends; who is believed: ours.
 """
 
 from __future__ import annotations
@@ -9,10 +11,12 @@ from __future__ import annotations
 from collections import deque
 
 from workers.contract.uftp import UftpSettings
-from workers.uftp.addresses import host_of
+from workers.uftp.addresses import host_of, port_of
 
 FORMER = 8
 """Addresses that stay good for what is on its way when the neighbour moves."""
+ALIASES = 4
+"""Addresses at most that are taken for the neighbour's own in one group."""
 
 
 class Downstream:
@@ -44,3 +48,7 @@ class Downstream:
         A neighbour with a fixed address may use any port of it; one that was found must use an address it has proved.
         """
         return self._open or source in self._proved or (self._host is not None and host_of(source) == self._host)
+
+    def resembles(self, source: bytes) -> bool:
+        """Tell whether this could be a fixed neighbour at another of its addresses: it speaks from the same port."""
+        return self._host is not None and self.current is not None and port_of(source) == port_of(self.current)

@@ -120,6 +120,8 @@ class Group:
 
     setup_ns, keyinfo_ns: when set-up must be over and when the group's key is sent again, NEVER if not; keyinfo_queue:
     to whom. crypto: None in a plain group, and always in a server proxy, which looks at nothing. progress: to be shown.
+    answered, aliases: of a server proxy: whether its downstream has said something here from where it is reached, and
+    the hosts that are taken for it otherwise.
     """
 
     key: GroupKey
@@ -138,6 +140,8 @@ class Group:
     sequence: int = 0
     down_sequence: int = 0
     warned: bool = False
+    answered: bool = False
+    aliases: set[bytes] = field(default_factory=set)
 
     @property
     def grtt_ns(self) -> int:

@@ -222,7 +222,7 @@ class Machine:
             return None
         if source == group.terms.upstream:
             return Relay(downstream.current, group.key, grtt, size)
-        return Relay(group.terms.upstream, group.key, -1, -1) if downstream.admits(source) else None
+        return Relay(group.terms.upstream, group.key, -1, -1) if transit.speaks(self._station, group, source) else None
 
     def _is_for_us(self, group: Group, function: int) -> bool:
         """Tell whether a client or response proxy must look at a server's message of this function itself."""

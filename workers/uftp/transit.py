@@ -10,7 +10,9 @@ from workers.contract.uftp import DropReason, Mode
 from workers.errors import DecodeError, PeerError
 from workers.uftp import messages, registration, roles
 from workers.uftp.actions import Arrival
+from workers.uftp.addresses import host_of
 from workers.uftp.clients import FINISHED, Client
+from workers.uftp.downstream import ALIASES
 from workers.uftp.exchange import ClientLeg, GroupCrypto
 from workers.uftp.groups import Group
 from workers.uftp.header import HEADER_BYTES, Function, Header
@@ -44,8 +46,7 @@ def from_server(station: Station, group: Group, datagram: bytes, head: Header, n
 def from_below(station: Station, group: Group, datagram: bytes, head: Header, arrival: Arrival, now_ns: int) -> None:
     """Pass on or gather what anybody but its server sends in a group. Raises DecodeError, PeerError, SealError."""
     if station.mode is Mode.SERVER:
-        if not station.downstream.admits(arrival.source):
-            raise PeerError("not from our downstream proxy")
+        _admit(station, group, head, arrival.source)
         group.heard_ns = now_ns
         station.send(datagram, group.terms.upstream)
         return
@@ -60,6 +61,25 @@ def from_below(station: Station, group: Group, datagram: bytes, head: Header, ar
         _opened(station, group, client, _open(group.crypto, client, datagram), now_ns)
     else:
         _in_the_clear(station, group, client, datagram, head, now_ns)
+
+
+def speaks(station: Station, group: Group, source: bytes) -> bool:
+    """Tell whether what comes from here may go on to a group's server: our downstream is there."""
+    if station.downstream.admits(source):
+        group.answered = True
+        return True
+    return host_of(source) in group.aliases
+
+
+def _admit(station: Station, group: Group, head: Header, source: bytes) -> None:
+    """Return if what comes from here may go on to the server. Raises PeerError."""
+    if speaks(station, group, source):
+        return
+    known = group.answered or len(group.aliases) >= ALIASES
+    if known or head.function != Function.REGISTER or not station.downstream.resembles(source):
+        raise PeerError("not from our downstream proxy")
+    group.aliases.add(host_of(source))
+    station.note("uftp-downstream-alias", group, source)
 
 
 def _enter(station: Station, group: Group, datagram: bytes, head: Header, now_ns: int) -> None:

@@ -9,6 +9,7 @@ from tests.kit.uftp_scene import CLIENT_PROXY, SERVER, SERVER_UID, chain, make_c
 from tests.kit.uftp_world import PRIVATE, raw
 from workers.contract.uftp import DropReason, Mode
 from workers.uftp.abort import Abort
+from workers.uftp.downstream import ALIASES
 from workers.uftp.finish import Complete, Done, DoneConf, Status
 from workers.uftp.header import Function, Header
 from workers.uftp.keying import Encrypted, KeyInfoAck
@@ -76,6 +77,27 @@ def test_a_server_proxy_passes_up_what_its_downstream_sends_and_nobody_else(mess
     assert [(item.to, item.payload) for item in one.feed(up, CLIENT_PROXY)] == [(SERVER, up)]
     assert one.feed(up, raw("10.99.1.66")) == []
     assert one.machine.drops[DropReason.NOT_ALLOWED] == 1
+
+
+def test_a_downstream_with_several_addresses_may_register_from_another_one() -> None:
+    """As with IPv6, where the kernel chooses among an interface's addresses: nothing ever comes from that of -s."""
+    one = bench(Mode.SERVER)
+    other, port = raw("10.99.3.30"), 40_000
+    assert one.feed(datagram(Complete(1, 0), 0xC0C0), other) == []
+    assert one.feed(datagram(Register(Timestamp()), 0xC0C0), raw("10.99.3.31", port)) == []
+    for message in (Register(Timestamp()), Complete(1, 0)):
+        assert [item.to for item in one.feed(datagram(message, 0xC0C0), other)] == [SERVER]
+    assert one.machine.route(datagram(Complete(1, 0), 0xC0C0)[:16], other) is not None
+    assert len(one.notes("uftp-downstream-alias")) == 1
+    for number in range(ALIASES):
+        one.feed(datagram(Register(Timestamp()), 0xC0C0), raw(f"10.99.3.{40 + number}"))
+    assert len(one.notes("uftp-downstream-alias")) == ALIASES
+
+
+def test_who_registers_after_the_downstream_has_answered_is_a_stranger() -> None:
+    one = bench(Mode.SERVER)
+    assert one.machine.route(datagram(Complete(1, 0), 0xC0C0)[:16], CLIENT_PROXY) is not None
+    assert one.feed(datagram(Register(Timestamp()), 0xC0C0), raw("10.99.3.30")) == []
 
 
 def test_an_open_server_proxy_passes_up_what_anybody_sends() -> None:
