@@ -28,9 +28,10 @@ class SignalPipe:
     def __init__(self, handled: Iterable[int] = HANDLED) -> None:
         self._readable, self._writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._handlers = {number: signal.signal(number, _note_nothing) for number in handled}
-        # Whoever started us may have kept them from himself, and a blocked signal would never come.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._handlers)
         self._wakeup = signal.set_wakeup_fd(self._writable, warn_on_full_buffer=False)
+        # Whoever started us may have kept them from himself, and a blocked signal would never come. One that has been
+        # sent already comes now.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._handlers)
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when a signal came."""

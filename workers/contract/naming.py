@@ -6,7 +6,7 @@ from workers.contract.messages import MAX_MESSAGE_BYTES, Names
 from workers.errors import ContractError
 
 MAX_NAMES = 1 << 18
-"""In one table: whoever sends more is not a resolver of ours, whose configuration has 16 MiB at most."""
+"""In one table: what a child can make its reader keep has a bound. Configurations have thousands at most."""
 _ROOM = MAX_MESSAGE_BYTES - 64
 Pairs = list[tuple[int, bytes]]
 

@@ -37,6 +37,8 @@ MAX_PARALLEL = 32
 """Names asked for at a time; two sockets each."""
 MAX_ADDRESSES = 64
 """Addresses believed of one name."""
+MAX_LISTED = 2_000
+"""Addresses of one name in the hosts table, which is the operator's: with its name they have to fit one message."""
 BACKEND = dns.asyncbackend.get_backend("asyncio")
 _VERSIONS = {4: dns.rdatatype.A, 6: dns.rdatatype.AAAA}
 _REASONS: tuple[tuple[type[dns.exception.DNSException], str], ...] = (
@@ -87,7 +89,7 @@ class Lookup:
         """Return the addresses of a name (lower case, no trailing dot): from the hosts table, else from the servers."""
         listed = self._hosts.get(name)
         if listed:
-            return Answer(listed)
+            return Answer(frozenset(sorted(listed)[:MAX_LISTED]))
         async with self._room:
             return _merge(await asyncio.gather(*(self._ask(name, version) for version in _VERSIONS)))
 

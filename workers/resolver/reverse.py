@@ -95,10 +95,16 @@ class Reverse:
 
     async def _records(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> tuple[list[Any], int]:
         """Return what the servers have of a kind under a name, and its time to live; nothing where they fail."""
+        began_s = asyncio.get_running_loop().time()
         try:
             found = await self._resolver.resolve(
                 name, kind, raise_on_no_answer=False, search=False, backend=BACKEND, lifetime=self._timeout_s
             )
+        except dns.resolver.NXDOMAIN:
+            # Nobody says which server it was; where it was not the first one, that one was waited for in vain.
+            if asyncio.get_running_loop().time() - began_s >= self._resolver.timeout:
+                self._resolver.nameservers = [*self._resolver.nameservers[1:], self._resolver.nameservers[0]]
+            return [], 0
         except dns.exception.DNSException:
             return [], 0
         self._prefer(found)

@@ -29,12 +29,13 @@ def test_nothing_waits_when_nothing_came(pipe: SignalPipe) -> None:
     assert pipe.read() == []
 
 
-def test_a_signal_that_was_blocked_before_comes_too() -> None:
+def test_a_signal_that_was_blocked_before_comes_too_though_it_was_sent_before() -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    os.kill(os.getpid(), signal.SIGHUP)
     pipe = SignalPipe()
     try:
         os.kill(os.getpid(), signal.SIGTERM)
-        assert pipe.read() == [signal.SIGTERM]
+        assert pipe.read() == [signal.SIGHUP, signal.SIGTERM]
     finally:
         pipe.close()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

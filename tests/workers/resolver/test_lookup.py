@@ -5,13 +5,15 @@ from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.kit.ports import free_port
 from tests.kit.requirement import requires_program
 from tests.workers.resolver.name_server import prepared_for, settings_for
+from workers.contract.messages import MAX_MESSAGE_BYTES, Names
 from workers.contract.settings import Address, ResolverSettings
-from workers.resolver.lookup import MAX_ADDRESSES, MAX_PARALLEL, Answer, Lookup, resolve_names
+from workers.resolver.lookup import MAX_ADDRESSES, MAX_LISTED, MAX_PARALLEL, Answer, Lookup, resolve_names
 from workers.resolver.system import Prepared
 
 requires_nsd = requires_program("nsd")
@@ -120,6 +122,15 @@ def test_the_hosts_table_is_asked_before_the_servers(name_server, tmp_path: Path
     prepared = prepared_for(settings_for(name_server()), hosts)
     assert ask(prepared, "www.example.test") == Answer(addresses("10.0.0.1"))
     assert ask(prepared, "four.example.test").addresses == addresses("192.0.2.4")
+
+
+def test_of_a_long_hosts_table_as_many_addresses_are_taken_as_fit_one_message(tmp_path: Path):
+    hosts = tmp_path / "hosts"
+    hosts.write_text("".join(f"2001:db8::{number:x} www.example.test\n" for number in range(1, MAX_LISTED + 50)))
+    found = ask(prepared_for(settings_for(9), hosts), "www.example.test").addresses
+    assert len(found) == MAX_LISTED
+    table = Names({"x" * 255: [(version, value.to_bytes(16)) for version, value in found]}, True, True)
+    assert len(msgspec.msgpack.encode(table)) <= MAX_MESSAGE_BYTES
 
 
 @requires_nsd

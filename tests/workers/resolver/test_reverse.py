@@ -153,8 +153,11 @@ def test_a_silent_server_means_no_name_within_the_time() -> None:
 
 
 @requires_nsd
+@pytest.mark.parametrize(
+    ("first", "name"), [("192.0.2.1", "www.example.test"), ("192.0.2.200", None)], ids=["a name", "no name"]
+)
 def test_a_server_that_is_silent_leaves_time_for_the_next_and_is_asked_last_from_then_on(
-    server: ResolverSettings,
+    server: ResolverSettings, first: str, name: str | None
 ) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
@@ -162,9 +165,9 @@ def test_a_server_that_is_silent_leaves_time_for_the_next_and_is_asked_last_from
         reverse = Reverse(prepare(replace(server, servers=servers, initial_timeout_ns=4 * 10**9), NOWHERE, NOWHERE))
 
         async def look_up() -> list[str | None]:
-            return [(await reverse.look_up(address(text))).name for text in ("192.0.2.1", "192.0.2.2")]
+            return [(await reverse.look_up(address(text))).name for text in (first, "192.0.2.2")]
 
-        assert asyncio.run(look_up()) == ["www.example.test", "short.example.test"]
+        assert asyncio.run(look_up()) == [name, "short.example.test"]
         silent.setblocking(False)
         assert silent.recv(512)
         with pytest.raises(BlockingIOError):
