@@ -155,7 +155,7 @@ def check(unit: str, trace: str) -> None:
     assert called - permitted_calls(unit) == set()
     assert re.findall(r"mprotect\(.*PROT_EXEC|mmap\(.*PROT_WRITE\|PROT_EXEC", done) == []
     assert set(re.findall(r"socket\((AF_\w+)", done)) <= set(directives(unit, "RestrictAddressFamilies"))
-    written = re.findall(r'openat\([^"]*"([^"]+)", [^)]*O_(?:WRONLY|RDWR|CREAT)', done)
+    written = re.findall(r'openat\([^"]*"([^"]+)", [^)\n]*O_(?:WRONLY|RDWR|CREAT)', done)
     assert [path for path in written if not path.startswith(WRITABLE)] == []
 
 
