@@ -27,6 +27,7 @@ from proxyd.daemon.rollout import Rollout
 from proxyd.daemon.roster import Child, Role, State
 from proxyd.daemon.spawn import Estate, Spawner
 from proxyd.daemon.tryout import try_out
+from proxyd.daemon.turnstile import Turnstile
 from proxyd.errors import ProxydError, SetupError
 from proxyd.logs.setup import Logs
 from workers.contract.settings import ListenerSettings, Settings
@@ -83,7 +84,7 @@ class Reloader:
         self._clearing: list[ListenerSettings] = []
         self._names: tuple[str, ...] = estate.names
         self._left = Remainder()
-        self._asked = self._covered = 0
+        self._turnstile = Turnstile()
         self._due: Callable[[], bool] | None = None
         self._done: deque[tuple[int, Outcome]] = deque(maxlen=MAX_OUTCOMES)
         self._clear_ns = 0
@@ -94,11 +95,12 @@ class Reloader:
         return self._rollout is not None
 
     def ask(self) -> int:
-        """Reload, at once or after what is under way; return the number by which `result` knows it."""
-        self._asked += 1
-        if self._rollout is None:
-            self._begin()
-        return self._asked
+        """Have `step` reload, after what is under way; return the number by which `result` knows it."""
+        return self._turnstile.ask()
+
+    def share_until(self, alone: Callable[[], bool]) -> None:
+        """Know that another program may still have the listening sockets, too. alone: tells whether it has not."""
+        self._turnstile.alone = alone
 
     def ask_once(self, due: Callable[[], bool]) -> None:
         """Reload by itself, once, as soon as something holds."""
@@ -131,6 +133,9 @@ class Reloader:
             if self._due is not None and self._due():
                 self._due = None
                 self.ask()
+            if self._turnstile.asked:
+                if self._turnstile.may_pass(now_ns):
+                    self._begin()
                 return
             if self._estate.retired and now_ns >= self._clear_ns:
                 self._clear_ns = now_ns + CLEAR_NS
@@ -161,9 +166,8 @@ class Reloader:
         return self._means.read()
 
     def _begin(self) -> None:
-        self._covered = self._asked
         try:
-            self.begin_with(self._read(), alone=True)
+            self.begin_with(self._read(), alone=self._turnstile.alone())
         except ProxydError as error:
             self._fail(mistakes(error))
 
@@ -305,14 +309,12 @@ class Reloader:
             self._forget_generations()
             self._logs.note("reloaded", estate.settings.generation, estate.shared.sessions)
             self._conclude(Outcome(estate.settings.generation, time.time(), (), self._left.notes))
-        if self._asked > self._covered:
-            self._begin()
 
     def _conclude(self, outcome: Outcome) -> None:
         self.outcome = outcome
         if self._estate.monitoring is not None:
             self._estate.monitoring.note_reload(failed=bool(outcome.mistakes))
-        self._done.append((self._covered, outcome))
+        self._done.append((self._turnstile.covered, outcome))
 
     def _forget_generations(self) -> None:
         """Drop the settings of generations whose last session has ended."""

@@ -111,6 +111,7 @@ class Supervisor:
             raise
         except ProxydError as error:
             raise SetupError("take over", str(error)) from error
+        self._reloader.share_until(heir.alone)
         if not whole:
             self._reloader.ask_once(heir.alone)
 
@@ -132,9 +133,10 @@ class Supervisor:
 
     def _turn(self) -> None:
         now_ns = time.monotonic_ns()
-        self._keep_time(now_ns)
+        # First of all: who has asked for a reload hears in the same turn what came of it.
         if self._ending is None and not self._passage.under_way:
             self._reloader.step(now_ns)
+        self._keep_time(now_ns)
         self._crew.end_overdue(now_ns)
         self._crew.start_due(now_ns)
         self._crew.hand_out()

@@ -19,6 +19,7 @@ from proxyd.daemon.renewal import Means
 from proxyd.daemon.roster import Child, Role, Roster, State
 from proxyd.daemon.session import land_on
 from proxyd.daemon.spawn import Estate, Spawner
+from proxyd.daemon.turnstile import ALONE_NS
 from proxyd.errors import ConfigError, ConfigErrors, Position, ProxydError
 from proxyd.logs.relay import Relay
 from proxyd.logs.setup import Logs, open_logs
@@ -160,9 +161,35 @@ def test_it_reloads_by_itself_once_when_something_holds(yard: Yard) -> None:
     assert yard.estate.settings.generation == 2
 
 
+def test_nothing_begins_before_there_is_time_for_it(yard: Yard) -> None:
+    yard.want(max_sessions=20)
+    number = yard.reloader.ask()
+    assert (yard.reloader.running, yard.reloader.result(number), yard.estate.settings.generation) == (False, None, 1)
+    yard.turn_until(lambda: yard.reloader.result(number) is not None)
+    assert yard.estate.settings.generation == 2
+
+
+def test_while_another_program_has_the_sockets_too_a_reload_waits_but_not_for_ever(yard: Yard) -> None:
+    shared = True
+    yard.reloader.share_until(lambda: not shared)
+    number = yard.reloader.ask()
+    now_ns = time.monotonic_ns()
+    for later_ns in (0, ALONE_NS - 1):
+        yard.reloader.step(now_ns + later_ns)
+        assert yard.estate.settings.generation == 1
+    shared = False
+    yard.turn_until(lambda: yard.reloader.result(number) is not None)
+    shared = True
+    yard.reloader.ask()
+    for later_ns in (0, ALONE_NS):
+        yard.reloader.step(now_ns + later_ns)
+    assert yard.reloader.running
+
+
 def test_a_worker_that_dies_before_it_can_rest_is_one_of_the_new_ones(yard: Yard) -> None:
     yard.want(workers=3)
     number = yard.reloader.ask()
+    yard.reloader.step(time.monotonic_ns())
     yard.crew.signal_all(signal.SIGKILL)
     yard.turn_until(lambda: yard.reloader.result(number) is not None)
     assert workers_of(yard) == ["worker 0", "worker 1", "worker 2"]
@@ -198,6 +225,7 @@ def test_without_a_way_to_read_again_that_is_told(yard: Yard) -> None:
 
 def test_who_asks_while_one_is_under_way_gets_the_next_one_together_with_others(yard: Yard) -> None:
     first = yard.reloader.ask()
+    yard.reloader.step(time.monotonic_ns())
     second, third = yard.reloader.ask(), yard.reloader.ask()
     assert yard.reloader.result(first) is None
     yard.turn_until(lambda: yard.reloader.result(third) is not None)
