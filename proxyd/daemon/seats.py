@@ -16,6 +16,8 @@ from workers.contract.tallies import FIRST_WORD, LINES, OTHERS_KEY, RULES, TARGE
 
 FIRST_SUM = Counter.RECEIVED_OUT
 """From here to the rows everything only grows."""
+LARGEST = (1 << 64) - 1
+"""Sums go round beyond it: what workers count is theirs to write, and may be anything."""
 _JOINING: dict[Area, Callable[[int, int], int]] = {RULES: add, LINES: add, TARGETS: max}
 """What becomes of two workers' rows of one key."""
 
@@ -58,7 +60,7 @@ def _add_counters(source: Region, target: Region) -> None:
     have, more = target.words, source.words
     for word in range(FIRST_SUM, FIRST_WORD):
         if more[word]:
-            have[word] += more[word]
+            have[word] = (have[word] + more[word]) & LARGEST
     for area, join in _JOINING.items():
         _join_rows(source, target, area, join)
 
@@ -70,7 +72,7 @@ def _join_rows(source: Region, target: Region, area: Area, join: Callable[[int, 
     for key, (_, *values) in theirs.items():
         start = starts[key if key in starts else OTHERS_KEY]
         for word, value in enumerate(values, start + 1):
-            target.words[word] = join(target.words[word], value)
+            target.words[word] = join(target.words[word], value) & LARGEST
 
 
 def _carry_debts(old: Sequence[Region], new: Sequence[Region]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxyd.daemon.seats import Seated, move
+from proxyd.daemon.seats import LARGEST, Seated, move
 from workers.contract.custody import Kept
 from workers.contract.slots import SLOT, SLOT_BYTES, TRACK, TRACK_OFFSET, CloseReason, Counter, Region
 from workers.contract.tallies import LINES, RULES, TARGETS, Rows
@@ -84,6 +84,17 @@ def test_sums_over_all_workers_stay_and_rows_are_found_by_their_keys(regions: li
         for key, row in {**Rows(region.words, RULES).read(), **Rows(region.words, LINES).read()}.items():
             sums[key] = sums.get(key, 0) + row[1]
     assert sums == {5: 10, 6: 6, 7: 7, 8: 16}
+
+
+def test_counts_that_a_worker_has_made_up_go_round_and_stop_nobody(regions: list[Region]) -> None:
+    old, new = regions[:2], regions[2:3]
+    for region, count in zip(old, (LARGEST, 3), strict=True):
+        region.words[Counter.RECEIVED_OUT] = count
+        (start,) = Rows(region.words, RULES).claim([5]).values()
+        region.words[start + 1] = count
+    move(old, new, [[]])
+    assert new[0].words[Counter.RECEIVED_OUT] == 2
+    assert Rows(new[0].words, RULES).read()[5][1] == 2
 
 
 def test_of_when_a_server_was_last_heard_of_the_latest_counts(regions: list[Region]) -> None:
