@@ -71,7 +71,7 @@ class Homes:
         self._interfaces = [_interface(listener) for listener in listeners]
 
     def learn(self, callers: Iterable[Caller]) -> None:
-        """Find out the homes of callers, many at once. Raises OSError when the kernel cannot be asked."""
+        """Find out the homes of callers, many at once; nobody knows them where the kernel cannot be asked."""
         asked: list[tuple[Caller, int]] = []
         for caller in callers:
             if caller in self._known:
@@ -81,7 +81,11 @@ class Homes:
             if self._known[caller].worker is None:
                 asked.append((caller, listener))
         flows = [Flow(caller.source, caller.destination, self._enters(caller, listener)) for caller, listener in asked]
-        for (caller, listener), cookie in zip(asked, self._delivery.takers(flows), strict=True):
+        try:
+            cookies = self._delivery.takers(flows)
+        except OSError:
+            cookies = [None] * len(flows)
+        for (caller, listener), cookie in zip(asked, cookies, strict=True):
             self._known[caller] = Home(listener, None if cookie is None else self._cookies.get(cookie))
 
     def of(self, caller: Caller) -> Home:

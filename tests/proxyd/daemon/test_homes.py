@@ -96,6 +96,15 @@ def test_where_the_hash_decides_the_kernel_is_asked_and_strangers_are_nobody(sta
     assert home(stranger, next(iter(seen))) == Home(0, None)
 
 
+def test_where_the_kernel_does_not_answer_nobody_knows_and_the_rest_is_known(stack: ExitStack) -> None:
+    delivery = Delivery()
+    delivery.close()
+    found = Homes([WILD], [Choice.KERNEL], 3, NOBODY, delivery, TABLE, (0,))
+    found.learn([caller(0, "10.0.0.1"), caller(0, "10.0.0.255")])
+    assert found.of(caller(0, "10.0.0.1")) == Home(0, None)
+    assert found.of(caller(0, "10.0.0.255")) == Home(0, 0)
+
+
 def test_an_address_beside_a_wildcard_hears_its_own_by_itself(stack: ExitStack) -> None:
     narrow = ListenerSettings(Address(4, 0x0A00_0001), 5300)
     found = homes(stack, [WILD, narrow], Choice.FIRST)
