@@ -121,6 +121,8 @@ class Keeper:
         if self._done is None:
             try:
                 self._done = self._notifier.barrier()
+            except BlockingIOError:
+                return False
             except OSError:
                 self._done = NEVER
         if self._done >= 0 and _has_news(self._done):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Iterator
@@ -186,6 +187,26 @@ def test_a_service_manager_has_let_go_when_it_has_done_all_that_it_was_told(tmp_
         assert not keeper.let_go()
         os.close(descriptors[0])
         assert [keeper.let_go(), keeper.let_go()] == [True, True]
+
+
+def test_a_service_manager_that_has_no_room_now_is_asked_again(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        notifier = Notifier(manager.getsockname())
+        keeper = Keeper(notifier)
+        others = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        with others, contextlib.suppress(BlockingIOError):
+            while True:
+                others.sendto(b"STATUS=", manager.getsockname())
+        keeper.serving()
+        assert not keeper.let_go()
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                manager.recv(100)
+        assert not keeper.let_go()
+        descriptors = [one for _ in range(3) for one in socket.recv_fds(manager, 100, 2)[1]]
+        os.close(*descriptors)
+        assert keeper.let_go()
 
 
 def test_a_service_manager_that_cannot_be_asked_has_never_let_go() -> None:
