@@ -108,6 +108,8 @@ def prepare(estate: Estate, reading: Reading, means: Means, logs: Logs, *, alone
     changed = () if alone else resettling.resteered(estate, settings)
     if changed:
         raise SetupError(f"go on with {sockets.describe(changed[0])}", "other workers are to hear it; reload before")
+    if not alone and settings.workers != len(estate.listeners):
+        raise SetupError(resettling.STEP, "another program has the listening sockets, too")
     notes = remarks(estate, reading, settings)
     most = max(settings.workers, len(estate.listeners))
     too_few = descriptors.raise_limit(means.descriptors(settings, most))
@@ -116,7 +118,7 @@ def prepare(estate: Estate, reading: Reading, means: Means, logs: Logs, *, alone
         landing = None if means.land is None else means.land(estate, settings)
         if landing is not None:
             stack.callback(landing.undo)
-        resettled = _resettle(estate, settings, landing, confinement)
+        resettled = _resettle(estate, settings, landing, confinement) if alone else None
         if resettled is not None:
             stack.callback(resettled.undo)
         fresh = means.logs(settings) if log_settings(settings) != log_settings(before) else None

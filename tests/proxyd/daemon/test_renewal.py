@@ -169,6 +169,25 @@ def test_where_the_kernel_gives_clients_to_other_workers_their_sessions_are_to_f
         logs.close()
 
 
+def test_beside_another_program_nobody_is_resettled_and_that_is_told(tmp_path: Path) -> None:
+    wild = ListenerSettings(Address(4, 0), 0)
+    with an_estate(tmp_path / "log", workers=2, listeners=(wild,)) as estate:
+        port = estate.listeners[0][0].getsockname()[1]
+        wide, narrow = ListenerSettings(Address(4, 0), port), ListenerSettings(Address(4, 127 << 24 | 1), port)
+        estate.settings = dataclasses.replace(estate.settings, listeners=(wide,))
+        logs = open_logs(estate.settings, foreground=False, ident="TEST")
+        means = Means(lambda: Reading(estate.settings), lambda _: logs, land_on)
+        wanted = dataclasses.replace(estate.settings, listeners=(wide, narrow))
+        prepared = prepare(estate, Reading(wanted), means, logs, alone=False)
+        assert prepared.resettling is None
+        assert [note for note in prepared.notes if "may begin a new session" in note]
+        assert prepared.landing is not None
+        prepared.landing.undo()
+        with pytest.raises(SetupError, match="another program has the listening sockets"):
+            prepare(estate, Reading(dataclasses.replace(wanted, workers=3)), means, logs, alone=False)
+        logs.close()
+
+
 def test_another_number_of_workers_is_prepared_or_the_reason_told_why_it_stays(scene: Scene) -> None:
     before = open_files()
     prepared = scene.prepare(workers=3)
