@@ -36,10 +36,10 @@ class Taken(NamedTuple):
 
 def empty(sock: socket.socket, index: int, listener: ListenerSettings) -> Iterator[Taken]:
     """Yield what waits in a listener's socket until it is empty; what comes meanwhile counts up to a buffer's worth."""
-    most = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // SMALLEST_CHARGE_BYTES
+    room = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
     own = raw_sockaddr(listener)
     errors = 0
-    for _ in range(most):
+    while room > 0:
         try:
             payload, items, _, peer = sock.recvmsg(LARGEST_BYTES, CONTROL_BYTES, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -49,6 +49,8 @@ def empty(sock: socket.socket, index: int, listener: ListenerSettings) -> Iterat
             if errors > _ERRORS:
                 return
             continue
+        errors = 0
+        room -= max(len(payload), SMALLEST_CHARGE_BYTES)
         yield _take(index, listener, own, (payload, items, peer))
 
 

@@ -89,6 +89,21 @@ def test_what_a_queue_has_lost_is_not_told_to_who_has_another_one(stack: ExitSta
     assert ancillary.decode(ancillary.split(taken.waited.control)).overflow is None
 
 
+def test_who_goes_on_sending_is_heard_up_to_a_buffers_worth_of_bytes(stack: ExitStack) -> None:
+    sock, listener = listen(stack, own_listener())
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    room = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    sender = client(stack, 4)
+    sender.sendto(bytes(8192), sock.getsockname())
+    heard = 0
+    for taken in empty(sock, 0, listener):
+        heard += len(taken.waited.payload)
+        assert heard < 2 * room
+        sender.sendto(bytes(8192), sock.getsockname())
+        let_arrive()
+    assert room <= heard < room + 8192
+
+
 def test_what_everybody_on_a_network_was_sent_is_marked(stack: ExitStack) -> None:
     sock, listener = listen(stack, ANY4)
     sender = client(stack, 4)
