@@ -31,6 +31,7 @@ Kept = Mapping[bytes, Mapping[bytes, bytes]]
 """Records by family and name."""
 _PHASES = {phase.value: phase for phase in Phase}
 _RAW_BYTES = {4: sockaddr.V4_BYTES, 6: sockaddr.V6_BYTES}
+_HOST_BYTES = {4: 4, 6: 16}
 
 
 class _Own(NamedTuple):
@@ -186,7 +187,17 @@ def _revive_group(own: _Own, key: GroupKey, record: GroupRecord) -> Group:
         sequence=record.sequence,
         down_sequence=record.down_sequence,
         warned=record.warned,
+        settled=record.settled,
+        aliases=_revive_aliases(station, record),
     )
+
+
+def _revive_aliases(station: Station, record: GroupRecord) -> set[bytes]:
+    """Return the hosts that are taken for our downstream: none if that has no fixed address any more."""
+    size = _HOST_BYTES[station.settings.version]
+    if any(len(host) != size for host in record.aliases):
+        raise RevivalError("not a host's address")
+    return set(record.aliases) if station.settings.downstream is not None else set()
 
 
 def _revive_terms(station: Station, record: GroupRecord) -> Terms:

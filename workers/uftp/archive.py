@@ -116,6 +116,8 @@ class Archive:
             group.down_sequence,
             group.warned,
             None if crypto is None else _crypto(crypto),
+            group.settled,
+            tuple(sorted(group.aliases)),
         )
         known = crypto is None or self._save_key(crypto.own)
         if known and self._shelf.put(records.family_of(key), records.SELF, records.encode(record)):
@@ -171,6 +173,8 @@ def _mark(group: Group) -> _Mark:
         group.size,
         group.setup_ns,
         group.warned,
+        group.settled,
+        len(group.aliases),
         0 if crypto is None else crypto.reserved,
         crypto is None or bool(crypto.master),
     )

@@ -120,8 +120,8 @@ class Group:
 
     setup_ns, keyinfo_ns: when set-up must be over and when the group's key is sent again, NEVER if not; keyinfo_queue:
     to whom. crypto: None in a plain group, and always in a server proxy, which looks at nothing. progress: to be shown.
-    answered, aliases: of a server proxy: whether its downstream has said something here from where it is reached, and
-    the hosts that are taken for it otherwise.
+    settled, aliases: of a server proxy: whether nobody else is taken for its downstream any more, since that has said
+    something from where it is reached or the server has come to its files, and the hosts that were taken for it.
     """
 
     key: GroupKey
@@ -140,7 +140,7 @@ class Group:
     sequence: int = 0
     down_sequence: int = 0
     warned: bool = False
-    answered: bool = False
+    settled: bool = False
     aliases: set[bytes] = field(default_factory=set)
 
     @property

@@ -164,7 +164,7 @@ class Machine:
             return None
         upstream = group.terms.upstream
         if self._station.mode is Mode.SERVER:
-            return self._route_through(group, source, grtt, size)
+            return self._route_through(group, function, source, Relay(b"", key, grtt, size))
         if source != upstream or source_id != group.terms.server_uid or self._is_for_us(group, function):
             return None
         to = group.terms.private if self._station.mode is Mode.CLIENT else b""
@@ -216,13 +216,20 @@ class Machine:
             lifetime.give_up(station, concerned, "cannot join the private multicast group", now_ns)
             self._settle(concerned.key)
 
-    def _route_through(self, group: Group, source: bytes, grtt: int, size: int) -> Relay | None:
-        downstream = self._station.downstream
-        if downstream.current is None:
+    def _route_through(self, group: Group, function: int, source: bytes, relay: Relay) -> Relay | None:
+        """Return the way through a server proxy. relay: as it is for the server's datagrams, but for where to."""
+        station, settled = self._station, group.settled
+        if station.downstream.current is None:
             return None
+        way: Relay | None = None
         if source == group.terms.upstream:
-            return Relay(downstream.current, group.key, grtt, size)
-        return Relay(group.terms.upstream, group.key, -1, -1) if transit.speaks(self._station, group, source) else None
+            transit.note_step(group, function)
+            way = relay._replace(to=station.downstream.current)
+        elif transit.speaks(station, group, source):
+            way = Relay(group.terms.upstream, group.key, -1, -1)
+        if group.settled is not settled:
+            self._settle(group.key)
+        return way
 
     def _is_for_us(self, group: Group, function: int) -> bool:
         """Tell whether a client or response proxy must look at a server's message of this function itself."""

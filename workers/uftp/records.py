@@ -17,8 +17,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from workers.uftp.actions import GroupKey
+from workers.uftp.downstream import ALIASES
 
-VERSION = 1
+VERSION = 2
 """Of all records; another one's are not read."""
 
 U8: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 8)]
@@ -30,6 +31,8 @@ CounterValue: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 62)]
 """A little of a counter of 64 bits: nobody can come to its end by honest means."""
 Raw: TypeAlias = Annotated[bytes, Meta(max_length=28)]
 """A raw socket address, or nothing."""
+Host: TypeAlias = Annotated[bytes, Meta(min_length=4, max_length=16)]
+"""A raw address without its port."""
 Blob: TypeAlias = Annotated[bytes, Meta(max_length=1024)]
 Pem: TypeAlias = Annotated[bytes, Meta(max_length=8192)]
 Random: TypeAlias = Annotated[bytes, Meta(min_length=32, max_length=32)]
@@ -109,7 +112,10 @@ class TermsRecord(Struct, frozen=True, array_like=True):
 
 
 class GroupRecord(Struct, frozen=True, array_like=True):
-    """A group without its clients. phase: groups.Phase by value; setup_ns: None for never."""
+    """A group without its clients. phase: groups.Phase by value; setup_ns: None for never.
+
+    What has a default was not there in version 1, which is told from damage by its number.
+    """
 
     version: int
     terms: TermsRecord
@@ -121,6 +127,8 @@ class GroupRecord(Struct, frozen=True, array_like=True):
     down_sequence: U16
     warned: bool
     crypto: CryptoRecord | None
+    settled: bool = False
+    aliases: Annotated[tuple[Host, ...], Meta(max_length=ALIASES)] = ()
 
 
 class ShownRecord(Struct, frozen=True, array_like=True):

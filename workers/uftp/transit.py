@@ -19,11 +19,15 @@ from workers.uftp.header import HEADER_BYTES, Function, Header
 from workers.uftp.station import Station
 from workers.uftp.suite import SignatureType
 
+_PAST_REGISTRATION = frozenset({Function.FILEINFO, Function.FILESEG, Function.DONE, Function.ENCRYPTED})
+"""What a server says when everybody has registered, or it waits no longer; confirmations and keys are never sealed."""
+
 
 def from_server(station: Station, group: Group, datagram: bytes, head: Header, now_ns: int) -> None:
     """Pass on what a group's server sends, or act on it. Raises DecodeError, PeerError, SealError."""
     if station.mode is Mode.SERVER:
         group.heard_ns = now_ns
+        note_step(group, head.function)
         if station.downstream.current is not None:
             station.send(datagram, station.downstream.current)
         return
@@ -66,16 +70,22 @@ def from_below(station: Station, group: Group, datagram: bytes, head: Header, ar
 def speaks(station: Station, group: Group, source: bytes) -> bool:
     """Tell whether what comes from here may go on to a group's server: our downstream is there."""
     if station.downstream.admits(source):
-        group.answered = True
+        group.settled = True
         return True
     return host_of(source) in group.aliases
+
+
+def note_step(group: Group, function: int) -> None:
+    """Hear what a server proxy's server says: who registers once it has come to its files is no downstream of ours."""
+    if function in _PAST_REGISTRATION:
+        group.settled = True
 
 
 def _admit(station: Station, group: Group, head: Header, source: bytes) -> None:
     """Return if what comes from here may go on to the server. Raises PeerError."""
     if speaks(station, group, source):
         return
-    known = group.answered or len(group.aliases) >= ALIASES
+    known = group.settled or len(group.aliases) >= ALIASES
     if known or head.function != Function.REGISTER or not station.downstream.resembles(source):
         raise PeerError("not from our downstream proxy")
     group.aliases.add(host_of(source))

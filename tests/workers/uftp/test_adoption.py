@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,10 +17,15 @@ from workers.contract.settings import Address
 from workers.contract.store import Ledger
 from workers.contract.uftp import Fact, Mode, ServerEntry
 from workers.uftp import records
-from workers.uftp.actions import Leave
+from workers.uftp.abort import Abort
+from workers.uftp.actions import Arrival, Leave, Send
 from workers.uftp.adoption import nonce_of
+from workers.uftp.finish import Complete, Status
 from workers.uftp.groups import Group
+from workers.uftp.header import Function, Header
 from workers.uftp.records import GroupRecord, TermsRecord
+from workers.uftp.register import Register
+from workers.uftp.timestamp import Timestamp
 
 SUITES = {
     "plain": None,
@@ -64,6 +70,7 @@ def facts_of(group: Group) -> Iterator[tuple[str, object]]:
     """Yield everything of a group that must survive, by name."""
     yield from (("key", group.key), ("terms", group.terms), ("phase", group.phase), ("warned", group.warned))
     yield from (("grtt", group.grtt), ("size", group.size), ("clients", len(group.clients)))
+    yield from (("settled", group.settled), ("aliases", group.aliases))
     yield "unfinished", {client.uid for client in group.clients.unfinished}
     yield "confirmed", {client.uid for client in group.clients.confirmed}
     crypto = group.crypto
@@ -172,6 +179,74 @@ def test_a_group_whose_server_is_not_listed_any_more_ends() -> None:
     )
     scene.below.die()
     assert refused(scene.below) == ["not in the list of servers"]
+
+
+OTHER, STRANGER = raw("10.99.3.30"), raw("10.99.3.66")
+
+
+def came_up(node: ProxyNode, message: object, source: bytes) -> bool:
+    """Have a server proxy hear a message of its one group; tell whether it goes on."""
+    (group,) = node.machine.groups
+    head = Header(message.FUNCTION, 0xC0C0, group.key.group_id, group.key.instance)
+    node.machine.actions.clear()
+    node.machine.receive(head.encode() + message.encode(), Arrival(source, SERVER_PROXY, 1), node.world.now_ns)
+    sent = [action for action in node.machine.actions if isinstance(action, Send)]
+    node.machine.actions.clear()
+    return [action.to for action in sent] == [group.terms.upstream]
+
+
+def announced() -> Scene:
+    """Return a scene whose server proxy has a group, and has not heard of its downstream."""
+    scene = halfway(at_ms=1)
+    (group,) = scene.above.machine.groups
+    assert (group.settled, group.aliases) == (False, set())
+    return scene
+
+
+def test_who_was_taken_for_the_downstream_still_is() -> None:
+    node = announced().above
+    assert came_up(node, Register(Timestamp()), OTHER)
+    node.die()
+    for message in (Status(1, 0, b""), Complete(1, 0), Abort(0, b"x")):
+        assert came_up(node, message, OTHER)
+        assert not came_up(node, message, STRANGER)
+
+
+@pytest.mark.parametrize("routed", [False, True])
+def test_who_was_too_late_to_be_taken_for_the_downstream_still_is(routed: bool) -> None:
+    node = announced().above
+    (group,) = node.machine.groups
+    head = Header(Function.COMPLETE, 0xC0C0, group.key.group_id, group.key.instance).encode()
+    if routed:
+        assert node.machine.route(head, CLIENT_PROXY) is not None
+    else:
+        assert came_up(node, Complete(1, 0), CLIENT_PROXY)
+    node.die()
+    assert not came_up(node, Register(Timestamp()), STRANGER)
+
+
+def test_a_server_proxy_whose_downstream_is_found_takes_no_aliases_over() -> None:
+    node = announced().above
+    assert came_up(node, Register(Timestamp()), OTHER)
+    node.settings = dataclasses.replace(node.settings, downstream=None, downstream_fingerprint=bytes(20))
+    node.die()
+    assert [group.aliases for group in node.machine.groups] == [set()]
+
+
+def test_an_alias_of_the_other_family_is_refused() -> None:
+    node = announced().above
+    change(node, aliases=(bytes(16),))
+    node.die()
+    assert refused(node) == ["not a host's address"]
+
+
+def test_what_a_predecessor_of_version_1_has_written_is_refused_by_name() -> None:
+    scene = halfway()
+    family, record = only_group(scene.below)
+    values = [getattr(record, name) for name in record.__struct_fields__]
+    rewrite(scene.below, family, records.SELF, msgspec.msgpack.encode([1, *values[1:10]]))
+    scene.below.die()
+    assert refused(scene.below) == ["written as version 1"]
 
 
 def test_a_server_proxy_takes_no_keys_over() -> None:

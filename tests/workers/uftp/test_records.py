@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from workers.uftp import records
 from workers.uftp.actions import GroupKey
-from workers.uftp.records import ClientRecord, DamagedError, DownstreamRecord, LegRecord, Secrets, TermsRecord
+from workers.uftp.downstream import ALIASES
+from workers.uftp.records import (
+    ClientRecord,
+    DamagedError,
+    DownstreamRecord,
+    GroupRecord,
+    LegRecord,
+    Secrets,
+    TermsRecord,
+)
 
 LEG = LegRecord((1, 2, 3), Secrets(bytes(32), bytes(48)), b"key", b"signature", None, settled=True)
 TERMS = TermsRecord(1, bytes(16), 20, 0, 1300, 5, bytes(16), b"")
@@ -38,6 +47,16 @@ def test_anything_else_is_damaged(data: bytes) -> None:
 def test_secrets_have_their_size(record: Secrets) -> None:
     with pytest.raises(DamagedError):
         records.decode(records.encode(record), Secrets)
+
+
+def test_no_more_aliases_are_read_than_there_may_be() -> None:
+    for aliases, fits in ((ALIASES * (bytes(4),), True), ((ALIASES + 1) * (bytes(4),), False), ((bytes(17),), False)):
+        record = GroupRecord(records.VERSION, TERMS, 1, 1, 1, None, 0, 0, False, None, True, aliases)
+        if fits:
+            assert records.decode(records.encode(record), GroupRecord) == record
+            continue
+        with pytest.raises(DamagedError):
+            records.decode(records.encode(record), GroupRecord)
 
 
 def test_numbers_fit_the_wire() -> None:

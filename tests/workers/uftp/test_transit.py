@@ -100,6 +100,24 @@ def test_who_registers_after_the_downstream_has_answered_is_a_stranger() -> None
     assert one.feed(datagram(Register(Timestamp()), 0xC0C0), raw("10.99.3.30")) == []
 
 
+PAST_REGISTRATION = [FileInfo(1, 0, 5, 0, Timestamp(), b"name"), FileSeg(1, 2, 3, b"data"), Encrypted(1, b"", b"pay")]
+
+
+@pytest.mark.parametrize("routed", [False, True])
+@pytest.mark.parametrize("message", PAST_REGISTRATION, ids=lambda message: type(message).__name__)
+def test_who_registers_when_the_server_has_come_to_its_files_is_a_stranger(message: object, routed: bool) -> None:
+    one = bench(Mode.SERVER)
+    first, second, third = raw("10.99.3.30"), raw("10.99.3.31"), raw("10.99.3.32")
+    one.feed(datagram(Register(Timestamp()), 0xC0C0), first)
+    one.feed(datagram(RegConf((0xC0C0,))))
+    assert len(one.feed(datagram(Register(Timestamp()), 0xC0C0), second)) == 1
+    if not routed or one.machine.route(datagram(message)[:16], SERVER) is None:
+        one.feed(datagram(message))
+    assert one.feed(datagram(Register(Timestamp()), 0xC0C0), third) == []
+    for known in (first, second):
+        assert [item.to for item in one.feed(datagram(Complete(1, 0), 0xC0C0), known)] == [SERVER]
+
+
 def test_an_open_server_proxy_passes_up_what_anybody_sends() -> None:
     one = bench(Mode.SERVER, open_upstream=True)
     assert len(one.feed(datagram(Complete(1, 0), 5), raw("10.99.1.66"))) == 1
