@@ -92,9 +92,16 @@ def _enter(station: Station, group: Group, uid: int, now_ns: int) -> Client[Clie
         station.note("uftp-group-full", group, uid, len(group.clients))
         outlet.abort_down(station, group, uid, "too many destinations", now_ns)
         return None
-    client.since_ns = now_ns
     station.facts[Fact.CLIENTS] += 1
+    _begin(group, client, now_ns)
     return client
+
+
+def _begin(group: Group, client: Client[ClientLeg], now_ns: int) -> None:
+    """Let a client's time to register count from now, though set-up may be over for all others."""
+    client.since_ns = now_ns
+    if group.crypto is not None:
+        group.setup_ns = min(group.setup_ns, now_ns + group.patience_ns)
 
 
 def check_name(station: Station, group: Group, uid: int) -> None:
@@ -150,6 +157,6 @@ def _conclude(station: Station, group: Group, client: Client[ClientLeg], leg: Cl
 
 def _registered(station: Station, group: Group, client: Client[ClientLeg], heard: Heard, now_ns: int) -> None:
     if client.state in FINISHED:
-        client.since_ns = now_ns
+        _begin(group, client, now_ns)
     group.clients.advance(client, ClientInput.REGISTERED)
     feedback.register(station, group, client, heard, now_ns)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.kit.uftp_bench import CLIENT_UID, GROUP, GRTT_NS, Bench, of
 from tests.kit.uftp_scene import SERVER, SERVER_UID, chain, make_cipher, make_ring
 from tests.kit.uftp_server import Server
 from tests.kit.uftp_world import MS, PRIVATE, SECOND, World
 from workers.contract.uftp import Fact, Mode
+from workers.deadlines import NEVER
 from workers.uftp.abort import Abort
 from workers.uftp.actions import Leave
 from workers.uftp.finish import Complete, Done
@@ -88,7 +91,9 @@ def test_clients_that_are_not_ready_in_time_and_their_server_are_told() -> None:
     assert not scene.clients[0].aborted
 
 
-def test_a_client_that_comes_late_has_its_own_time_and_is_told_once() -> None:
+@pytest.mark.parametrize("tenths", [9, 40])
+def test_a_client_that_comes_late_has_its_own_time_and_is_told_once(tenths: int) -> None:
+    """Before set-up is over, or when nobody else is waited for any more."""
     cipher = make_cipher(4, 3, 1, 1, client_auth=True)
     bench, world = Bench(ring=make_ring(cipher)), World()
     Server(world, SERVER, SERVER_UID, frozenset(), group_id=GROUP, cipher=cipher).announce()
@@ -101,7 +106,7 @@ def test_a_client_that_comes_late_has_its_own_time_and_is_told_once() -> None:
             told += of(bench.wait(SECOND // 10), Function.ABORT)
         return [one.message.host for one in told]
 
-    assert aborts(9) == []
+    assert aborts(tenths) == []
     # Half of its registration: the other half may be on its way when set-up has to be over, after a second.
     bench.from_client(ClientKey(cipher.key.public.blob, b""))
     (group,) = bench.machine.groups
@@ -109,6 +114,19 @@ def test_a_client_that_comes_late_has_its_own_time_and_is_told_once() -> None:
     assert aborts(patience - 1) == []
     assert aborts(3) == [CLIENT_UID, CLIENT_UID]
     assert aborts(3 * patience) == []
+
+
+def test_a_client_that_was_ready_and_begins_anew_has_its_own_time() -> None:
+    cipher = make_cipher(4, 3, 1, 1)
+    scene = chain(1, cipher=cipher, ring=make_ring(cipher), server={"robust": 10})
+    scene.server.wanted |= {99}
+    assert not scene.run(4)
+    (group,), client = scene.below.machine.groups, scene.clients[0]
+    assert (group.clients.all_finished, group.setup_ns, scene.server.aborted) == (True, NEVER, [])
+    client.false_proof = True
+    client.register()
+    scene.world.run(scene.world.now_ns + 3 * group.patience_ns)
+    assert {message.host for message in scene.server.aborted} == {client.uid}
 
 
 def test_clients_of_a_plain_group_have_no_deadline() -> None:
