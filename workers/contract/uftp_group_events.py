@@ -77,6 +77,6 @@ UFTP_GROUP_EVENTS = (
     _row(275, "uftp-downstream", 1, "Using {downstream} as downstream address", downstream=_S),
     _row(276, "uftp-heartbeat-challenge", 1, "Challenged {source} to authenticate its heartbeat", source=_S),
     _row(277, "uftp-key-req-in", 2, "Received KEY_REQ from {source}", source=_S),
-    _row(279, "uftp-downstream-alias", 1, "The downstream proxy seems to answer from {source}", source=_S),
     _row(278, "uftp-proxy-key-out", 2, "PROXY_KEY sent"),
+    _row(279, "uftp-downstream-alias", 1, "The downstream proxy seems to answer from {source}", source=_S),
 )

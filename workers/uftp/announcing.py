@@ -80,7 +80,7 @@ def _open(station: Station, datagram: bytes, message: Announce, header: Header, 
     station.lists.check_server(header.source_id, arrival.source, info.key_blob if info else None)
     crypto = None
     if info is not None and station.mode is not Mode.SERVER:
-        crypto = _encrypt(station, datagram, header, message, info)
+        crypto = _accept_keys(station, datagram, header, message, info)
     group = Group(
         key=GroupKey(header.group_id, header.group_instance),
         terms=terms,
@@ -97,7 +97,7 @@ def _open(station: Station, datagram: bytes, message: Announce, header: Header, 
     return group
 
 
-def _encrypt(station: Station, datagram: bytes, header: Header, message: Announce, info: EncInfo) -> GroupCrypto:
+def _accept_keys(station: Station, datagram: bytes, header: Header, message: Announce, info: EncInfo) -> GroupCrypto:
     """Return what an encrypted group needs; the log hears of a key made for it. Raises as exchange.accept."""
     known = len(station.ring.made)
     try:
