@@ -131,7 +131,7 @@ class Outbound:
     ) -> int:
         """Open the sessions of unknown clients from a slot on, all in one go; return how many it was quick to open."""
         # Where servers answer to listeners, an unknown sender may be one of them.
-        one_by_one = listener.wildcard or self._engine.trails.sharing
+        one_by_one = listener.wildcard or self._engine.trails.sharing or not self._engine.admission.ordinary
         room = 0 if one_by_one else self._sockets.rested(listener.version, now_ns)
         if not room:
             return 0

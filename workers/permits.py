@@ -57,6 +57,13 @@ class Permits:
             count = self._pay(count)
         self._spare += count
 
+    def untake(self, count: int) -> None:
+        """Give back some that were taken for sessions that did not come: the next `age` puts them back."""
+        if self._owed:
+            count = self._pay(count)
+        self._spare += count
+        self._aging += count
+
     def age(self) -> None:
         """Put back what was given before the last call and has not been taken since: once a turn."""
         self._put(min(self._aging, self._spare))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.kit.session_parts import Pool
 from workers.contract.slots import Counter
+from workers.permits import Permits
 
 
 @pytest.fixture
@@ -71,7 +72,9 @@ def test_a_spare_permit_that_was_taken_is_not_put_back(pool: Pool) -> None:
     assert pool.free() == 1
 
 
-MOVES = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(("take", "take", "give", "settle", "age"))), max_size=60)
+MOVES = st.lists(
+    st.tuples(st.integers(0, 2), st.sampled_from(("take", "take", "try", "give", "settle", "age"))), max_size=60
+)
 
 
 @given(st.integers(0, 4), MOVES)
@@ -90,6 +93,8 @@ def test_workers_together_never_have_more_than_the_pool(capacity: int, moves: li
             elif move == "give" and taken[index]:
                 permits.give()
                 taken[index] -= 1
+            elif move == "try":
+                permits.untake(permits.take_some(3))
             elif move == "settle":
                 permits.settle()
             elif move == "age":
@@ -116,3 +121,30 @@ def test_those_given_back_first_are_taken_first_and_the_later_ones_kept_a_turn(p
     permits.give()
     permits.age()
     assert pool.free() == 1
+
+
+def test_those_that_no_session_came_for_go_back_with_the_turn() -> None:
+    with Pool(100) as pool:
+        permits, words = pool.permits()
+        for _ in range(6):
+            permits.untake(permits.take_some(64))
+            permits.age()
+            assert (words[Counter.PERMITS], pool.free()) == (0, 100)
+        assert not permits.holding
+
+
+def test_a_part_that_no_session_came_for_goes_back_and_the_rest_stays_taken() -> None:
+    with Pool(100) as pool:
+        permits, words = pool.permits()
+        permits.untake(permits.take_some(64) - 10)
+        permits.age()
+        assert (words[Counter.PERMITS], pool.free()) == (10, 90)
+
+
+def test_of_those_not_needed_nobody_gets_what_there_is_too_many_of(pool: Pool) -> None:
+    _, words = pool.permits()
+    words[Counter.OWED] = 1
+    permits = Permits(pool.fd, words, 2)
+    permits.untake(permits.take_some(2))
+    permits.age()
+    assert (words[Counter.OWED], words[Counter.PERMITS], pool.free()) == (0, 0, 1)

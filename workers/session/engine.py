@@ -113,6 +113,9 @@ class Engine(Traffic):
             return sessions
         recall, known = self.admission.ordinary.get, self.tables[listener]
         address = slice(4, 8) if len(destination) == V4_BYTES else slice(8, 24)
+        if not sources or recall(sources[0][address]) is None:
+            # Nobody is let in: other workers may need the permits.
+            return sessions
         permits, track = self._permits.take_some(len(sources)), self._track
         spent = self._spent if not self.ended else []
         for key, source, size, _ in zip(keys, sources, sizes, range(permits)):  # noqa: B905 - as in Traffic
@@ -138,7 +141,7 @@ class Engine(Traffic):
             known[key] = session
             sessions.append(session)
         self._track = track
-        self._permits.give(permits - len(sessions))
+        self._permits.untake(permits - len(sessions))
         self._count_admitted(sessions, sum(sizes[: len(sessions)]))
         return sessions
 

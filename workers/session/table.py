@@ -19,8 +19,8 @@ from workers.stats import Stats
 
 HORIZON_NS = 60_000_000_000
 """A session is looked at this often at least: deadlines need no more ticks than this holds, however long they are."""
-SPENT_KEPT = 256
-"""Sessions kept to be renewed, at most: more do not end between two turns."""
+SPENT_KEPT = 512
+"""Sessions kept to be renewed, at most: answers end no more in one turn of the loop (workers.loop.MAX_EVENTS)."""
 UNTIMED = -1
 """The tick of a session that lasts and has no deadline."""
 
@@ -40,6 +40,10 @@ class Permits(Protocol):
 
     def give(self, count: int = 1) -> None:
         """Give some back."""
+        ...
+
+    def untake(self, count: int) -> None:
+        """Give back some that no session has had."""
         ...
 
 

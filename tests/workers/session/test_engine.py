@@ -263,3 +263,35 @@ def test_sessions_that_begin_and_end_together_are_logged_as_those_that_come_alon
     be_answered(driver)
     assert driver.diary.take(*events) == []
     assert driver.diary.journal.shed == 2 * 3
+
+
+def flood(driver: Driver, sources: list[bytes]) -> list[Session]:
+    """Let unknown clients come together, as far as the engine takes them in one go."""
+    sizes = [5] * len(sources)
+    return driver.engine.admit_each(0, [(source, PROXY) for source in sources], sources, sizes, PROXY, T0)
+
+
+def test_clients_that_are_rejected_take_no_permit() -> None:
+    with Pool(64) as pool:
+        driver = Driver([rule(clients=(1,))], pool)
+        assert flood(driver, [client(2, port) for port in range(1, 65)]) == []
+        assert (driver.permits_held, pool.free()) == (0, 64)
+
+
+def test_no_clients_at_all_take_no_permit(pool: Pool) -> None:
+    driver = quick(pool)
+    assert flood(driver, []) == []
+    assert driver.permits_held == 0
+
+
+def test_a_flood_of_rejected_clients_at_one_worker_leaves_the_other_its_sessions() -> None:
+    with Pool(64) as pool:
+        flooded, other = Driver([rule(clients=(1,))], pool), Driver([rule()], pool)
+        flooded.engine.admission.decide(0, client(1), PROXY)
+        for turn in range(6):
+            first = [client(1, 1 + turn)] if turn < 2 else []
+            assert len(flood(flooded, first + [client(2, port) for port in range(1, 65)])) == len(first)
+            flooded.permits.age()
+        other.engine.admission.decide(0, client(3), PROXY)
+        assert len(flood(other, [client(3, port) for port in range(1, 65)])) == 62
+        assert other.stats.drops_out[DropReason.TABLE_FULL] == 0
