@@ -12,6 +12,7 @@ import os
 import socket
 from collections import Counter as Tally
 from collections.abc import Iterable
+from dataclasses import replace
 from operator import attrgetter
 
 from workers.contract.context import WorkerContext
@@ -150,7 +151,18 @@ class Heirs:
             return None
         if settings is self._context.settings:
             return self._parts.engine.admission.terms[rule]
-        return compile_terms(rules_of(settings)[rule], shaped_queues(self._context.settings))
+        terms = compile_terms(rules_of(settings)[rule], shaped_queues(self._context.settings))
+        return None if terms is None else self._with_tally(terms)
+
+    def _with_tally(self, terms: Terms) -> Terms:
+        """Return an earlier rule's terms with the tally of a rule of ours with the same server, where there is one.
+
+        Sessions that have begun add nothing to it but what is the server's: when it answered, and when it was refused.
+        """
+        server = terms.rule.plug_to
+        ours = (mine for mine in self._parts.engine.admission.terms if mine is not None)
+        heir = next((mine for mine in ours if mine.rule.plug_to == server), None)
+        return terms if server is None or heir is None else replace(terms, tally=heir.tally)
 
     def _key(self, session: Session, listener: Listener) -> FlowKey:
         """Return what finds a session on its listener. Raises RevivalError where it cannot be there."""

@@ -410,6 +410,27 @@ def test_a_session_keeps_the_rule_it_began_with_and_new_ones_have_the_new_one() 
             assert [session.terms.rule.name for session in path.sessions] == ["OLD", "NEW"]
 
 
+def test_answers_after_a_reload_are_those_of_the_rules_that_have_the_same_server_now() -> None:
+    with (
+        udp() as server,
+        udp() as elsewhere,
+        udp() as client,
+        line(forward_to(server.getsockname(), name="OLD")) as workers,
+    ):
+        proxys, later = ask(workers.path, client, server), NOW + 2 * SECOND
+        rules = (forward_to(elsewhere.getsockname(), name="OTHER"), forward_to(server.getsockname(), name="NEW"))
+        path = workers.renew(settings=renewed(workers, *rules), earlier={1: workers.settings})
+        answer(path, server, client, proxys, NOW + SECOND)
+        path.parts.keeper.sweep(path.sessions)
+        tallies = path.parts.stats.rules
+        assert (tallies["OTHER"].answered_ns, tallies["NEW"].answered_ns) == (0, NOW + SECOND)
+        assert (tallies["NEW"].accepted, tallies["NEW"].unopened) == (0, 0)
+        path = workers.renew(later, renewed(workers, rules[0]), earlier={1: workers.settings})
+        answer(path, server, client, proxys, later)
+        path.parts.keeper.sweep(path.sessions)
+        assert [tally.answered_ns for tally in path.parts.stats.rules.values()] == [0]
+
+
 def test_a_session_of_a_generation_that_nobody_knows_is_refused() -> None:
     with udp() as server, udp() as client, line(forward_to(server.getsockname())) as workers:
         ask(workers.path, client, server)
