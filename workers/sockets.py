@@ -95,11 +95,11 @@ class SessionSockets:
         """Give sessions of one listener their sockets, and put those to work; return how many of the first have one."""
         opened = self._upstreams.connect_rested([session.target for session in sessions], now_ns)
         known, lost = self.sessions, self._lost
-        for session, (sock, fd, _) in zip(sessions, opened, strict=False):
+        for session, (sock, fd) in zip(sessions, opened, strict=False):
             session.sock = sock
             known[fd] = session
         if lost:
-            lost.update((fd, drops_of(sock)) for sock, fd, _ in opened)
+            lost.update((fd, drops_of(sock)) for sock, fd in opened)
         ready = sessions if len(opened) == len(sessions) else sessions[: len(opened)]
         self._keeper.greet(ready)
         self._engine.begin_each(ready)

@@ -397,8 +397,12 @@ def find_waiting(fds: Sequence[int]) -> list[int]:
     """Return those descriptors, of SLOTS at most, in which a datagram or an error waits."""
     count = len(fds)
     _POLLED_WORDS[:count] = memoryview(array("Q", [fd | _ASKED for fd in fds]))
-    if not _poll(_POLLED_AT, count, 0):
+    found = _poll(_POLLED_AT, count, 0)
+    if not found:
         return []
+    if found < 0:
+        # Nothing was looked at: any of them may hold something.
+        return list(fds)
     return [fd for fd, word in zip(fds, _POLLED_WORDS[:count].tolist(), strict=True) if word >> _FOUND_SHIFT]
 
 

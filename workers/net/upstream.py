@@ -110,11 +110,11 @@ class Upstreams:
             count -= 8 if count > 8 else 1
         return count
 
-    def connect_rested(self, targets: list[bytes], now_ns: int) -> list[tuple[socket.SocketType, int, int]]:
+    def connect_rested(self, targets: list[bytes], now_ns: int) -> list[tuple[socket.SocketType, int]]:
         """Return registered, empty sockets, each connected to its target, all of one IP version, as far as they go.
 
-        Of each the descriptor comes with it, and since when it had rested. Only sockets that have rested are taken:
-        there may be fewer than targets, and `open` says why.
+        Of each the descriptor comes with it. Only sockets that have rested are taken: there may be fewer than targets,
+        and `open` says why.
         """
         version = 4 if targets and len(targets[0]) == V4_BYTES else 6
         resting = self._resting[version]
@@ -133,9 +133,10 @@ class Upstreams:
             resting.extendleft(reversed(taken[count + 1 :]))
             del taken[count:], socks[count:]
         # Until they were connected they took datagrams from anybody.
-        for fd in mmsg.find_waiting([fd for _, fd, _ in taken]):
+        fds = [fd for _, fd, _ in taken]
+        for fd in mmsg.find_waiting(fds):
             mmsg.drain(fd)
-        return taken
+        return list(zip(socks, fds, strict=True))
 
     def open(self, version: int, setup: Setup, target: bytes | None, now_ns: int) -> tuple[socket.SocketType, int]:
         """Return a registered socket and its descriptor, set up, and connected to target if given.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import socket
 
 import pytest
@@ -93,3 +94,14 @@ def test_several_sockets_are_disconnected_and_those_that_cannot_be_are_told():
     for sock in (first, second):
         with pytest.raises(OSError, match="not connected"):
             sock.getpeername()
+
+
+def test_where_nothing_can_be_found_out_all_descriptors_may_hold_something():
+    fds = [udp().fileno() for _ in range(3)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2, hard))  # poll takes no more descriptors than may be open.
+    try:
+        found = find_waiting(fds)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert found == fds

@@ -326,9 +326,9 @@ def test_rested_sockets_are_connected_together_and_those_that_have_not_rested_ar
     shore, fds = rested_shore(0, 1, 2)
     target = raw_of(shore.server)
     taken = shore.upstreams.connect_rested([target] * 3, REST_NS + 1)
-    assert [fd for _, fd, _ in taken] == fds[:2]
-    assert [sock.getpeername() for sock, _, _ in taken] == [shore.server.getsockname()] * 2
-    assert [fd for _, fd, _ in shore.upstreams.connect_rested([target], REST_NS + 2)] == fds[2:]
+    assert [fd for _, fd in taken] == fds[:2]
+    assert [sock.getpeername() for sock, _ in taken] == [shore.server.getsockname()] * 2
+    assert [fd for _, fd in shore.upstreams.connect_rested([target], REST_NS + 2)] == fds[2:]
     assert shore.upstreams.connect_rested([target], 10 * REST_NS) == []
 
 
@@ -336,10 +336,10 @@ def test_one_that_cannot_be_connected_is_closed_and_those_behind_it_go_on_restin
     shore, fds = rested_shore(0, 0, 0, 0)
     target, nowhere = raw_of(shore.server), sockaddr.encode(address("255.255.255.255"), 9)
     taken = shore.upstreams.connect_rested([target, nowhere, target, target], REST_NS)
-    assert [fd for _, fd, _ in taken] == fds[:1]
+    assert [fd for _, fd in taken] == fds[:1]
     with pytest.raises(OSError, match="Bad file"):
         os.fstat(fds[1])
-    assert [fd for _, fd, _ in shore.upstreams.connect_rested([target] * 3, REST_NS)] == fds[2:]
+    assert [fd for _, fd in shore.upstreams.connect_rested([target] * 3, REST_NS)] == fds[2:]
 
 
 def test_what_lies_in_a_rested_socket_is_gone_when_it_serves_again():
@@ -349,7 +349,7 @@ def test_what_lies_in_a_rested_socket_is_gone_when_it_serves_again():
     let_arrive()
     shore.upstreams.close([(full, one), (empty, other)], 4, 0)
     taken = shore.upstreams.connect_rested([raw_of(shore.server)] * 2, REST_NS)
-    assert [sock for sock, _, _ in taken] == [full, empty]
+    assert taken == [(full, one), (empty, other)]
     assert waiting(full) == waiting(empty) == []
 
 
@@ -359,7 +359,7 @@ def test_one_that_cannot_be_disconnected_is_closed_and_the_others_rest():
     shore.upstreams.close([(first, one), (second, 1 << 30), (third, three)], 4, 0)
     assert second.fileno() == -1
     taken = shore.upstreams.connect_rested([raw_of(shore.server)] * 3, REST_NS)
-    assert [fd for _, fd, _ in taken] == [one, three]
+    assert [fd for _, fd in taken] == [one, three]
 
 
 def test_of_those_that_end_together_no_more_rest_than_may():
