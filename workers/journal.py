@@ -141,6 +141,7 @@ class Journal:
             del self._records[:most]
             self.written += len(records)
             self._unreported = 0
+            most = BATCH_RECORDS
         self._since_ns = NEVER
         return True
 

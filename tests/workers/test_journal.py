@@ -87,6 +87,15 @@ def test_a_record_that_is_too_long_by_itself_is_shed_and_counted() -> None:
     assert (journal.written, journal.shed, wire.shed) == (2, 1, 1)
 
 
+def test_those_behind_one_that_is_too_long_travel_together_again() -> None:
+    wire = Narrow()
+    journal = Journal(wire, 6, T0)
+    for text in ("x" * 2000, *("y" * BATCH_RECORDS)):
+        journal.put("level", 0, text)
+    journal.flush()
+    assert [len(batch.records) for batch in wire.batches] == [1, BATCH_RECORDS - 1]
+
+
 def test_a_record_has_its_event_track_and_fields() -> None:
     journal, wire = made()
     journal.note("level", 7, 6)
