@@ -25,18 +25,21 @@ class Knowledge:
         self._directory = Directory()
         self._gathering = Gathering()
 
-    def take(self, message: ToChild, now_ns: int) -> None:
-        """Take a message, if it is one to learn from."""
+    def take(self, message: ToChild, now_ns: int) -> bool:
+        """Take a message, if it is one to learn from; tell whether it completed a table."""
         if isinstance(message, Names):
             names = self._gathering.take(message)
             if names is not None:
                 self._admission.learn_names(_as_book(names))
+                return True
         elif isinstance(message, Users):
             table = self._directory.take(message)
             if table is not None:
                 self._admission.learn_users(table)
+                return True
         elif isinstance(message, Looked):
             self._resume(self._waiting.take(message, now_ns), now_ns)
+        return False
 
     def tend(self, now_ns: int) -> int:
         """Forget what is old, and let go on whose time is up; return when to call again, NEVER if only for news."""

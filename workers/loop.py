@@ -122,6 +122,8 @@ class Worker:
         self._parts.journal.lift_budget()
         if self._ending is ExitCode.FROZEN:
             self._await_names(clock() + NAMES_NS)
+        if not self._listening:
+            self._leave_backlog(clock())
         self._parts.knowledge.give_up()
         if self._ending is ExitCode.FROZEN:
             self._freeze(clock())
@@ -147,6 +149,16 @@ class Worker:
             channel.poll((deadline_ns - now_ns) / 1e6)
             self._handle_messages()
             now_ns = time.monotonic_ns()
+
+    def _leave_backlog(self, now_ns: int) -> None:
+        """Treat what waited while no worker was there, though the names never came: nobody new is let in, but counted.
+
+        Sessions that go on get theirs.
+        """
+        engine = self._parts.engine
+        draining, engine.draining = engine.draining, True
+        take_backlog(self._context.backlog, self._parts, self._tallies.intake, now_ns)
+        engine.draining = draining
 
     def _freeze(self, now_ns: int) -> None:
         """Leave all sessions to a replacement, those too that have only just begun; end none but whose time is up."""
@@ -302,8 +314,8 @@ class Worker:
 
         Before that, a rule that denies a name would let it pass.
         """
-        self._parts.knowledge.take(message, now_ns)
-        if isinstance(message, Names) and message.last and not self._listening:
+        learnt = self._parts.knowledge.take(message, now_ns)
+        if learnt and isinstance(message, Names) and not self._listening:
             self._listening = True
             take_backlog(self._context.backlog, self._parts, self._tallies.intake, now_ns)
             for fd in self._parts.listeners:

@@ -13,8 +13,8 @@ LOOPBACK = (4, bytes((127, 0, 0, 1)))
 AUTH = AuthSettings("OOB", "/nowhere")
 
 
-def learn(path: Datapath, message: object) -> None:
-    path.parts.knowledge.take(message, 0)  # type: ignore[arg-type]
+def learn(path: Datapath, message: object) -> bool:
+    return path.parts.knowledge.take(message, 0)  # type: ignore[arg-type]
 
 
 def test_addresses_of_names_are_learnt() -> None:
@@ -68,3 +68,18 @@ def test_what_is_nothing_to_learn_from_changes_nothing() -> None:
         learn(path, Looked(0, *LOOPBACK, None, 60))
         path.parts.knowledge.tend(0)
         assert path.parts.knowledge.tend(10**12) >= NEVER
+
+
+def test_only_what_completes_a_table_says_that_one_was_learnt() -> None:
+    with udp() as server, datapath(forward_to(server.getsockname()), auth=AUTH) as path:
+        parts = (
+            Names({}, False, True),
+            Names({}, True, False),
+            Names({}, False, True),
+            Users(False, True, []),
+            Users(True, False, []),
+            Users(False, True, []),
+            Level(7),
+            Looked(0, *LOOPBACK, None, 60),
+        )
+        assert [learn(path, part) for part in parts] == [False, False, True, False, False, True, False, False]

@@ -15,6 +15,7 @@ from tests.kit.requirement import requires_namespaces
 from tests.kit.traffic import (
     LARGEST4,
     LARGEST6,
+    address,
     both_paths,
     close_all,
     forward_to,
@@ -27,10 +28,16 @@ from tests.kit.traffic import (
     waiting,
 )
 from tests.kit.worker_runner import RunningWorker, serving
-from workers.contract.messages import Drain, Kill, Level, Looked
+from tests.workers.forked import in_child
+from workers.contract.backlog import Backlog, Waited
+from workers.contract.channel import open_channel
+from workers.contract.context import WorkerContext
+from workers.contract.custody import open_custody
+from workers.contract.messages import Drain, Freeze, Kill, Level, Looked, Names, Users
 from workers.contract.settings import HostCondition, HostList, HostMember, HostPattern, Limits, SessionKind
-from workers.contract.slots import CloseReason, Counter, DropReason
-from workers.loop import MAX_EVENTS
+from workers.contract.slots import CloseReason, Counter, DropReason, Region
+from workers.loop import MAX_EVENTS, Worker
+from workers.wire import sockaddr
 
 pytestmark = both_paths
 ONE_EACH = Limits(max_dgrams_out=1, max_dgrams_in=1)
@@ -518,3 +525,38 @@ def test_the_shared_memory_says_how_far_it_can_be_believed(fast_path):
         client.sendto(b"one", worker.to[0])
         worker.until(lambda: worker.count(Counter.SWEPT) > worker.open_slots()[0][1] if worker.open_slots() else False)
         assert worker.count(Counter.SWEPT) <= worker.count(Counter.PUBLISHED)
+
+
+# --- before the names have come --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("said", [Names({}, False, True), Users(True, True, []), Level(7)])
+@pytest.mark.parametrize("ending", ["stopped", "frozen"])
+def test_a_worker_that_ends_before_its_names_arrive_lets_nobody_in_and_counts_what_waited(fast_path, said, ending):
+    with udp() as server:
+        settings, sockets = listen((forward_to(server.getsockname()),), fast_path=fast_path)
+        told, wakeup = os.pipe()
+        region, backlog = Region.create("test", 10), Backlog("test")
+        pool, custody = os.eventfd(10, os.EFD_SEMAPHORE | os.EFD_NONBLOCK), open_custody()
+        for payload in (b"one", b"two"):
+            backlog.add(Waited(0, sockaddr.encode(address("127.0.0.1"), 9), b"", payload))
+        backlog.seal()
+        ours, theirs = open_channel()
+        ours.send(said)
+        if ending == "frozen":
+            ours.send(Freeze())
+        else:
+            os.write(wakeup, bytes([signal.SIGTERM]))
+        context = WorkerContext(
+            0, settings, sockets, theirs, region, pool, told, 7, None, custody=custody[1], backlog=os.dup(backlog.fd)
+        )
+        try:
+            assert in_child(lambda: Worker(context).serve().name) == ending.upper()
+            words = region.words
+            assert words[Counter.RECEIVED_OUT] == words[Counter.DROPS_OUT + DropReason.DRAINING] == 2
+            assert (words[Counter.SESSIONS_OPENED], words[Counter.DRAINING]) == (0, 0)
+        finally:
+            backlog.close()
+            for fd in (told, wakeup, pool):
+                os.close(fd)
+            close_all((*sockets, *custody, ours, theirs))
