@@ -6,6 +6,7 @@ Listeners are tried elsewhere (proxyd.daemon.sockets): an open one would take da
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,7 +26,9 @@ def try_out(before: Settings, after: Settings, means: Means) -> None:
 
 def _try_logs(settings: Settings, means: Means) -> None:
     named = (settings.debug_log.file, settings.stats_log.file)
-    absent = [path for path in map(Path, filter(None, named)) if not path.exists()]
+    # Behind a symbolic link that leads to nothing yet, its target is what would be made; the link is the operator's.
+    targets = [Path(os.path.realpath(path)) for path in filter(None, named)]
+    absent = [path for path in targets if not os.path.lexists(path)]
     try:
         means.logs(settings).close()
     finally:

@@ -46,6 +46,19 @@ def test_a_log_that_cannot_be_opened_is_told_and_the_other_one_is_not_left(tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_symbolic_link_to_a_log_that_is_not_there_yet_stays_and_nothing_comes(tmp_path: Path) -> None:
+    link = tmp_path / "debug"
+    link.symlink_to(tmp_path / "target")
+    attempt(debug_log=LogSettings(file=str(link)))
+    assert list(tmp_path.iterdir()) == [link]
+    assert link.is_symlink()
+
+
+def test_a_log_with_an_impossible_name_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="File name too long"):
+        attempt(debug_log=LogSettings(file=str(tmp_path / ("x" * 300))))
+
+
 def test_an_address_of_the_monitor_that_is_taken_is_told() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
