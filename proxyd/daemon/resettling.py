@@ -13,7 +13,7 @@ import socket
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from proxyd.daemon import demands, seats, sockets
 from proxyd.daemon.demands import Choice, Wishes
@@ -25,7 +25,7 @@ from proxyd.daemon.seats import Seated
 from proxyd.daemon.spawn import Estate
 from proxyd.errors import SetupError
 from workers.contract.backlog import Backlog
-from workers.contract.custody import Kept
+from workers.contract.custody import Kept, describe
 from workers.contract.settings import ListenerSettings, Settings
 from workers.contract.slots import SLOT, Region
 from workers.net import cbpf
@@ -38,6 +38,7 @@ STEP = "change the number of workers"
 _RANKS = (Choice.KERNEL, Choice.CLIENT, Choice.FIRST)
 """The later ones keep together whatever the earlier ones do."""
 _LISTENER, _RULE, _GENERATION, _CLIENT, _DESTINATION = 4, 15, 16, 17, 18
+_Place: TypeAlias = tuple[bytes, bool, str | None]
 _IPV4 = sockaddr.FAMILY.pack(sockaddr.AF_INET)
 
 
@@ -69,7 +70,7 @@ class Held(NamedTuple):
 class Resettled(NamedTuple):
     """What came of it. workers: how many there are now. moved: sessions that are another worker's now.
 
-    waited: datagrams, a train as one, that were handed on. lost: of these, those that there was no memory for.
+    waited: datagrams, a train as one, that were handed on. lost: those that there was no memory for, on top of these.
     why: what has failed, "" for nothing.
     """
 
@@ -135,7 +136,10 @@ def _needed(estate: Estate) -> Wishes:
 
 
 def disability(estate: Estate, settings: Settings) -> str:
-    """Return what this kernel cannot do of what a change needs, "" if it can all."""
+    """Return what this kernel cannot do of what a change needs, "" if it can all.
+
+    To ask, it detaches steering from live sockets that need none by the new settings: only the hash can be asked about.
+    """
     wishes = demands.wishes(settings)
     hashed = [
         (listener, [group[index] for group in estate.listeners])
@@ -224,7 +228,8 @@ class Resettling:
             try:
                 group.admit(joining)
             except OSError as error:
-                why = f"the number of workers stays: no more sockets can be bound: {error.strerror}"
+                why = f"no more sockets can be bound: {error.strerror}"
+                why = f"the number of workers stays: {why}" if self.workers != before else why
         count = before if why else self.workers
         taken = self._empty(groups, slice(1, None))
         for group, joining in changing:
@@ -277,7 +282,7 @@ class Resettling:
         """Move the sessions to their homes; return how many have another worker now."""
         shared = estate.shared
         old, count = shared.regions, len(self._regions)
-        places = {listener: index for index, listener in enumerate(estate.standing)}
+        places = {_place(listener): index for index, listener in enumerate(estate.standing)}
         seated = [Seated(worker, kept) for worker in range(len(old)) for kept in vault.kept(worker)]
         callers = [self._caller(old[seat.worker], seat, places) for seat in seated]
         homes.learn([caller for caller in callers if caller is not None])
@@ -296,12 +301,18 @@ class Resettling:
             region.unmap()
         return moved
 
-    def _caller(self, region: Region, seat: Seated, places: dict[ListenerSettings, int]) -> Caller | None:
-        """Return who has a session, as its slot tells; None where that cannot be."""
+    def _caller(self, region: Region, seat: Seated, places: dict[_Place, int]) -> Caller | None:
+        """Return who has a session, as its slot tells; None where that cannot be.
+
+        Where it listens is what its note says, if that can be read: a worker that has begun since the reload was
+        prepared counts listeners in the order of after.
+        """
         fields = SLOT.unpack_from(region.memory, region.offset(seat.kept.slot))
-        if fields[_LISTENER] >= len(self._standing):
-            return None
-        listener = places.get(self._standing[fields[_LISTENER]])
+        said, number = describe(seat.kept.note), fields[_LISTENER]
+        if said is not None:
+            listener = places.get((said.raw, said.transparent, said.device))
+        else:
+            listener = places.get(_place(self._standing[number])) if number < len(self._standing) else None
         if listener is None:
             return None
         return Caller(listener, _raw(fields[_CLIENT]), _raw(fields[_DESTINATION]), seat.worker)
@@ -322,6 +333,11 @@ class Resettling:
         for backlog in self._backlogs:
             backlog.seal()
         return sum(backlog.lost for backlog in self._backlogs)
+
+
+def _place(listener: ListenerSettings) -> _Place:
+    """Return what makes a listener the same one whatever its number."""
+    return sockets.raw_sockaddr(listener), listener.transparent, listener.device
 
 
 def _raw(padded: bytes) -> bytes:

@@ -251,7 +251,8 @@ FRAME_EXPLANATIONS = {
     "UDPS-775-K": Explanation(
         "Clients come to other workers than before, of which there are so many now. Each session, and what waited in"
         " the sockets meanwhile, has gone there. Datagrams are lost only where there is no memory for them.",
-        "A reload with another number of workers, or that binds an address beside a wildcard of its port.",
+        "A reload with another number of workers, or that binds an address beside a wildcard of its port, or with which"
+        " the first or the last rule with `source-port` comes or goes.",
         "None: UDPS-771-K follows.",
     ),
     "UDPS-745-K": Explanation(

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from proxyd.daemon import identity, resettling, sockets
@@ -22,7 +23,7 @@ from tests.kit.requirement import requires_root
 from tests.kit.traffic import let_arrive
 from tests.proxyd.daemon.estates import an_estate, make_settings, own_listener
 from workers.contract.backlog import Waited, read_backlog
-from workers.contract.custody import Entry
+from workers.contract.custody import Described, Entry
 from workers.contract.settings import (
     AclSettings,
     Address,
@@ -226,6 +227,35 @@ def test_where_a_socket_cannot_be_bound_after_all_the_number_stays_and_nobody_is
         assert found.why == "the number of workers stays: no more sockets can be bound: Address already in use"
         assert [numbers(payloads) for payloads in town.say("then")] == seats == town.seats()
         assert [numbers([item.payload for item in waited]) for waited in town.backlogs()] == seats
+
+
+@requires_root
+def test_where_the_number_was_not_to_change_it_is_not_said_to_stay(tmp_path: Path) -> None:
+    with a_town(tmp_path / "log", 2) as town:
+        estate = town.estate
+        for acls, why in (((FORCED,), ""), ((), "no more sockets can be bound: Address already in use")):
+            wanted = dataclasses.replace(estate.settings, acls=acls)
+            prepared = resettling.prepare(estate, wanted, estate.standing, None)
+            estate.settings = wanted
+            if why:
+                os.fchown(estate.listeners[0][0].fileno(), 12345, -1)
+            assert prepared.carry_out(estate, town.vault).why == why
+
+
+def test_a_session_is_found_by_where_it_listens_whatever_number_that_has(tmp_path: Path) -> None:
+    with a_town(tmp_path / "log", 2) as town:
+        estate, first = town.estate, town.estate.standing[0]
+        note = msgspec.msgpack.encode(Described(sockets.raw_sockaddr(first), first.transparent, first.device))
+        kept = [town.vault.kept(worker) for worker in range(2)]
+        town.vault.move([[one._replace(note=note) for one in group] for group in kept])
+        for region, group in zip(estate.shared.regions, kept, strict=True):
+            for one in group:
+                fields = list(SLOT.unpack_from(region.memory, region.offset(one.slot)))
+                fields[4] = 7
+                SLOT.pack_into(region.memory, region.offset(one.slot), *fields)
+        assert carry_out(town, 4).moved
+        seats = [{one.opened_ns - 10 for one in town.vault.kept(worker)} for worker in range(4)]
+        assert [numbers(payloads) for payloads in town.say("then")] == seats
 
 
 def test_what_was_prepared_for_nothing_leaves_nothing_open(tmp_path: Path) -> None:
