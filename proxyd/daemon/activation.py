@@ -2,6 +2,8 @@
 
 They stay the manager's: what comes while nobody serves waits in them. So the proxy uses duplicates, and keeps what it
 was passed as long as it runs: a listener that a reload gives up and a later one takes again finds its socket here.
+After an upgrade there are none: the next program has them as listeners like any others. One that a reload gives up
+then, and a later one takes again, is in use by the manager until a restart.
 Each is the first of its listener's group; what else the group needs is bound beside it (proxyd.daemon.sockets).
 Source: sd_listen_fds(3); systemd.socket(5).
 """
