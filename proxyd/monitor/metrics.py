@@ -170,6 +170,10 @@ def _servers(view: View) -> Iterator[Metric]:
     answers = ((name, when) for name, when in times if when is not None)
     text = "When a server has answered last, in seconds since 1970."
     yield gauge("upstream_last_answer_timestamp_seconds", text, _by(label, answers))
+    times = ((one.name, one.refused_unix(now_ns, now)) for one in heard)
+    refusals = ((name, when) for name, when in times if when is not None)
+    text = "When it was heard last that nobody takes datagrams at a server, in seconds since 1970."
+    yield gauge("upstream_last_refusal_timestamp_seconds", text, _by(label, refusals))
     lags = ((str(index), lag_ns / _NS) for index, lag_ns in enumerate(view.saved_ns(now_ns)))
     text = "How old what is kept of sessions for another worker may be: what would be lost of counters by a death."
     yield gauge("store_lag_seconds", text, _by("worker", lags))

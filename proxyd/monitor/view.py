@@ -68,6 +68,10 @@ class Target(NamedTuple):
         """Return when it answered last, in seconds since 1970, None for never. now_ns, now: the same instant."""
         return now - (now_ns - self.answered_ns) / 1e9 if self.answered_ns else None
 
+    def refused_unix(self, now_ns: int, now: float) -> float | None:
+        """Return when nobody took datagrams there last, likewise."""
+        return now - (now_ns - self.refused_ns) / 1e9 if self.refused_ns else None
+
 
 @dataclass(frozen=True, slots=True)
 class View:

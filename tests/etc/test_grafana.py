@@ -107,3 +107,8 @@ def test_the_monitoring_system_finds_no_fault_with_the_metrics(program: str) -> 
     check = (str(find_program("promtool")), "check", "metrics")
     done = subprocess.run(check, input=text, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_server_that_nobody_has_tried_for_long_is_no_alert() -> None:
+    (asked,) = re.findall(r"alert: UdpProxyServerDown\n +expr: (.*)$", ALERTS.read_text(), re.MULTILINE)
+    assert re.search(r"time\(\) - udp_proxy_upstream_last_refusal_timestamp_seconds < \d+$", asked)

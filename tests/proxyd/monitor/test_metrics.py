@@ -181,6 +181,9 @@ def test_a_server_is_up_when_an_answer_is_the_last_that_was_heard_of_it_by_any_w
         assert list(answers) == [server]
         began = time.time() - (time.monotonic_ns() - now_ns) / SECOND
         assert abs(answers[server] - (began - 40)) < 5
+        refusals = by_label(view, "udp_proxy_upstream_last_refusal_timestamp_seconds")
+        assert set(refusals) == {server, "ns.example:53"}
+        assert abs(refusals[server] - (began - 50)) < 5
 
 
 def test_what_is_kept_of_sessions_is_as_old_as_the_last_sweep_while_there_are_any() -> None:
