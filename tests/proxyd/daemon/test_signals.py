@@ -31,7 +31,7 @@ def test_nothing_waits_when_nothing_came(pipe: SignalPipe) -> None:
 
 def test_a_signal_that_was_blocked_before_comes_too_though_it_was_sent_before() -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
-    os.kill(os.getpid(), signal.SIGHUP)
+    signal.raise_signal(signal.SIGHUP)  # to this thread: another one would end of it
     pipe = SignalPipe()
     try:
         os.kill(os.getpid(), signal.SIGTERM)
