@@ -25,7 +25,7 @@ def exported() -> dict[str, tuple[str, set[str]]]:
     by_program = []
     for program in ("udp-proxy", "uftpproxyd"):
         with a_view(program=program) as view:
-            hear_of(view, 0, "ns.example:53", 1, 0)
+            hear_of(view, 0, "ns.example:53", 1, 1)
             found = {}
             for metric in collect(view):
                 labels = {name for sample in metric.samples for name, _ in sample.labels} - {"le"}
