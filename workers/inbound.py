@@ -21,12 +21,15 @@ from workers.net.arena import SLOTS
 from workers.net.transport import Part, Transport
 from workers.session.engine import Engine
 from workers.session.session import Session
-from workers.sockets import SessionSockets
+from workers.sockets import LASTING_READS, SessionSockets
 from workers.treatment import Treatment
 from workers.wire.sockaddr import V4_BYTES
 
-LONG_RUN = 16
-"""A session with this many datagrams waiting at once is read by itself from then on, trains included."""
+LONG_RUN, SHORT_RUN = 16, 4
+"""A session with this many datagrams waiting at once is read by itself from then on; with fewer than these it was in
+vain: read with the others, single datagrams cost half as much."""
+DEEP_READS = 8
+"""So many reads in vain are granted to begin with, and one more for every long run, up to LASTING_READS."""
 PROBED_BATCH = 8
 """Of batches this large every one is probed for depth, of smaller ones one in sixteen: a probe is a system call."""
 DEEP_BYTES = 4 << 20
@@ -188,12 +191,26 @@ class Inbound:
     # --- many datagrams of one session -------------------------------------------------------------------------------
 
     def _deepen(self, session: Session) -> None:
-        """Read a session's socket by itself from now on, and let it deliver trains."""
-        if not session.deep and session.sock is not None:
-            session.deep = True
+        """Read a session's socket by itself from now on, as long as it is worth it."""
+        if session.deep or session.sock is None:
+            return
+        session.deep = DEEP_READS
+        if not session.stretched:
+            session.stretched = True
             with suppress(OSError):  # as for listeners
                 session.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, DEEP_BYTES)
-                session.sock.setsockopt(socket.IPPROTO_UDP, ancillary.UDP_GRO, 1)
+
+    def _weigh(self, session: Session, count: int) -> None:
+        """Note how many datagrams were found in a socket that is read by itself, or where it is to be so."""
+        if session.deep >= LASTING_READS or session.sock is None:
+            return
+        if count < SHORT_RUN:
+            session.deep -= 1
+        elif count >= LONG_RUN:
+            session.deep += 1
+            if session.deep == LASTING_READS:
+                with suppress(OSError):  # kernels before 5.0
+                    session.sock.setsockopt(socket.IPPROTO_UDP, ancillary.UDP_GRO, 1)
 
     def _answer_deep(self, session: Session, now_ns: int) -> int:
         """Answer with all that waits in one session's socket, trains and single datagrams alike; return how many."""
@@ -210,6 +227,8 @@ class Inbound:
             self._answer_run(session, 0, sizes, now_ns)
         self._answers.flush()
         self._answers.conclude([session], now_ns)
+        if session.deep:
+            self._weigh(session, count)
         return count
 
     def _answer_trains(self, session: Session, sizes: list[int], extras: dict[int, Control], now_ns: int) -> None:

@@ -31,6 +31,9 @@ from workers.session.session import Session
 from workers.stats import RuleTally
 from workers.wire.sockaddr import V4_BYTES
 
+LASTING_READS = 24
+"""A session that is read by itself, with so many reads in store, stays so: its socket delivers trains from then on, and
+those that had come when it was told to stop could not be told from datagrams."""
 FIRST_FDS = 1024
 """Descriptors that fit without asking; a list costs 8 bytes a session where a dict costs 100."""
 
@@ -115,7 +118,8 @@ class SessionSockets:
         else:
             sock = self._special.resume(session, sock, queues)
         fd = sock.fileno()
-        session.sock, session.deep = sock, delivers_trains(sock)
+        session.sock, session.stretched = sock, delivers_trains(sock)
+        session.deep = LASTING_READS if session.stretched else 0
         drops = drops_of(sock)
         if drops:
             self._lost[fd] = drops
@@ -144,7 +148,7 @@ class SessionSockets:
                 kept.append(session)
             elif session.last_in_ns > session.opened_ns:
                 answered[session.terms.tally] = session.last_in_ns
-            if session.deep or not session.terms.bare:
+            if session.stretched or not session.terms.bare:
                 self.look_for_losses([session])
                 self._lost.pop(fd, None)
                 self._special.close(session, sock, fd)

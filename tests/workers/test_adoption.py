@@ -31,6 +31,7 @@ from workers.contract.settings import (
 from workers.contract.slots import SLOT_BYTES, USED_OFFSET, CloseReason, Counter, DropReason
 from workers.net.upstream import REST_NS
 from workers.session.saved import OPEN
+from workers.sockets import LASTING_READS
 
 T0 = 1000 * SECOND
 NOW = T0 + SECOND
@@ -361,7 +362,7 @@ def test_a_deep_socket_goes_on_delivering_trains() -> None:
     with udp() as server, udp() as client, line(forward_to(server.getsockname())) as workers:
         proxys = ask(workers.path, client, server)
         (session,) = workers.path.sessions
-        session.deep = True
+        session.deep, session.stretched = LASTING_READS, True
         session.sock.setsockopt(socket.IPPROTO_UDP, 104, 1)
         path = workers.renew()
         (session,) = path.sessions

@@ -30,6 +30,7 @@ from workers.contract.settings import Limits, SessionKind
 from workers.contract.slots import CloseReason, DropReason
 from workers.inbound import LONG_RUN
 from workers.net.arena import SLOTS
+from workers.sockets import LASTING_READS
 
 each_way = pytest.mark.parametrize("way", ["singles", "run", "long run", "train"])
 """How a session's answers come: one a turn; several at once; so many that its socket is read by itself; as a train."""
@@ -54,9 +55,9 @@ class Talk:
     def answer(self, payloads: Sequence[bytes], way: str, now_ns: int = 0) -> None:
         """Let the server send payloads of one size, and the datapath take them."""
         if way in ("long run", "train"):
-            self.session.deep = True
+            self.session.deep, self.session.stretched = LASTING_READS, True
             self.session.sock.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
-        if way == "train":
+        if way in ("train", "whole"):
             send_train(self.server, payloads, self.upstream)
         else:
             for payload in payloads:
@@ -162,9 +163,32 @@ def test_a_session_with_a_long_run_is_read_by_itself_and_its_trains_stay_whole(f
         one.path.settle()
         assert one.session.deep
         assert b"".join(waiting(one.client)) == b"".join(payloads * 2)
-        send_train(one.server, payloads, one.upstream)
-        one.path.settle()
+
+
+@both_paths
+def test_a_session_with_many_long_runs_has_its_trains_kept_whole(fast_path):
+    payloads = numbered(LONG_RUN, 100)
+    with talk(fast_path) as one:
+        one.client.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+        for _ in range(LASTING_READS):
+            one.answer(payloads, "run")
+            assert b"".join(waiting(one.client)) == b"".join(payloads)
+        for _ in range(LASTING_READS):  # It stays so, whatever comes.
+            one.answer(payloads[:1], "run")
+        waiting(one.client)
+        one.answer(payloads, "whole")
         assert waiting(one.client) == [b"".join(payloads)]
+
+
+@both_paths
+def test_a_session_that_had_a_long_run_once_is_read_with_the_others_again(fast_path):
+    with talk(fast_path) as one:
+        one.answer(numbered(2 * LONG_RUN, 100), "run")
+        assert one.session.deep
+        for payload in numbered(LONG_RUN, 100):
+            one.answer([payload], "run")
+        assert not one.session.deep
+        assert len(waiting(one.client)) == 3 * LONG_RUN
 
 
 @both_paths

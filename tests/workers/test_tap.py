@@ -19,6 +19,7 @@ from workers.contract.tapping import ADDRESSES, LONGEST_NS, MAX_BYTES, Kind, Mes
 from workers.deadlines import NEVER
 from workers.net.upstream import REST_NS
 from workers.session.traffic import Traffic
+from workers.sockets import LASTING_READS
 from workers.tap import LOOK_NS, MAX_TAPS, Taps
 from workers.wire import sockaddr
 
@@ -112,7 +113,7 @@ def test_what_a_server_sends_is_copied_and_goes_on(fast_path: bool, way: str) ->
     with scene(fast_path) as one:
         one.watch()
         if way == "train":
-            one.session.deep = True
+            one.session.deep, one.session.stretched = LASTING_READS, True
             one.session.sock.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
             send_train(one.server, payloads, one.upstream)
         for payload in () if way == "train" else payloads:

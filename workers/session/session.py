@@ -162,7 +162,8 @@ class Session:
     closing: why it ends as soon as what was passed is sent; None while it goes on.
     The caller's own: sock, the server side; client_at, where the client's address lies in shared memory;
     reply_control, control data that sets the source of answers, empty where the listener's own address is right;
-    deep: many datagrams wait in the socket at once, and it delivers trains; trains: trains may be sent.
+    deep: how many reads are in store for a socket in which many datagrams wait at once, 0 for every other one;
+    stretched: its socket was changed for that, and can serve no other session; trains: trains may be sent.
     """
 
     __slots__ = (
@@ -187,6 +188,7 @@ class Session:
         "simple",
         "slot",
         "sock",
+        "stretched",
         "target",
         "terms",
         "tick",
@@ -226,7 +228,8 @@ class Session:
         self.reply_control = b""
         self.sock: Any = None
         self.trains = True
-        self.deep = False
+        self.deep = 0
+        self.stretched = False
 
     def renew(self, now_ns: int) -> None:
         """Make a session that is over and that nobody has any more a new one of the same terms, in the same slot.
@@ -243,7 +246,8 @@ class Session:
         self.closing = None
         self.reply_control = b""
         self.trains = True
-        self.deep = False
+        self.deep = 0
+        self.stretched = False
 
     @property
     def fixed(self) -> bool:

@@ -177,7 +177,8 @@ def be_answered(driver: Driver, at: int = T0) -> None:
 def test_a_session_that_is_over_serves_again_and_nothing_is_left_in_it(pool: Pool) -> None:
     driver, other = quick(pool), quick(pool)
     (first,) = ask(driver, 1)
-    first.wasted_in, first.wasted_out, first.trains, first.deep, first.reply_control = 3, 4, False, True, b"left"
+    first.wasted_in, first.wasted_out, first.trains, first.deep, first.stretched = 3, 4, False, 8, True
+    first.reply_control = b"left"
     be_answered(driver)
     ask(other, 1, at=T0 + TENTH)  # So that the rule is known there, too.
     other.stop(T0 + TENTH)
