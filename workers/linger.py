@@ -13,8 +13,8 @@ LONGEST_NS = 60_000
 """A round trip passes the loop twice: it is up to twice this longer."""
 HIGH_PERCENT, LOW_PERCENT = 70, 45
 """The share of the processor above which it waits longer, and below which it waits less."""
-SHORT_TURN_NS = 150_000
-"""Turns that take longer, pause included, have found enough."""
+FULL_TURN = 30
+"""Turns with as many datagrams, both ways together, have found enough."""
 
 
 class Linger:
@@ -23,15 +23,19 @@ class Linger:
     def __init__(self) -> None:
         self.pause_s = 0.0
         self._pause_ns = 0
-        self._began_ns = self._used_ns = 0
+        self._began_ns = self._used_ns = self._datagrams = 0
 
-    def adapt(self, turns: int, used_ns: int, now_ns: int) -> None:
-        """Take in how many turns there were since the last call; used_ns: processor time so far."""
+    def adapt(self, turns: int, datagrams: int, used_ns: int, now_ns: int) -> None:
+        """Take in how many turns there were since the last call.
+
+        datagrams: how many have been seen so far; used_ns: processor time so far.
+        """
         elapsed_ns = now_ns - self._began_ns
+        news, self._datagrams = datagrams - self._datagrams, datagrams
         used_percent = 100 * (used_ns - self._used_ns) // max(1, elapsed_ns)
         self._began_ns, self._used_ns = now_ns, used_ns
-        if used_percent >= HIGH_PERCENT and elapsed_ns < turns * SHORT_TURN_NS:
+        if used_percent >= HIGH_PERCENT and news < turns * FULL_TURN:
             self._pause_ns = min(LONGEST_NS, self._pause_ns + STEP_NS)
-        elif used_percent < LOW_PERCENT or elapsed_ns >= turns * SHORT_TURN_NS:
+        elif used_percent < LOW_PERCENT or news >= turns * FULL_TURN:
             self._pause_ns = max(0, self._pause_ns - STEP_NS)
         self.pause_s = self._pause_ns / 1e9

@@ -94,7 +94,7 @@ class Worker:
         """Turn until stopped."""
         poll, clock = self._poll.poll, time.monotonic_ns
         permits, journal = self._parts.permits, self._parts.journal
-        linger, turns = Linger(), 0
+        linger, turns, stats = Linger(), 0, self._parts.stats
         tended_ns = clock()
         wait = self._tend(tended_ns)
         while self._ending is None:
@@ -115,7 +115,7 @@ class Worker:
                     continue
             else:
                 permits.settle()
-            linger.adapt(turns, time.thread_time_ns(), now_ns)
+            linger.adapt(turns, stats.received_out + stats.received_in, time.thread_time_ns(), now_ns)
             turns, tended_ns = 0, now_ns
             wait = self._tend(now_ns)
             self._tallies.lag.note(clock() - now_ns)

@@ -7,6 +7,7 @@ import pytest
 from workers.linger import LONGEST_NS, Linger
 
 WINDOW_NS = 2_000_000
+DATAGRAMS = 400
 
 
 class Loop:
@@ -14,19 +15,20 @@ class Loop:
 
     def __init__(self) -> None:
         self.linger = Linger()
-        self._now_ns = self._used_ns = 10**9
-        self.linger.adapt(0, self._used_ns, self._now_ns)
+        self._now_ns = self._used_ns = self._datagrams = 10**9
+        self.linger.adapt(0, self._datagrams, self._used_ns, self._now_ns)
 
     def run(self, windows: int, *, turns: int, used_percent: int) -> float:
-        """Run for so many windows with as many turns each; return the pause after them."""
+        """Run for so many windows, with DATAGRAMS in as many turns each; return the pause after them."""
         for _ in range(windows):
             self._now_ns += WINDOW_NS
+            self._datagrams += DATAGRAMS
             self._used_ns += WINDOW_NS * used_percent // 100
-            self.linger.adapt(turns, self._used_ns, self._now_ns)
+            self.linger.adapt(turns, self._datagrams, self._used_ns, self._now_ns)
         return self.linger.pause_s
 
 
-def test_a_loop_with_many_short_turns_and_a_full_processor_waits_up_to_the_longest_pause() -> None:
+def test_a_loop_with_many_small_turns_and_a_full_processor_waits_up_to_the_longest_pause() -> None:
     loop = Loop()
 
     assert loop.run(1, turns=100, used_percent=99) > 0
