@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.kit.lab import Lab
 from tests.kit.place import Place
+from tests.kit.process import ending
 from tests.kit.skips import pytest_make_collect_report, pytest_runtest_makereport
 from tests.kit.variants import cover
 
@@ -55,6 +56,13 @@ def has_variants(item: pytest.Item) -> TypeGuard[pytest.Function]:
     """Tell whether a test has real processes, and parameters."""
     real = item.path.relative_to(HERE).parts[0] in REAL_PROCESSES
     return real and isinstance(item, pytest.Function) and hasattr(item, "callspec")
+
+
+@pytest.fixture(autouse=True)
+def _ending() -> Iterator[None]:
+    """Whatever a test starts ends with it, also where nobody closes the place that it was started in."""
+    with ending():
+        yield
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -51,6 +51,7 @@ class Process:
         )
         self._reader = threading.Thread(target=self._read, args=(self._popen.stdout,), daemon=True)
         self._reader.start()
+        _unstopped.append(self)
 
     def _read(self, stream: IO[str]) -> None:
         """Collect lines until everybody has closed the pipe. In a thread of its own."""
@@ -136,6 +137,7 @@ class Process:
         if self._stopped:
             return self._popen.returncode
         self._stopped = True
+        _unstopped.remove(self)
         try:
             if self.running:
                 self.signal(signal.SIGTERM)
@@ -156,3 +158,20 @@ class Process:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+_unstopped: list[Process] = []
+"""Every program that was started and has not been stopped, in their order."""
+
+
+@contextlib.contextmanager
+def ending() -> Iterator[None]:
+    """Stop, when the block ends, all that was started in it and has not been stopped, the last one first."""
+    before = frozenset(_unstopped)
+    try:
+        yield
+    finally:
+        with contextlib.ExitStack() as stack:
+            for process in _unstopped:
+                if process not in before:
+                    stack.callback(process.stop)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.place import Place
-from tests.kit.process import Process, ProcessError
+from tests.kit.process import Process, ProcessError, ending
 
 ANSWER = "import sys\nprint('ready', flush=True)\nfor line in sys.stdin: print('got', line.strip(), flush=True)\n"
 
@@ -69,6 +69,14 @@ def test_nothing_of_the_group_outlives_stop() -> None:
         # Killed already, perhaps not yet reaped by init: its descriptor becomes readable when it has ended.
         assert select.select([fd], [], [], 5.0)[0]
         os.close(fd)
+
+
+def test_what_nobody_stops_ends_with_the_block_and_what_was_there_before_goes_on() -> None:
+    with Process(["sleep", "600"]) as before:
+        with ending():
+            forgotten = Place().popen(["sleep", "600"])
+        assert not forgotten.running
+        assert before.running
 
 
 def _pidfd(pid: int) -> int | None:
