@@ -2,8 +2,8 @@
 
 A bucket is one instant, the one at which it will be full again: sending n bytes puts it off by the time they take at
 the rate, and it may not lie further ahead than the burst takes (GCRA, the virtual scheduling form of a token bucket). A
-worker draws from it in chunks, so that the lock is taken a few times in ten milliseconds, not once a datagram; what it
-drew counts for as long as the burst lasts. Bytes are payload bytes.
+worker draws a chunk at least, so that the lock is not taken once a datagram; what it drew counts for as long as the
+burst lasts, and goes back when it draws again. Bytes are payload bytes.
 Source: ITU-T I.371 annex A; udp-proxy.cfg(5), QUEUE.
 """
 
@@ -20,10 +20,14 @@ from workers.contract.settings import QueueSettings
 SECOND_NS = 1_000_000_000
 BITS = 8
 CHUNK_NS = 10_000_000
-"""How much of the rate's time a worker draws at once."""
+"""How much of the rate's time a worker draws at once, where less would do."""
+CHUNKS_A_BURST = 64
+"""What workers have drawn ahead others lack: with a small burst it is but this part of it."""
 LEAST_BURST_BYTES = 65_536
 """Without `burst`, a bucket holds any datagram, and an eighth of a second of its rate."""
 BURSTS_A_SECOND = 8
+LONGEST_NS = 2**61
+"""No burst takes longer, however large it is and low the rate: instants are kept in 64 bits."""
 
 
 class Direction(IntEnum):
@@ -50,30 +54,46 @@ class Words(Protocol):
 
 @dataclass(slots=True)
 class _Bucket:
-    """One worker's view of a bucket: its rate, and what has been drawn and not been used: until_ns says how long."""
+    """One worker's view of a bucket: its rate, and what has been drawn and not been used: until_ns says how long.
+
+    Everything is kept as the time that it takes at the rate: of a slow rate a byte takes long, and what is too little
+    for one must not get lost. refused_ns: when something was last refused, with left_ns left in all.
+    """
 
     rate_bps: int
     burst_ns: int
-    credit_bytes: int = 0
+    chunk_ns: int
+    credit_ns: int = 0
     until_ns: int = 0
+    refused_ns: int = 0
+    left_ns: int = 0
 
-    def cost_ns(self, size_bytes: int) -> int:
-        """Return how long so many bytes take at the rate."""
-        return -(-size_bytes * BITS * SECOND_NS // self.rate_bps)
+    def fit(self, sizes: Sequence[int], there_ns: int) -> tuple[int, int]:
+        """Return how many leading datagrams fit into what is there, and how long they take."""
+        used_ns = cost_ns(sum(sizes), self.rate_bps)
+        if used_ns <= there_ns:
+            return len(sizes), used_ns
+        total_bytes = used_ns = 0
+        for passed, size in enumerate(sizes):
+            total_bytes += size
+            next_ns = cost_ns(total_bytes, self.rate_bps)
+            if next_ns > there_ns:
+                return passed, used_ns
+            used_ns = next_ns
+        return len(sizes), used_ns
 
-    def bytes_in(self, span_ns: int) -> int:
-        """Return how many bytes the rate lets through in this time."""
-        return span_ns * self.rate_bps // (BITS * SECOND_NS)
+
+def cost_ns(size_bytes: int, rate_bps: int) -> int:
+    """Return how long so many bytes take at a rate."""
+    return -(-size_bytes * BITS * SECOND_NS // rate_bps)
 
 
-def draw(full_ns: int, now_ns: int, wanted_ns: int, burst_ns: int) -> tuple[int, int]:
-    """Draw from a bucket that is full again at full_ns; return what was got, up to wanted_ns, and its new instant.
+def clamp(full_ns: int, now_ns: int, burst_ns: int) -> int:
+    """Return the instant at which a bucket is full again: now at the earliest, and a burst ahead when it is empty.
 
-    An instant further ahead than the burst can only be a mistake, and counts as an empty bucket.
+    One further ahead can only be a mistake, and counts as an empty bucket.
     """
-    full_ns = min(max(full_ns, now_ns), now_ns + burst_ns)
-    got_ns = min(wanted_ns, now_ns + burst_ns - full_ns)
-    return got_ns, full_ns + got_ns
+    return min(max(full_ns, now_ns), now_ns + burst_ns)
 
 
 class Buckets:
@@ -98,35 +118,37 @@ class Buckets:
     def take(self, bucket: int, sizes: Sequence[int], now_ns: int) -> int:
         """Return how many leading datagrams of a run may leave now; they count as sent.
 
-        sizes: payload bytes of each. What stands behind the first that may not is to be dropped with it.
+        sizes: payload bytes of each. The first that may not is to be dropped; those behind it may be asked for again.
         """
         mine = self._buckets[bucket]
         if now_ns >= mine.until_ns:
-            mine.credit_bytes = 0
-        total = sum(sizes)
-        if total > mine.credit_bytes:
-            self._draw(bucket, mine, total - mine.credit_bytes, now_ns)
-        if total <= mine.credit_bytes:
-            mine.credit_bytes -= total
-            return len(sizes)
-        for passed, size in enumerate(sizes):
-            if size > mine.credit_bytes:
-                return passed
-            mine.credit_bytes -= size
-        return len(sizes)
+            mine.credit_ns = 0
+        passed, used_ns = mine.fit(sizes, mine.credit_ns)
+        if passed == len(sizes):
+            mine.credit_ns -= used_ns
+            return passed
+        if now_ns == mine.refused_ns and cost_ns(sizes[0], mine.rate_bps) > mine.left_ns:
+            return 0
+        return self._draw(bucket, mine, sizes, now_ns)
 
-    def _draw(self, bucket: int, mine: _Bucket, wanted_bytes: int, now_ns: int) -> None:
-        """Draw what is wanted, or a chunk if that is more, as far as there is."""
+    def _draw(self, bucket: int, mine: _Bucket, sizes: Sequence[int], now_ns: int) -> int:
+        """Draw what the datagrams take, or a chunk if that is more; what was drawn before and not used goes back first."""
         shared = self._shared
         if shared is None:
-            return
-        wanted_ns = max(mine.cost_ns(wanted_bytes), CHUNK_NS)
+            return 0
         with shared.locked(bucket) as held:
             if not held:
-                return
-            got_ns, shared.words[bucket] = draw(shared.words[bucket], now_ns, wanted_ns, mine.burst_ns)
-        mine.credit_bytes += mine.bytes_in(got_ns)
+                return 0
+            full_ns = clamp(shared.words[bucket] - mine.credit_ns, now_ns, mine.burst_ns)
+            there_ns = now_ns + mine.burst_ns - full_ns
+            passed, used_ns = mine.fit(sizes, there_ns)
+            left_ns = there_ns - used_ns
+            mine.credit_ns = min(left_ns, max(mine.chunk_ns - used_ns, 0))
+            shared.words[bucket] = full_ns + used_ns + mine.credit_ns
         mine.until_ns = now_ns + mine.burst_ns
+        if passed < len(sizes):
+            mine.refused_ns, mine.left_ns = now_ns, left_ns
+        return passed
 
 
 def bucket_of(queue: int, direction: Direction) -> int:
@@ -137,6 +159,5 @@ def bucket_of(queue: int, direction: Direction) -> int:
 def _new_bucket(rate_bps: int, burst_bytes: int | None) -> _Bucket:
     if burst_bytes is None:
         burst_bytes = max(rate_bps // (BITS * BURSTS_A_SECOND), LEAST_BURST_BYTES)
-    bucket = _Bucket(rate_bps, 0)
-    bucket.burst_ns = bucket.cost_ns(burst_bytes)
-    return bucket
+    burst_ns = min(cost_ns(burst_bytes, rate_bps), LONGEST_NS)
+    return _Bucket(rate_bps, burst_ns, min(CHUNK_NS, burst_ns // CHUNKS_A_BURST))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.buckets import BITS, CHUNK_NS, LEAST_BURST_BYTES, SECOND_NS, Buckets, Direction, draw
+from workers.buckets import BITS, CHUNKS_A_BURST, LEAST_BURST_BYTES, SECOND_NS, Buckets, Direction, clamp
 from workers.contract.settings import QueueSettings
 
 RATE_BPS = 800_000
@@ -122,13 +122,47 @@ def test_without_the_lock_nothing_is_drawn() -> None:
     assert Buckets(QUEUES, Refusing()).take(2, [1], START_NS) == 0
 
 
-@given(st.integers(0, 2**40), st.integers(0, 2**40), st.integers(0, 2**36), st.integers(1, 2**36))
-def test_a_draw_never_takes_more_than_is_wanted_or_there(full: int, now: int, wanted: int, burst: int) -> None:
-    got, after = draw(full, now, wanted, burst)
-    assert 0 <= got <= min(wanted, burst)
-    assert now <= after <= now + burst
-    again, _ = draw(after, now, burst, burst)
-    assert again == burst - (after - now)
+@given(st.integers(0, 2**63), st.integers(0, 2**40), st.integers(1, 2**36))
+def test_a_bucket_is_full_now_or_within_a_burst(full: int, now: int, burst: int) -> None:
+    clamped = clamp(full, now, burst)
+    assert now <= clamped <= now + burst
+    assert clamped == full or not now <= full <= now + burst
+
+
+@pytest.mark.parametrize("gap_ns", [1_000, 100_000, 10_000_000])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_slow_queue_passes_its_rate_however_much_more_is_wanted(gap_ns: int, workers: int) -> None:
+    region, size, steps = Memory(2), 100, 2_000
+    queue = QueueSettings("q", rate_bps=max(8_000_000_000_000 // (gap_ns * 1000), 1), burst_bytes=200)
+    takers = [Buckets((queue,), region) for _ in range(workers)]
+    passed = sum(takers[step % workers].take(0, [size], START_NS + step * gap_ns) for step in range(steps))
+    # A byte a step, where a hundred are wanted.
+    assert steps // size - 1 <= passed <= steps // size + 200 // size + 1
+
+
+def test_a_small_burst_does_not_stay_with_the_worker_that_came_first() -> None:
+    region = Memory(2)
+    takers = [Buckets((QueueSettings("q", rate_bps=RATE_BPS, burst_bytes=1000),), region) for _ in range(4)]
+    assert [taker.take(0, [200], START_NS) for taker in takers] == [1, 1, 1, 1]
+
+
+def test_what_was_drawn_ahead_makes_no_datagram_pass_that_is_larger_than_the_burst() -> None:
+    (worker,), bucket = make()
+    assert worker.take(bucket, [1], START_NS) == 1
+    soon_ns = START_NS + SECOND_NS // 200
+    assert worker.take(bucket, [BURST_BYTES + 1], soon_ns) == 0
+    assert worker.take(bucket, [BURST_BYTES], soon_ns) == 1
+
+
+def test_behind_a_refused_datagram_a_smaller_one_may_pass() -> None:
+    (worker,), bucket = make()
+    assert worker.take(bucket, [BURST_BYTES + 1, 10], START_NS) == 0
+    assert worker.take(bucket, [10], START_NS) == 1
+
+
+def test_a_burst_of_many_years_is_no_number_too_large() -> None:
+    worker = Buckets((QueueSettings("q", rate_bps=1, burst_bytes=2**64 - 1),), Memory(2))
+    assert worker.take(0, [65_507] * 10_000, START_NS) < 10_000
 
 
 steps = st.lists(
@@ -145,7 +179,7 @@ def test_no_span_of_time_passes_more_than_its_burst_and_rate(taken: list[tuple[i
         now_ns += pause_ns
         count = workers[number].take(bucket, sizes, now_ns)
         passed.append((now_ns, sum(sizes[:count])))
-    chunk = BYTES_A_SECOND * CHUNK_NS // SECOND_NS
+    chunk = BURST_BYTES / CHUNKS_A_BURST
     for index, (since_ns, _) in enumerate(passed):
         total = 0
         for until_ns, size in passed[index:]:
