@@ -43,6 +43,15 @@ def test_comments_are_blanks_outside_strings_and_patterns() -> None:
     assert len(item.elements) == 2
 
 
+def test_a_brace_in_a_comment_closes_nothing() -> None:
+    (outer,) = read("outer { # { } \n # }\n item a; }")
+    assert outer.body is not None
+    assert [statement.keyword.text for statement in outer.body] == ["item"]
+    (item,) = read("from { # all }\n [192.0.2.1] };")
+    assert isinstance(item.elements[0].value, Braces)
+    assert len(item.elements[0].value.members) == 1
+
+
 def test_members_of_sets_may_be_negated_and_nested() -> None:
     (item,) = read("from { ! [192.0.2.1], { a, ! b }, * };")
     braces = item.elements[0].value
