@@ -131,6 +131,11 @@ class ServerSides:
                 del self._places[shared.place]
         self._upstreams.close_for_good(sock)
 
+    def has_several(self, fd: int) -> bool:
+        """Tell whether the socket with this descriptor has several sessions now."""
+        shared = self.shared.get(fd)
+        return shared is not None and len(shared.users) > 1
+
     def _join(self, session: Session, version: int, setup: Setup, now_ns: int) -> tuple[socket.SocketType, int]:
         shared = self._places.get(setup)
         if shared is None:

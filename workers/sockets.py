@@ -79,7 +79,7 @@ class SessionSockets:
         except OSError as error:
             self._engine.fail(session, str(error.filename), os.strerror(error.errno or 0), sizes)
             return False
-        if self._lost:
+        if self._lost and not self._special.has_several(fd):
             self._lost[fd] = drops_of(sock)
         session.sock = sock
         if fd >= len(self.sessions):
@@ -150,7 +150,8 @@ class SessionSockets:
                 answered[session.terms.tally] = session.last_in_ns
             if session.stretched or not session.terms.bare:
                 self.look_for_losses([session])
-                self._lost.pop(fd, None)
+                if not self._special.has_several(fd):
+                    self._lost.pop(fd, None)
                 self._special.close(session, sock, fd)
             elif len(session.target) == V4_BYTES:
                 used4.append((sock, fd))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+from dataclasses import replace
+
 import pytest
 
 from tests.kit.datapath import Datapath, datapath
-from tests.kit.requirement import requires_namespaces
+from tests.kit.ports import free_port
+from tests.kit.requirement import requires_namespaces, requires_root
 from tests.kit.traffic import address, both_paths, forward_to, network_of_its_own, udp, waiting
 from tests.workers.net.rig import raw_of
-from workers.contract.settings import AclSettings, Limits, SessionKind, SourceAddress
+from workers.contract.settings import AclSettings, Limits, SessionKind, SourceAddress, SourcePort, SourcePortMode
 from workers.contract.slots import CloseReason, DropReason
 from workers.deadlines import TICK_NS
-from workers.net.upstream import REST_NS
+from workers.net.upstream import REST_NS, drops_of
 from workers.session.session import Trail
 
 pytestmark = both_paths
@@ -31,6 +35,12 @@ def question(path: Datapath, server, client, payload: bytes = b"question") -> tu
     received, upstream = server.recvfrom(65_536)
     assert received == payload
     return upstream
+
+
+def flood(server, upstream: tuple[str, int]) -> None:
+    """Send more than a socket with the least of buffers takes."""
+    for _ in range(50):
+        server.sendto(bytes(1000), upstream)
 
 
 def test_a_session_is_found_by_its_socket_while_it_lasts(fast_path):
@@ -183,3 +193,30 @@ def test_a_server_that_answers_to_a_listener_is_not_taken_for_one_of_many_new_cl
         path.settle(REST_NS)
         assert len(path.sessions) == 3
         assert one.recv(100) == b"answer"
+
+
+@requires_root
+def test_what_a_socket_of_several_sessions_has_lost_is_counted_once(fast_path):
+    with udp() as server, udp("127.0.0.5") as first, udp("127.0.0.5") as second, udp("127.0.0.5") as third:
+        rule = replace(
+            forward_to(server.getsockname(), SessionKind.ANY_PORT),
+            source_address=SourceAddress(client=True),
+            source_port=SourcePort(SourcePortMode.FORCE, free_port()),
+        )
+        with datapath(rule, fast_path=fast_path) as path:
+            sockets = path.parts.sockets
+            upstream = question(path, server, first)
+            question(path, server, second)
+            session, other = path.sessions
+            shared = other.sock
+            shared.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            flood(server, upstream)
+            sockets.look_for_losses([session])
+            flood(server, upstream)
+            third.sendto(b"question", path.to[0])
+            path.settle()
+            assert [one.sock for one in path.sessions] == [shared] * 3
+            path.parts.engine.end(session, CloseReason.KILLED, 0)
+            sockets.close_ended(0)
+            sockets.look_for_losses([other])
+            assert sockets.take_lost() == drops_of(shared) > 0
