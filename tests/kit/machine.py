@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 """The project: it is there too, wherever it lies, and cannot be written."""
 
 _PREPARE = """
+(
 set -e
 mount --make-rprivate /
 mount -t tmpfs tmpfs "$0"
@@ -38,9 +39,12 @@ mkdir -p "$0/root$1"
 mount --bind "$1" "$0/root$1"
 mount -o remount,bind,ro "$0/root$1"
 mount -t sysfs sysfs "$0/root/sys"
-echo prepared
-# Its first process, so it must be one that takes care of orphans.
-exec chroot "$0/root" bash -c 'sleep infinity & wait'
+# Its first process, so it must be one that takes care of orphans. Who enters before the root has changed is not there.
+exec chroot "$0/root" bash -c 'echo prepared; sleep infinity & wait'
+) &
+# The first process of all hears nothing but this, and what unshare itself forks would not be told.
+trap "kill -KILL $!" TERM
+wait
 """
 _PROBE = (
     'mount -t tmpfs tmpfs "$0" && mkdir "$0/u" "$0/w" "$0/r" && '
@@ -65,7 +69,7 @@ class Machine(Place):
 
     def start(self) -> None:
         """Make it. Raises ProcessError where this machine cannot."""
-        command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _PREPARE, self._folder, ROOT]
+        command = ["unshare", "--mount", "--pid", "sh", "-c", _PREPARE, self._folder, ROOT]
         self._holder = self.space.popen(command)
         self._holder.wait_for("prepared")
         (self._first,) = children_of(self._holder.pid)
