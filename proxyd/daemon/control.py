@@ -23,6 +23,7 @@ from typing import Protocol
 from proxyd.control import protocol
 from proxyd.control.protocol import MAX_MESSAGE_BYTES, Done, ProtocolError, Refused, Reply, Request
 from proxyd.daemon.asker import Asker, hear, meet
+from proxyd.daemon.served import is_served
 from proxyd.errors import SetupError
 
 MAX_CLIENTS = 32
@@ -156,14 +157,8 @@ def _refuse_living(path: str) -> None:
         return
     if not stat.S_ISSOCK(mode):
         raise FileExistsError(0, "there is a file that is no socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as probe:
-        try:
-            probe.connect(path)
-        except (ConnectionRefusedError, FileNotFoundError):
-            return
-        except BlockingIOError:
-            pass  # its queue is full: somebody serves there
-    raise FileExistsError(0, "another process serves there")
+    if is_served(path, socket.SOCK_SEQPACKET):
+        raise FileExistsError(0, "another process serves there")
 
 
 @dataclass(eq=False, slots=True)

@@ -18,6 +18,7 @@ from proxyd.daemon.answers import listener_state, rule_state
 from proxyd.daemon.board import Board
 from proxyd.daemon.demands import text
 from proxyd.daemon.roster import Child
+from proxyd.daemon.served import is_served
 from proxyd.daemon.sockets import raw_sockaddr
 from proxyd.daemon.spawn import Estate
 from proxyd.errors import SetupError
@@ -173,7 +174,7 @@ def _listen_at(path: str, group: str | None) -> socket.socket:
         raise SetupError(f"bind monitoring socket {path}", f"there is no group '{group}'") from None
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if Path(path).is_socket() and not _is_heard(path):
+        if Path(path).is_socket() and not is_served(path, socket.SOCK_STREAM):
             Path(path).unlink()
         sock.bind(path)
         os.chown(path, -1, number, follow_symlinks=False)
@@ -183,15 +184,6 @@ def _listen_at(path: str, group: str | None) -> socket.socket:
         sock.close()
         raise SetupError(f"bind monitoring socket {path}", error.strerror or str(error)) from error
     return sock
-
-
-def _is_heard(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            return False
-        return True
 
 
 def _title(plug_to: Sock) -> str:

@@ -36,7 +36,8 @@ def refuse_second(path: Path) -> None:
     and would tell nobody who has them.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        # Not to wait: whatever else lies there, Pidfile.take refuses it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return
     try:

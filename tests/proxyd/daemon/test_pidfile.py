@@ -55,6 +55,14 @@ def test_a_second_one_learns_of_the_first_before_it_takes_anything(tmp_path: Pat
     assert path.exists()
 
 
+def test_a_pipe_in_the_pidfiles_place_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "x.pid"
+    os.mkfifo(path)
+    refuse_second(path)
+    with pytest.raises(SetupError, match="something else than an ordinary file"):
+        Pidfile.take(path)
+
+
 def test_the_lock_ends_with_the_process(tmp_path: Path) -> None:
     path = tmp_path / "x.pid"
     in_child(lambda: Pidfile.take(path))
