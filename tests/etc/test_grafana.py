@@ -80,6 +80,14 @@ def test_every_metric_that_the_proxy_has_for_trouble_is_looked_at() -> None:
         assert f"uftp_proxy_{name}" in asked
 
 
+def test_two_proxies_are_told_apart_where_their_processes_have_the_same_names() -> None:
+    for panel in dashboard()["panels"]:
+        for target in panel.get("targets", ()):
+            if re.search(r"\{\{(?:process|worker|listener)\}\}", target["legendFormat"]):
+                assert "{{instance}}" in target["legendFormat"], panel["title"]
+                assert not re.search(r"\bby \((?![^)]*instance)", target["expr"]), panel["title"]
+
+
 def test_panels_do_not_lie_over_each_other() -> None:
     taken: set[tuple[int, int]] = set()
     ids = [panel["id"] for panel in dashboard()["panels"]]
@@ -95,6 +103,13 @@ def test_panels_do_not_lie_over_each_other() -> None:
 @requires_program("promtool")
 def test_the_monitoring_system_takes_the_rules() -> None:
     check = (str(find_program("promtool")), "check", "rules", str(ALERTS))
+    done = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@requires_program("promtool")
+def test_the_rules_tell_proxies_that_end_and_not_counters_that_begin_anew() -> None:
+    check = (str(find_program("promtool")), "test", "rules", str(Path(__file__).with_name("alerts.test.yml")))
     done = subprocess.run(check, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
