@@ -65,7 +65,7 @@ class _Bucket:
     chunk_ns: int
     credit_ns: int = 0
     until_ns: int = 0
-    refused_ns: int = 0
+    refused_ns: int = -1
     left_ns: int = 0
 
     def fit(self, sizes: Sequence[int], there_ns: int) -> tuple[int, int]:
@@ -132,7 +132,7 @@ class Buckets:
         return self._draw(bucket, mine, sizes, now_ns)
 
     def _draw(self, bucket: int, mine: _Bucket, sizes: Sequence[int], now_ns: int) -> int:
-        """Draw what the datagrams take, or a chunk if that is more; what was drawn before and not used goes back first."""
+        """Draw what the datagrams take, a chunk at least; what was drawn before and not used goes back first."""
         shared = self._shared
         if shared is None:
             return 0

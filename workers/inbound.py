@@ -155,29 +155,56 @@ class Inbound:
     def _answer_run(self, session: Session, first: int, sizes: list[int], now_ns: int) -> None:
         if self._journal.level >= 9:
             self._answers.dump([session] * len(sizes), sizes, first)
-        if not session.simple:
-            sizes = self._admissible(session, first, sizes, now_ns)
-        passed = self._engine.pass_in(session, sizes, now_ns) if sizes else 0
-        if passed:
-            self._answers.line_up(session, first, sizes if passed == len(sizes) else sizes[:passed])
+        if session.simple:
+            self._pass(session, first, sizes, now_ns)
+        else:
+            self._pass_pieces(session, first, sizes, now_ns)
         if len(sizes) >= LONG_RUN:
             self._deepen(session)
+
+    def _pass(self, session: Session, first: int, sizes: list[int], now_ns: int) -> int:
+        """Line up what of a run passes; return how many that are."""
+        passed = self._engine.pass_in(session, sizes, now_ns)
+        if passed:
+            self._answers.line_up(session, first, sizes if passed == len(sizes) else sizes[:passed])
+        return passed
+
+    def _pass_pieces(self, session: Session, first: int, sizes: list[int], now_ns: int) -> None:
+        """Line up what of a run the session's queue lets through, which may have gaps."""
+        done = 0
+        while done < len(sizes):
+            allowed = self._admissible(session, first + done, sizes[done:], now_ns)
+            if not allowed:
+                done += 1
+                continue
+            passed = self._pass(session, first + done, allowed, now_ns)
+            done += len(allowed)
+            if passed < len(allowed) or session.closing is not None:
+                self._engine.refuse_in(session, sizes[done:])
+                return
 
     def _admissible(
         self, session: Session, first: int, sizes: list[int], now_ns: int, *, one_slot: bool = False
     ) -> list[int]:
-        """Return how much of a run may go on, and show that to whoever watches the session. first, one_slot: as cut."""
-        sizes = self._shape(session, sizes, now_ns) if session.terms.shaped else sizes
+        """Return how much of a run may go on, and show that to whoever watches the session. first, one_slot: as cut.
+
+        Where that is nothing, the first is dropped, or the whole train.
+        """
+        if session.terms.shaped:
+            sizes = self._shape(session, sizes, now_ns, one_slot=one_slot)
         if session in self._taps.sessions:
             parts = cut(first, sizes, one_slot=one_slot)
             self._taps.copy(session, Way.IN, map(self._transport.payload, parts), now_ns)
         return sizes
 
-    def _shape(self, session: Session, sizes: list[int], now_ns: int) -> list[int]:
-        """Return as many leading datagrams as the session's queue lets through; drop the others."""
+    def _shape(self, session: Session, sizes: list[int], now_ns: int, *, one_slot: bool) -> list[int]:
+        """Return as many leading datagrams as the session's queue lets through; drop those behind, if it is a train.
+
+        Its datagrams are equally long but for the last. Of others, one is dropped where none may pass.
+        """
         allowed = self._treatment.allow_in(session, sizes, now_ns)
-        if allowed < len(sizes):
-            self._engine.shed_in(session, sizes[allowed:])
+        if one_slot or not allowed:
+            self._engine.shed_in(session, sizes[allowed:] if one_slot else sizes[:1])
         return sizes[:allowed]
 
     def _probe(self, session: Session, now_ns: int) -> None:

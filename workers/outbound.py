@@ -233,12 +233,12 @@ class Outbound:
                 if session is None:
                     return
             if not session.simple:
-                rest = self._admissible(session, listener, origin, rest, now_ns)
-                count = done + len(rest)
-                if not rest:
-                    return
+                rest, dropped = self._admissible(session, listener, origin, rest, now_ns)
+                done += dropped
+                if dropped:
+                    continue
                 if session in self.taps.sessions:
-                    self._show(session, cut(first, sizes, one_slot=one_slot)[done:count], now_ns)
+                    self._show(session, cut(first, sizes, one_slot=one_slot)[done : done + len(rest)], now_ns)
             passed = engine.pass_out(session, rest, now_ns)
             if passed == len(sizes):
                 self._departures.send_run(session, first, sizes, one_slot=one_slot)
@@ -291,18 +291,24 @@ class Outbound:
         self._hearing.hear_returned(session, origin.source, parts, now_ns)
         return True
 
-    def _admissible(self, session: Session, listener: Listener, slot: int, sizes: list[int], now_ns: int) -> list[int]:
-        """Return how much of a run may go on: nothing of what is our own, and what the session's queue lets through."""
+    def _admissible(
+        self, session: Session, listener: Listener, slot: int, sizes: list[int], now_ns: int
+    ) -> tuple[list[int], int]:
+        """Return how much of a run may go on now; or nothing, and how many datagrams had to be dropped.
+
+        All of what is our own is dropped; of what goes beyond the rate of the session's queue, the first one.
+        """
         trail = session.trail
         if trail is not None and trail.echo is not None and self._origins.is_echo(listener, slot):
             self._engine.refuse_out(sizes, DropReason.OWN)
-            return []
+            return [], len(sizes)
         if not session.terms.shaped:
-            return sizes
+            return sizes, 0
         allowed = self._treatment.allow_out(session, sizes, now_ns)
-        if allowed < len(sizes):
-            self._engine.shed_out(session, sizes[allowed:])
-        return sizes[:allowed]
+        if allowed:
+            return sizes[:allowed], 0
+        self._engine.shed_out(session, sizes[:1])
+        return [], 1
 
     def _show(self, session: Session, parts: list[Part], now_ns: int) -> None:
         self.taps.copy(session, Way.OUT, map(self._transport.payload, parts), now_ns)

@@ -15,6 +15,7 @@ from workers.contract.channel import LocalChannel
 from workers.contract.context import WorkerContext
 from workers.contract.custody import Entrusted, Kept, Released, hear, open_custody
 from workers.contract.messages import FromChild, LogBatch, LogRecord, Lookup
+from workers.contract.rates import RateRegion
 from workers.contract.settings import AclSettings, Settings
 from workers.contract.slots import CloseReason, Counter, DropReason, Region
 from workers.loop import MAX_EVENTS
@@ -197,12 +198,19 @@ class Datapath:
 
 @contextlib.contextmanager
 def datapath(
-    *rules: AclSettings, hosts: Sequence[str] = ("127.0.0.1",), level: int = 7, **others: object
+    *rules: AclSettings,
+    hosts: Sequence[str] = ("127.0.0.1",),
+    level: int = 7,
+    rates: RateRegion | None = None,
+    **others: object,
 ) -> Iterator[Datapath]:
-    """Assemble a datapath with these rules and a listener on each host; held to account when the block ends."""
+    """Assemble a datapath with these rules and a listener on each host; held to account when the block ends.
+
+    rates: the buckets of the queues among the others, which are settings.
+    """
     settings, sockets = listen(rules, hosts, **others)
     try:
-        with contextlib.closing(Datapath(settings, sockets, level)) as path:
+        with contextlib.closing(Datapath(settings, sockets, level, rates=rates)) as path:
             yield path
     finally:
         close_all(sockets)

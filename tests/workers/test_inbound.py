@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -26,7 +27,8 @@ from tests.kit.traffic import (
     udp,
     waiting,
 )
-from workers.contract.settings import Limits, SessionKind
+from workers.contract.rates import RateRegion
+from workers.contract.settings import Limits, QueueSettings, SessionKind
 from workers.contract.slots import CloseReason, DropReason
 from workers.inbound import LONG_RUN
 from workers.net.arena import SLOTS
@@ -451,6 +453,25 @@ def test_a_one_way_session_past_its_deadline_ends_by_time_and_once(fast_path):
             path.settle(1_000)
             assert path.drops_in == {DropReason.EXPIRED: 1, DropReason.NO_SESSION: 2}
             assert path.closes == {CloseReason.TIMEOUT_OUT: 1}
+
+
+# --- queues ----------------------------------------------------------------------------------------------------------
+
+
+@both_paths
+@pytest.mark.parametrize("way", ["run", "long run"])
+@pytest.mark.parametrize(("most", "passing"), [(None, [2, 3, 4]), (2, [2, 3])])
+def test_an_answer_beyond_the_burst_holds_up_none_behind_it(fast_path, way, most, passing):
+    queue = QueueSettings("slow", rate_bps=8, burst_bytes=1000)
+    payloads = [bytes(1001), bytes(1001), b"a", b"b", b"c"]
+    with udp() as server, udp() as client:
+        rule = replace(forward_to(server.getsockname(), limits=Limits(max_dgrams_in=most)), queue_to_client="slow")
+        with datapath(rule, fast_path=fast_path, queues=(queue,), rates=RateRegion.create("test", 2)) as path:
+            one = Talk(path, server, client)
+            one.answer(payloads, way)
+            assert waiting(client) == [payloads[index] for index in passing]
+            assert path.drops_in[DropReason.SHAPED] == 2
+            assert (path.closes == {}) is (most is None)
 
 
 # --- the pieces ------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -25,7 +26,8 @@ from tests.kit.traffic import (
     udp,
     waiting,
 )
-from workers.contract.settings import Limits, SessionKind
+from workers.contract.rates import RateRegion
+from workers.contract.settings import Limits, QueueSettings, SessionKind
 from workers.contract.slots import CloseReason, DropReason
 from workers.net.arena import SLOTS
 from workers.net.upstream import REST_NS
@@ -463,3 +465,19 @@ def test_what_is_for_other_machines_is_not_taken_and_the_log_says_so(fast_path):
 
     with network_of_its_own("route add local 10.9.0.0/16 dev lo") as place:
         place.call(look)
+
+
+# --- queues ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_datagram_beyond_the_burst_holds_up_none_behind_it(fast_path):
+    queue = QueueSettings("slow", rate_bps=8, burst_bytes=1000)
+    payloads = [b"first", bytes(1001), b"a", bytes(990), b"b", b"c"]
+    with udp() as server, udp() as client:
+        rule = replace(forward_to(server.getsockname()), queue_to_server="slow")
+        with datapath(rule, fast_path=fast_path, queues=(queue,), rates=RateRegion.create("test", 2)) as path:
+            for payload in payloads:
+                client.sendto(payload, path.to[0])
+            path.settle()
+            assert waiting(server) == [b"first", b"a", bytes(990), b"b", b"c"]
+            assert path.drops_out == {DropReason.SHAPED: 1}
