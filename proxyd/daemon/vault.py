@@ -61,12 +61,13 @@ class Vault:
 
         Raises OSError.
         """
+        # In this order: what fails for want of descriptors leaves nothing behind.
+        self._others = len(os.listdir("/proc/self/fd")) - len(self)  # noqa: PTH208 - only how many
         ours, theirs = open_custody()
+        self._epoll.register(ours.fileno(), select.EPOLLIN)
         self._ends[worker] = ours
         self._by_descriptor[ours.fileno()] = worker
-        self._epoll.register(ours.fileno(), select.EPOLLIN)
         self._turns[worker] = self._shared.regions[worker].words[Counter.TURNS]
-        self._others = len(os.listdir("/proc/self/fd")) - len(self)  # noqa: PTH208 - only how many
         return theirs
 
     def owner(self, descriptor: int) -> int | None:

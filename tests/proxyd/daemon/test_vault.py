@@ -7,7 +7,7 @@ import resource
 import select
 import socket
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -176,6 +176,25 @@ def test_where_few_files_may_be_open_what_has_room_is_kept_and_some_are_left_to_
             return 150 <= len(vault) <= 300, len(os.pipe())
 
     assert in_child(act) == str((True, 2))
+
+
+def test_a_worker_that_cannot_begin_for_want_of_files_leaves_none_open() -> None:
+    def act() -> object:
+        with closing(select.epoll()) as epoll:
+            vault = Vault(Shared.create(Settings("TEST", (), 10, 1, ()), 1), epoll)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+            held: list[int] = []
+            with suppress(OSError):
+                while True:
+                    held.append(os.dup(epoll.fileno()))
+            for descriptor in held[-2:]:
+                os.close(descriptor)
+            with suppress(OSError):
+                vault.open(0)
+                return "there were more"
+            return [vault.owner(descriptor) for descriptor in held[-2:]], len(os.pipe())
+
+    assert in_child(act) == str(([None, None], 2))
 
 
 @pytest.mark.parametrize(("killed", "most"), [(False, CRASHES), (True, KILLS)])
