@@ -15,7 +15,7 @@ from workers.listener import Listener
 from workers.net import ancillary
 from workers.net.ancillary import Control, PacketInfo
 from workers.net.transport import Transport
-from workers.session.reach import Addresses, Reach, reach_of
+from workers.session.reach import Addresses, Reach, can_answer, reach_of
 from workers.session.session import PLAIN, Traits
 from workers.session.trails import Trails
 from workers.wire import sockaddr
@@ -25,6 +25,7 @@ WORDS = {
     DropReason.FOREIGN: "it is not for this machine",
     DropReason.OWN: "we have sent it ourselves",
     DropReason.LAST_HOP: "a broadcast whose time to live is used up",
+    DropReason.NO_HOST: "its source is no host's address",
 }
 """Why nobody may have a session for a datagram, for the log."""
 LAST_TTL = 1
@@ -81,6 +82,8 @@ class Origins:
     def of(self, listener: Listener, slot: int) -> Origin | DropReason:
         """Return what is known of a slot's datagram, or why nobody may have a session for it here."""
         source = self._transport.source(slot, listener.version)
+        if not can_answer(source):
+            return DropReason.NO_HOST
         if not listener.usual:
             return Origin(source, listener.raw)
         control = self._transport.control(slot)
@@ -102,6 +105,8 @@ class Origins:
     ) -> Origin | DropReason:
         destination, transparent = _destination(listener, info), False
         if self._known is not None:
+            if listener.version == 4 and self._known.table.broadcast_of(source[4:8]) is not None:
+                return DropReason.NO_HOST
             reach = reach_of(self._known.table, info.interface, info.destination)
             reason = self._objection(listener, reach, control, echo_of(info.interface, source, destination))
             if reason is not None:

@@ -81,7 +81,7 @@ SESSION_EXPLANATIONS = {
     "UDPP-913-D": Explanation(
         "A datagram that no session may begin with was dropped.",
         "It is for another machine while its listener is not transparent; or the proxy has sent it itself; or it is a "
-        "broadcast whose time to live is used up.",
+        "broadcast whose time to live is used up; or its source is no host's address, and so forged.",
         "If such clients are to be served, make the listener transparent: udp-proxy-transparent(7).",
     ),
     "UDPP-911-D": Explanation(

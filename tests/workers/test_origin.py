@@ -61,6 +61,11 @@ class Gate:
         assert len(self.rig.hear(self.listener.sock, version)) == 1
         return self.origins.of(self.listener, 0)
 
+    def forge(self, source: str) -> None:
+        """Have the datagram that was heard come from somebody else."""
+        transport = self.rig.transport
+        transport.restore(transport.store(0, 1)._replace(source=raw(source, 4000)))
+
 
 @contextlib.contextmanager
 def gate(kind, host: str = "0.0.0.0", *, transparent: bool = True, first_worker: bool = True) -> Iterator[Gate]:
@@ -129,6 +134,29 @@ def test_broadcasts_are_the_first_workers_and_end_with_their_last_hop_k58_k60(ki
         with gate(kind, first_worker=False) as found:
             assert found.hear("10.1.1.1", "10.1.1.255") is DropReason.NOT_OURS
             assert isinstance(found.hear("10.1.1.1", "10.1.1.1"), Origin)
+
+    with network_of_its_own(*NETWORK) as place:
+        place.call(look)
+
+
+@requires_namespaces
+@each_transport
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("0.0.0.0", "255.255.255.255"),
+        ("10.1.1.255", "10.1.1.1"),
+        ("10.2.2.255", "10.1.1.1"),
+        ("::", "fd00:1::1"),
+        ("::ffff:10.1.1.1", "fd00:1::1"),
+    ],
+)
+def test_nobody_has_a_session_whose_answers_would_come_back_to_us_or_go_to_everybody(kind, source, target):
+    def look() -> None:
+        with gate(kind, "::" if ":" in target else "0.0.0.0") as found:
+            assert isinstance(found.hear("fd00:1::1" if ":" in target else "10.1.1.1", target), Origin)
+            found.forge(source)
+            assert found.origins.of(found.listener, 0) is DropReason.NO_HOST
 
     with network_of_its_own(*NETWORK) as place:
         place.call(look)

@@ -137,6 +137,8 @@ class DropReason(IntEnum):
     """To somebody else's address, on a listener that is not transparent."""
     LAST_HOP = 20
     """A broadcast whose time to live is used up: it has crossed a proxy already."""
+    NO_HOST = 21
+    """From what is no host's address: what answers it would come back to this machine, or reach a whole network."""
 
 
 class CloseReason(IntEnum):

@@ -8,8 +8,12 @@ from __future__ import annotations
 from enum import Enum
 from typing import Protocol
 
+from workers.wire.sockaddr import V4_BYTES
+
 LIMITED = b"\xff\xff\xff\xff"
 """255.255.255.255: everybody on the network it is sent to."""
+_NOWHERE = bytes(16)
+_MAPPED = bytes(10) + b"\xff\xff"
 _GROUPS4, _GROUPS6 = 0xE0, 0xFF
 """The first byte from which on IPv4 addresses, and of which all IPv6 addresses, are no host's: multicast, reserved."""
 
@@ -72,3 +76,16 @@ def reach_of(known: Addresses, interface: int, destination: bytes) -> Reach:
     if destination[0] >= _GROUPS4 or destination == bytes(4):
         return Reach.GROUP
     return Reach.OWN if known.is_own(destination) else Reach.FOREIGN
+
+
+def can_answer(raw: bytes) -> bool:
+    """Tell whether a raw socket address that a datagram came from can be a host's.
+
+    Anybody can write any source. What is sent to an unspecified one comes back to the sender's own machine, and IPv4
+    addresses in IPv6 form pass by what is known of IPv4 networks. Neither is on the wire of a host that is set up.
+    Source: RFC 6890, 2.2.2 and 2.2.3; RFC 4291, 2.5.2 and 2.5.5.2.
+    """
+    if len(raw) == V4_BYTES:
+        return raw[4] != 0
+    host = raw[8:24]
+    return host != _NOWHERE and host[:12] != _MAPPED

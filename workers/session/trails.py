@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 
 from workers.session.kinds import Match
+from workers.session.reach import can_answer
 from workers.session.session import FlowKey, Session
 
 
@@ -21,7 +22,7 @@ def counts(session: Session, source: bytes) -> bool:
     trail, match = session.trail, session.terms.behaviour.match
     if match is Match.SOCK or (trail is not None and trail.fixed):
         return source == session.target
-    return match is Match.ANYBODY or host_of(source) == host_of(session.target)
+    return host_of(source) == host_of(session.target) or (match is Match.ANYBODY and can_answer(source))
 
 
 class Trails:

@@ -6,8 +6,10 @@ import socket
 
 import pytest
 
+from tests.kit.traffic import address
 from workers.net.interfaces import Assigned, Table
-from workers.session.reach import Reach, reach_of
+from workers.session.reach import Reach, can_answer, reach_of
+from workers.wire import sockaddr
 
 FRONT, BACK = 2, 3
 TABLE = Table(
@@ -52,3 +54,20 @@ def test_ipv6_has_no_broadcasts(destination: str, reach: Reach) -> None:
 def test_what_is_for_others_is_transparent_k58_k93() -> None:
     assert {reach for reach in Reach if reach.transparent} == {Reach.FOREIGN, Reach.FAR}
     assert {reach for reach in Reach if reach.broadcast} == {Reach.NEAR, Reach.FAR}
+
+
+@pytest.mark.parametrize(
+    ("source", "possible"),
+    [
+        ("10.1.1.1", True),
+        ("0.0.0.0", False),
+        ("0.1.2.3", False),
+        ("fd00::1", True),
+        ("fe80::1", True),
+        ("::1", True),
+        ("::", False),
+        ("::ffff:10.1.1.1", False),
+    ],
+)
+def test_what_is_no_hosts_address_can_answer_nothing(source: str, possible: bool) -> None:
+    assert can_answer(sockaddr.encode(address(source), 53)) is possible

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.kit.session_parts import PROXY, SECOND, client, rule, server
+from tests.kit.traffic import address
 from workers.contract.settings import SessionKind, SourcePort, SourcePortMode
 from workers.session.session import FlowKey, Session, Terms
 from workers.session.trails import Trails, counts
+from workers.wire import sockaddr
 
 LOCAL_SOCK = client(1)
 KINDS = {
@@ -36,6 +38,12 @@ def trails() -> tuple[Trails, dict[FlowKey, Session]]:
 def test_who_counts_depends_on_the_kind_k30_to_k47(kind: SessionKind) -> None:
     found = session(kind)
     assert [counts(found, source) for source in (server(), server(1, 99), server(2))] == KINDS[kind]
+
+
+@pytest.mark.parametrize("kind", [SessionKind.ANY_SOCK, SessionKind.BROADCAST])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "::ffff:192.0.2.9"])
+def test_no_answer_counts_whose_sender_is_no_host(kind: SessionKind, host: str) -> None:
+    assert not counts(session(kind), sockaddr.encode(address(host), 7))
 
 
 @pytest.mark.parametrize("kind", KINDS)
