@@ -61,7 +61,7 @@ class Vault:
 
         Raises OSError.
         """
-        # In this order: what fails for want of descriptors leaves nothing behind.
+        # First of all: it takes a descriptor itself, and what may fail must not come after the pair is known.
         self._others = len(os.listdir("/proc/self/fd")) - len(self)  # noqa: PTH208 - only how many
         ours, theirs = open_custody()
         self._epoll.register(ours.fileno(), select.EPOLLIN)
