@@ -107,6 +107,10 @@ def _is_served(path: Path) -> bool:
         return isinstance(error.__cause__, PermissionError)
 
 
+def _stems(paths: Sequence[Path]) -> str:
+    return ", ".join(path.stem for path in paths)
+
+
 def choose_socket(name: str | None, directory: Path = RUN_DIRECTORY) -> Path:
     """Return the socket of the proxy called name, with or without its program's name, or of the only one there is.
 
@@ -118,10 +122,13 @@ def choose_socket(name: str | None, directory: Path = RUN_DIRECTORY) -> Path:
         found = [path for path in found if path.stem.lower() in wanted]
     if len(found) > 1:
         # A proxy that was killed leaves its socket behind.
-        found = [path for path in found if _is_served(path)] or found
+        served = [path for path in found if _is_served(path)]
+        if not served:
+            raise UnreachableError(f"nobody serves {_stems(found)} any more")
+        found = served
     if len(found) == 1:
         return found[0]
     if found:
-        raise UnreachableError(f"several proxies run, choose one by -n: {', '.join(path.stem for path in found)}")
+        raise UnreachableError(f"several proxies run, choose one by -n: {_stems(found)}")
     which = "no proxy" if name is None else f"no proxy called '{name}'"
     raise UnreachableError(f"{which} has a control socket in {directory}; -s names one elsewhere")

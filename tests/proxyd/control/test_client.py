@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +75,16 @@ def make_sockets(folder: Path, *names: str) -> None:
             sock.bind(str(folder / name))
 
 
+@contextlib.contextmanager
+def serve(folder: Path, *names: str) -> Iterator[None]:
+    with contextlib.ExitStack() as kept:
+        for name in names:
+            sock = kept.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+            sock.bind(str(folder / name))
+            sock.listen()
+        yield
+
+
 def test_the_only_proxy_is_found_without_a_name(tmp_path: Path) -> None:
     make_sockets(tmp_path, "udp-proxy-dns.ctl", "other.ctl")
     (tmp_path / "udp-proxy-file.ctl").write_text("")
@@ -82,17 +93,19 @@ def test_the_only_proxy_is_found_without_a_name(tmp_path: Path) -> None:
 
 def test_a_socket_that_nobody_serves_any_more_does_not_count(tmp_path: Path) -> None:
     make_sockets(tmp_path, "udp-proxy-dead.ctl", "udp-proxy-killed.ctl")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as alive:
-        alive.bind(str(tmp_path / "udp-proxy-dns.ctl"))
-        alive.listen()
+    with pytest.raises(UnreachableError, match="nobody serves udp-proxy-dead, udp-proxy-killed any more"):
+        choose_socket(None, tmp_path)
+    with serve(tmp_path, "udp-proxy-dns.ctl"):
         assert choose_socket(None, tmp_path) == tmp_path / "udp-proxy-dns.ctl"
 
 
 def test_of_several_one_has_to_be_chosen_by_its_name(tmp_path: Path) -> None:
-    make_sockets(tmp_path, "udp-proxy-dns.ctl", "udp-proxy-tftp.ctl", "uftpproxyd-east.ctl")
-    assert len(find_sockets(tmp_path)) == 3
-    with pytest.raises(UnreachableError, match="choose one by -n: udp-proxy-dns, udp-proxy-tftp, uftpproxyd-east"):
-        choose_socket(None, tmp_path)
+    names = ("udp-proxy-dns.ctl", "udp-proxy-tftp.ctl", "uftpproxyd-east.ctl")
+    wanted = "choose one by -n: udp-proxy-dns, udp-proxy-tftp, uftpproxyd-east"
+    with serve(tmp_path, *names):
+        assert len(find_sockets(tmp_path)) == 3
+        with pytest.raises(UnreachableError, match=wanted):
+            choose_socket(None, tmp_path)
     for name in ("dns", "DNS", "udp-proxy-dns"):
         assert choose_socket(name, tmp_path).name == "udp-proxy-dns.ctl"
     assert choose_socket("east", tmp_path).name == "uftpproxyd-east.ctl"
