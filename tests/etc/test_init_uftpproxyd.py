@@ -53,7 +53,7 @@ def succeeds(host: Host, *words: str) -> str:
 @requires_namespaces
 def test_start_stop_and_status_twice_each(service: Host) -> None:
     assert service.service(SCRIPT, "status")[0] == 3
-    succeeds(service, "start")
+    assert "OK" not in succeeds(service, "start")
     first = pid_of(service)
     assert title(first).startswith("uftpproxyd: parent")
     assert "already runs" in succeeds(service, "start")
@@ -69,7 +69,9 @@ def test_start_stop_and_status_twice_each(service: Host) -> None:
 @requires_namespaces
 def test_restart_replaces_what_runs_and_reload_leaves_it(service: Host) -> None:
     for action in ("reload", "force-reload"):
-        assert service.service(SCRIPT, action)[0] == 7
+        status, output = service.service(SCRIPT, action)
+        assert status == 7
+        assert "one does not run" in output
     succeeds(service, "try-restart")
     assert service.service(SCRIPT, "status")[0] == 3
     succeeds(service, "restart")
