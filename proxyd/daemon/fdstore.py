@@ -16,11 +16,13 @@ from proxyd.daemon.bequest import identify
 from proxyd.daemon.inventory import MAX_BYTES, Bundle, InventoryError, arrange
 from proxyd.daemon.lane import PARCEL, close_all, lay_down
 from proxyd.daemon.notify import Notifier
+from proxyd.errors import SetupError
 
 NAME = "proxyd"
 LIST_NAME = "proxyd-list"
 FIRST = 3
 """The number of the first descriptor that is passed. Source: sd_listen_fds(3), SD_LISTEN_FDS_START."""
+STEP = "take what the service manager has passed"
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 
 
@@ -61,7 +63,8 @@ class Passed(NamedTuple):
 def take_passed(environment: MutableMapping[str, str]) -> Passed:
     """Return what the manager has passed to this process; none of it is inheritable any more.
 
-    The variables that tell of it are taken out of the environment: they are nobody else's.
+    The variables that tell of it are taken out of the environment: they are nobody else's. Raises SetupError where they
+    tell of more than there is.
     """
     passed = _passed({name: environment.pop(name) for name in _VARIABLES if name in environment})
     stored = {descriptor: name for descriptor, name in passed.items() if name in (NAME, LIST_NAME)}
@@ -92,13 +95,17 @@ def fetch(passed: Mapping[int, str]) -> Bundle | None:
 
 
 def _passed(variables: Mapping[str, str]) -> dict[int, str]:
-    """Return the descriptors that are meant for this process, with their names."""
+    """Return the descriptors that are meant for this process, with their names. Raises SetupError."""
     count = variables.get("LISTEN_FDS", "")
     if variables.get("LISTEN_PID") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
         return {}
     names = variables.get("LISTEN_FDNAMES", "").split(":")
-    names += ["unknown"] * (int(count) - len(names))
-    passed = dict(zip(range(FIRST, FIRST + int(count)), names, strict=False))
-    for descriptor in passed:
-        os.set_inheritable(descriptor, False)
+    passed: dict[int, str] = {}
+    for place in range(int(count)):
+        descriptor = FIRST + place
+        try:
+            os.set_inheritable(descriptor, False)
+        except OSError as error:
+            raise SetupError(STEP, f"LISTEN_FDS is {count}, and descriptor {descriptor} is not open") from error
+        passed[descriptor] = names[place] if place < len(names) else "unknown"
     return passed

@@ -14,6 +14,7 @@ from proxyd.daemon import fdstore, inventory
 from proxyd.daemon.bequest import identify
 from proxyd.daemon.inventory import Bundle, Manifest
 from proxyd.daemon.notify import Notifier
+from proxyd.errors import SetupError
 from tests.workers.forked import in_child
 
 
@@ -141,6 +142,17 @@ def test_what_was_not_laid_up_is_told_apart_by_its_name(names: str | None, other
         return str(passed.others)
 
     assert in_child(act).startswith(others)
+
+
+def test_more_than_was_passed_is_refused() -> None:
+    def act() -> str:
+        free = os.dup(0)
+        os.close(free)
+        with pytest.raises(SetupError, match=f"LISTEN_FDS is 99999999999, and descriptor {free} is not open"):
+            fdstore.take_passed({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "99999999999"})
+        return "refused"
+
+    assert in_child(act) == "refused"
 
 
 @pytest.mark.parametrize(("text", "count"), [("", 0), ("8192", 8192), ("-1", 0), ("x", 0)])
