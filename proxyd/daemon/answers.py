@@ -339,6 +339,9 @@ class Answers:
         if self._conductor.roster.stopping:
             yield protocol.Refused("the proxy is ending already")
             return
+        if self._conductor.roster.held:
+            yield protocol.Refused("its workers rest, as another program is to go on with their work; try again")
+            return
         self._conductor.drain(request.timeout_s)
         yield protocol.Done(f"draining, {self._estate.shared.sessions} sessions are left")
 

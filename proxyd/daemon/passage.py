@@ -6,8 +6,10 @@ One at a time, and none while the proxy drains, ends or reloads.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
+import signal
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
@@ -117,14 +119,15 @@ class Passage:
         self._checking = False
         self._verdict: tuple[Reply, ...] = ()
         """What came of the last upgrade, () as long as it is under way."""
-        self._remarks: list[str] = []
         self._parking: tuple[str, int] | None = None
         self._ending: Ending | None = None
+        self._heir = -1
+        """A pidfd of the program that has taken over."""
 
     @property
     def under_way(self) -> bool:
-        """Whether this run is about to be the last one's past."""
-        return self._succession is not None or self._attempt is not None or self._parking is not None
+        """Whether this run is about to be another one's past, or is."""
+        return any(step is not None for step in (self._succession, self._attempt, self._parking, self._ending))
 
     @property
     def handing(self) -> bool:
@@ -172,7 +175,7 @@ class Passage:
         if why or launch is None:
             yield protocol.Refused(why or "it is not known how the program was started")
             return
-        self._verdict, self._remarks = (), []
+        self._verdict = ()
         # What it says of its configuration is read here, also where it writes elsewhere later.
         self._start(launch, CHECK, foreground=False)
         yield protocol.Step("the new program checks its configuration")
@@ -183,8 +186,6 @@ class Passage:
                 yield protocol.Step("it is not there yet")
             else:
                 yield None
-        for remark in self._remarks:
-            yield protocol.Step(remark)
         yield from self._verdict
 
     def _start(self, launch: Launch, extra: tuple[str, ...], *, foreground: bool) -> None:
@@ -215,6 +216,12 @@ class Passage:
             return False
         self._parking = (why, time.monotonic_ns() + REST_NS)
         return True
+
+    def pass_on(self, number: int) -> None:
+        """Send a signal to the program that has taken over, if one has."""
+        if self._heir >= 0:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                signal.pidfd_send_signal(self._heir, number)
 
     def abandon(self, why: str) -> None:
         """Go no way any more: this run ends."""
@@ -263,13 +270,15 @@ class Passage:
             self._journal.note("handed-over", succession.process, 0)
             bury(self._estate, self._kept(), [], self._journal)
         self._leave()
+        with contextlib.suppress(OSError):
+            self._heir = os.pidfd_open(succession.process)
         if self._attempt is not None:
             self._attempt.close()
             self._attempt = None
         self._means.notifier.tell(f"MAINPID={succession.process}")
         # The end comes a turn later: who has asked for it hears of it first.
         told = f"process {succession.process} has taken over"
-        self._verdict, self._remarks = (protocol.Done(told),), [*succession.remarks, told]
+        self._verdict = (*map(protocol.Step, (*succession.remarks, told)), protocol.Done(told))
         self._ending = Ending(ExitStatus.OK, told)
 
     def _leave(self) -> None:

@@ -94,6 +94,11 @@ class Reloader:
         """Whether children are being renewed."""
         return self._rollout is not None
 
+    @property
+    def asked(self) -> bool:
+        """Whether somebody waits for a reload to begin."""
+        return self._turnstile.asked
+
     def ask(self) -> int:
         """Have `step` reload, after what is under way; return the number by which `result` knows it."""
         return self._turnstile.ask()

@@ -90,7 +90,7 @@ class Supervisor:
             **dict.fromkeys(LEVEL_STEPS, self._step_level),
             signal.SIGCHLD: self._reap,
             signal.SIGHUP: lambda _: self._reload(),
-            signal.SIGQUIT: lambda _: self._conductor.drain(None),
+            signal.SIGQUIT: lambda _: self._drain(),
             signal.SIGWINCH: lambda _: reopen(logs),
             STATE_SIGNAL: self._log_state,
         }
@@ -189,6 +189,7 @@ class Supervisor:
             self._kill_ns = time.monotonic_ns() + STOP_NS
             self._logs.note("terminating", ending.reason)
             self._passage.abandon(ending.reason)
+            self._pass_on()
             self._herald.stop(ending.reason)
             self._relay.lift()
             self._crew.stop()
@@ -201,6 +202,20 @@ class Supervisor:
     def _reload(self) -> None:
         if self._ending is None:
             self._reloader.ask()
+        else:
+            self._passage.pass_on(signal.SIGHUP)
+
+    def _drain(self) -> None:
+        if self._ending is None:
+            self._conductor.drain(None)
+        else:
+            self._passage.pass_on(signal.SIGQUIT)
+
+    def _pass_on(self) -> None:
+        """Have the program that has taken over, if one has, do what this one was told meanwhile."""
+        for number, owed in ((signal.SIGHUP, self._reloader.asked), (signal.SIGQUIT, self._conductor.draining)):
+            if owed:
+                self._passage.pass_on(number)
 
     def _hindrance(self) -> passage.Hindrance:
         """Return why no other run can take over now."""

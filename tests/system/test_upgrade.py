@@ -204,6 +204,50 @@ def test_a_new_program_that_is_killed_in_the_middle_costs_no_session(scene: Scen
         scene.end(100)
 
 
+SLOW = """
+import sys, time
+from pathlib import Path
+from proxyd.daemon.heir import Heir
+claim = Heir.claim
+def claim_later(self):
+    while not Path(sys.argv[0]).with_name("go").exists():
+        time.sleep(0.05)
+    claim(self)
+Heir.claim = claim_later
+from proxyd.cli.udp_proxy import main
+sys.exit(main())
+"""
+"""A release that takes its time between the two: its children serve, and the old program does not know yet."""
+
+
+@requires_namespaces
+@pytest.mark.parametrize(
+    "by_signal", [True, pytest.param(False, marks=pytest.mark.night)], ids=["by a signal", "by proxyctl"]
+)
+def test_a_reload_that_is_asked_for_while_another_program_takes_over_is_carried_out_by_that_one(
+    scene: Scene, by_signal: bool
+) -> None:
+    old, program, begun = scene.pid, scene.folder / "slow.py", len(scene.log.lines)
+    program.write_text(SLOW)
+    command = [sys.executable, program, "--takeover", "-f", scene.folder / "udp-proxy.cfg"]
+    taking = scene.lab.proxy.popen(command, ENV)
+    scene.log.wait_for("UDPS-763-K Taken over", begun)
+    scene.write(sessions=1500)
+    asking = taking
+    if by_signal:
+        os.kill(old, signal.SIGHUP)
+    else:
+        asking = scene.lab.proxy.popen([PROXYCTL, "-n", scene.name, "reload"])
+        scene.log.wait_for("UDPS-745-K .*: reload", begun)
+    (scene.folder / "go").touch()
+    assert taking.wait(WITHIN_S) == 0
+    assert asking.wait(WITHIN_S) == 0, asking.output
+    scene.log.wait_for("UDPS-771-K Generation 3", begun)
+    assert json.loads(scene.ctl("status", "--json").output)["proxy"]["max_sessions"] == 1500
+    counts = scene.end(100)
+    assert counts["answered"] == counts["sent"]
+
+
 NEWER = """
 import sys
 from workers.contract import slots

@@ -249,6 +249,11 @@ def test_level_and_drain_are_ordered(scene: Scene) -> None:
     assert scene.ask(AskLevel(9)) == [Done("the level is 9")]
     assert scene.ask(AskDrain(2.5)) == [Done("draining, 0 sessions are left")]
     assert scene.chief.orders == [(2.5,)]
+    scene.chief.roster.held = True
+    (refusal,) = scene.ask(AskDrain(2.5))
+    assert isinstance(refusal, Refused)
+    assert "its workers rest" in refusal.why
+    scene.chief.roster.held = False
     scene.chief.roster.handle_stop()
     assert isinstance(scene.ask(AskDrain())[0], Refused)
 

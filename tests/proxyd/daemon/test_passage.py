@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 import sys
 import time
@@ -34,6 +35,7 @@ from workers.contract.custody import Kept
 from workers.contract.messages import NO_NAMES, Names
 
 WAIT_S = 20
+PASSED_ON = (signal.SIGUSR1, signal.SIGUSR2)
 GOES_ON = "not upgraded, the running program goes on"
 
 
@@ -162,9 +164,28 @@ def test_a_program_that_asks_is_given_everything_and_this_run_ends_when_it_serve
     assert scene.estate.control is not None
     assert (scene.estate.pidfile.ours, scene.estate.control.ours) == (False, False)
     assert [note[0] for note in scene.diary.notes] == ["handing-over", "handed-over"]
+    assert scene.passage.under_way, "nothing else is begun before this run ends"
     legacy.close_unused()
     scene.estate.pidfile.claim()
     scene.estate.control.claim()
+
+
+def test_signals_are_passed_on_to_the_program_that_has_taken_over_and_to_nobody_before(
+    scene: Scene, pool: ThreadPoolExecutor
+) -> None:
+    came: list[int] = []
+    before = [signal.signal(number, lambda number, _: came.append(number)) for number in PASSED_ON]
+    asked = ask(scene, pool)
+    scene.turn_until(asked)
+    legacy, giver = asked.result()
+    scene.passage.pass_on(PASSED_ON[0])
+    giver.serving()
+    scene.turn_until(None)
+    scene.passage.pass_on(PASSED_ON[1])
+    for number, handler in zip(PASSED_ON, before, strict=True):
+        signal.signal(number, handler)
+    assert came == [PASSED_ON[1]]
+    legacy.close_unused()
 
 
 def test_a_program_that_gives_up_leaves_everything_as_it_was(scene: Scene, pool: ThreadPoolExecutor) -> None:
