@@ -65,6 +65,7 @@ make_venv() {
     if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         install_packages python3-venv || die "the module venv is missing (apt install python3-venv)"
     fi
+    [ ! -L "$VENV" ] || rm "$VENV" # It leads to another checkout's, which is not ours to empty.
     say "making .venv with $("$python" --version)"
     "$python" -m venv --clear "$VENV" || die "cannot make $VENV"
 }
