@@ -5,7 +5,7 @@ The descriptor rests before it serves another session, because a datagram may st
 processor; then it is drained. That saves making, registering and closing a socket: a third of a session's cost.
 Where the parent holds duplicates, closing a descriptor does not close its socket: it would stay in epoll, and go on
 taking what is sent to its port. So it is taken out of epoll first, and loses its port, or hears nobody any more.
-Source: udp(7), connect(2), epoll(7) (questions and answers, 6).
+Source: udp(7), ip(7), connect(2), epoll(7) (questions and answers, 6).
 """
 
 from __future__ import annotations
@@ -56,6 +56,9 @@ _connect = socket.SocketType.connect
 _SO_MEMINFO = 55
 _MEMINFO = struct.Struct("=9I")
 _DROPS = 8
+_MAY_FRAGMENT = {4: (socket.IPPROTO_IP, 10, 0), 6: (socket.IPPROTO_IPV6, 23, 0)}
+"""IP_MTU_DISCOVER and IPV6_MTU_DISCOVER, PMTUDISC_DONT: never set DF, as listeners do not. A path that takes less than
+our own network would lose the first long datagram, and every one where its ICMP does not come through."""
 _SO_COOKIE = 57
 _COOKIE_BYTES = 8
 _NOBODY: dict[int, tuple[str, int]] = {socket.AF_INET: ("127.0.0.1", 1), socket.AF_INET6: ("::1", 1)}
@@ -202,6 +205,7 @@ class Upstreams:
         try:
             sock = socket.SocketType(_FAMILIES[version], _TYPE)
             fd = sock.fileno()
+            sock.setsockopt(*_MAY_FRAGMENT[version])
             self._poll.register(fd, select.EPOLLIN)
         except OSError as error:
             if again and error.errno in _NO_DESCRIPTORS and self._give_one_up():

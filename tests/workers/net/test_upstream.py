@@ -75,6 +75,14 @@ def test_a_socket_is_connected_known_and_watched(kind, host):
     assert shore.rig.transport.receive_each([fd]) == [1]
 
 
+@pytest.mark.parametrize(
+    ("host", "option"), [("127.0.0.1", (socket.IPPROTO_IP, 10)), ("::1", (socket.IPPROTO_IPV6, 23))]
+)
+def test_routers_may_cut_what_leaves_into_fragments(host, option):
+    sock, _ = Shore(host=host).open()
+    assert sock.getsockopt(*option) == 0  # PMTUDISC_DONT
+
+
 def test_an_unconnected_socket_hears_everybody():
     shore = Shore()
     sock, fd = shore.upstreams.open(4, BARE, None, shore.now_ns)
