@@ -22,6 +22,10 @@ class UnreachableError(ProxydError):
     """No proxy can be talked to, and why."""
 
 
+class GoneError(UnreachableError):
+    """The proxy has ended before it had said all; another process of it may serve by now."""
+
+
 class RefusedError(ProxydError):
     """The proxy does not do what was asked of it, and why."""
 
@@ -58,13 +62,15 @@ class Connection:
             while True:
                 data = self._socket.recv(MAX_MESSAGE_BYTES + 1)
                 if not data:
-                    raise UnreachableError(f"{self._path}: the proxy has sent us away, or ended")
+                    raise GoneError(f"{self._path}: the proxy has sent us away, or ended")
                 reply = protocol.decode_reply(data)
                 if isinstance(reply, Refused):
                     raise RefusedError(reply.why)
                 if isinstance(reply, Done):
                     return
                 yield reply
+        except ConnectionError as error:
+            raise GoneError(f"{self._path}: {error.strerror}") from error
         except TimeoutError as error:
             raise UnreachableError(f"{self._path}: the proxy says nothing for {PATIENCE_S:g} s") from error
         except OSError as error:

@@ -238,7 +238,6 @@ def test_a_reload_that_is_asked_for_while_another_program_takes_over_is_carried_
         os.kill(old, signal.SIGHUP)
     else:
         asking = scene.lab.proxy.popen([PROXYCTL, "-n", scene.name, "reload"])
-        scene.log.wait_for("UDPS-745-K .*: reload", begun)
     (scene.folder / "go").touch()
     assert taking.wait(WITHIN_S) == 0
     assert asking.wait(WITHIN_S) == 0, asking.output

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import select
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from proxyd.cli.ctl_reload import reload
+from proxyd.control import protocol
 from proxyd.control.protocol import (
+    MAX_MESSAGE_BYTES,
     AskReload,
     Change,
     Changes,
@@ -69,6 +72,23 @@ def test_a_reload_that_is_done_says_so(tmp_path: Path, capsys: pytest.CaptureFix
         assert reload(arguments) == 0
     said = capsys.readouterr()
     assert (said.out, said.err) == ("reloaded\n", "renewing\n")
+
+
+def test_who_has_taken_over_meanwhile_is_asked_instead(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def serve(listening: socket.socket) -> None:
+        listening.accept()[0].close()
+        with listening.accept()[0] as successor:
+            successor.recv(MAX_MESSAGE_BYTES)
+            successor.send(protocol.encode(Done()))
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(str(tmp_path / "x.ctl"))
+        listening.listen()
+        thread = threading.Thread(target=serve, args=(listening,))
+        thread.start()
+        assert reload(argparse.Namespace(socket=str(tmp_path / "x.ctl"), name=None, json=False, dry_run=False)) == 0
+        thread.join()
+    assert capsys.readouterr().out == "reloaded\n"
 
 
 def test_a_reload_tells_what_waits_for_the_next_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
