@@ -116,6 +116,8 @@ class Passage:
         self._succession: Succession | None = None
         self._attempt: Attempt | None = None
         self._attempt_ns = 0
+        self._left_alone: list[Attempt] = []
+        """Programs that were started and not waited for: when they end, they are to be buried."""
         self._checking = False
         self._verdict: tuple[Reply, ...] = ()
         """What came of the last upgrade, () as long as it is under way."""
@@ -190,8 +192,7 @@ class Passage:
 
     def _start(self, launch: Launch, extra: tuple[str, ...], *, foreground: bool) -> None:
         """Start the program, to check or to take over."""
-        if self._attempt is not None:
-            self._attempt.close()
+        self._leave_alone()
         self._checking, self._attempt_ns = extra is CHECK, time.monotonic_ns() + ATTEMPT_NS
         try:
             self._attempt = launch.start(extra, foreground)
@@ -238,6 +239,7 @@ class Passage:
         """Do what can be done without waiting; return how this run ends once another one has what is left of it."""
         if self._ending is not None:
             return self._ending
+        self._bury()
         if self._attempt is not None:
             self._look_at_attempt(self._attempt, now_ns)
         if self._succession is not None:
@@ -272,9 +274,7 @@ class Passage:
         self._leave()
         with contextlib.suppress(OSError):
             self._heir = os.pidfd_open(succession.process)
-        if self._attempt is not None:
-            self._attempt.close()
-            self._attempt = None
+        self._leave_alone()
         self._means.notifier.tell(f"MAINPID={succession.process}")
         # The end comes a turn later: who has asked for it hears of it first.
         told = f"process {succession.process} has taken over"
@@ -291,6 +291,19 @@ class Passage:
         if estate.monitoring is not None:
             estate.monitoring.leave()
 
+    def _leave_alone(self) -> None:
+        """Let the program that was started run on by itself, if one was."""
+        if self._attempt is not None:
+            self._attempt.close()
+            self._left_alone.append(self._attempt)
+            self._attempt = None
+
+    def _bury(self) -> None:
+        """Wait for programs that have ended since: nobody else does."""
+        for attempt in self._left_alone:
+            attempt.tend()
+        self._left_alone = [attempt for attempt in self._left_alone if attempt.status is None]
+
     def _look_at_attempt(self, attempt: Attempt, now_ns: int) -> None:
         attempt.tend()
         launch = self._means.launch
@@ -304,12 +317,11 @@ class Passage:
             self._fail(failures.of_silence(attempt.process, checking=self._checking))
 
     def _fail(self, failure: Failure) -> None:
-        if self._attempt is not None:
-            self._attempt.close()
+        self._leave_alone()
         self._journal.note("upgrade-failed", failure.line)
         refused = protocol.Refused(f"not upgraded, the running program goes on: {failure.why}"[:_MAX_CHARS])
         mistakes = [line[:_MAX_CHARS] for line in failure.mistakes]
-        self._attempt, self._verdict = None, (*([protocol.Mistakes(mistakes)] if mistakes else ()), refused)
+        self._verdict = (*([protocol.Mistakes(mistakes)] if mistakes else ()), refused)
 
     # --- what is left ------------------------------------------------------------------------------------------------
 

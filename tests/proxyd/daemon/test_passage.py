@@ -271,6 +271,23 @@ def test_an_upgrade_to_a_program_that_does_not_come_up_is_refused_in_its_words(s
     assert not scene.passage.under_way
 
 
+def test_a_program_that_was_given_up_is_buried_when_it_ends(scene: Scene) -> None:
+    program = "import signal\n'--check' in sys.argv or signal.pause()"
+    scene.means.launch = Launch((sys.executable, "-I", "-c", f"import sys\n{program}"), "/", {})
+    replies = scene.passage.upgrade(AskUpgrade(), NOBODY)
+    while not scene.diary.notes:
+        next(replies)
+        scene.turn()
+    ((_, process),) = scene.diary.notes
+    assert isinstance(process, int)
+    scene.passage.abandon("it ends")
+    os.kill(process, signal.SIGKILL)
+    os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+    scene.turn()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(process, os.WNOHANG)
+
+
 def test_an_upgrade_is_refused_where_it_cannot_be(scene: Scene) -> None:
     (reply,) = scene.answer(scene.passage.upgrade(AskUpgrade(), NOBODY))
     assert reply == protocol.Refused("it is not known how the program was started")
