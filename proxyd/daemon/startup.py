@@ -178,7 +178,7 @@ def _ask(start: Start, pidfile: Path | None) -> tuple[Legacy, Giver]:
 def _look_into_store(start: Start, stored: Mapping[int, str]) -> None:
     """Come into what the service manager keeps, if it does; what cannot be gone on with is given up, and said."""
     try:
-        found = takeover.fetch(stored, start.notifier)
+        found = takeover.fetch(stored, start.notifier, start.logs)
         if found is None:
             return
         why = _misfit(start, found[0])

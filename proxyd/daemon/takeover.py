@@ -30,6 +30,14 @@ NEVER, GONE = -1, -2
 STORE = "the service manager's store"
 
 
+class Journal(Protocol):
+    """The log, as far as this writes to it."""
+
+    def note(self, event: str, *fields: str | int | bytes | None) -> None:
+        """Write an event of workers.contract.catalogue."""
+        ...
+
+
 class Giver(Protocol):
     """Whoever has left something, and wants to know what became of it."""
 
@@ -102,8 +110,9 @@ class Keeper:
 
     goes_on = False
 
-    def __init__(self, notifier: Notifier) -> None:
+    def __init__(self, notifier: Notifier, journal: Journal) -> None:
         self._notifier = notifier
+        self._journal = journal
         self._done: int | None = None
 
     def coming(self, step: str) -> None:
@@ -123,8 +132,9 @@ class Keeper:
                 self._done = self._notifier.barrier()
             except BlockingIOError:
                 return False
-            except OSError:
+            except OSError as error:
                 self._done = NEVER
+                self._journal.note("manager-silent", error.strerror or str(error))
         if self._done >= 0 and _has_news(self._done):
             os.close(self._done)
             self._done = GONE
@@ -153,10 +163,10 @@ def ask(path: Path, program: str, name: str) -> tuple[Legacy, Giver]:
     return legacy, Predecessor(ours, legacy.manifest.process)
 
 
-def fetch(passed: Mapping[int, str], notifier: Notifier) -> tuple[Legacy, Giver] | None:
+def fetch(passed: Mapping[int, str], notifier: Notifier, journal: Journal) -> tuple[Legacy, Giver] | None:
     """Return what the service manager kept for us, None where there is nothing. Raises InventoryError.
 
     passed: what it has passed of that, by descriptors.
     """
     bundle = fdstore.fetch(passed)
-    return None if bundle is None else (bequest.read(bundle, STORE), Keeper(notifier))
+    return None if bundle is None else (bequest.read(bundle, STORE), Keeper(notifier, journal))

@@ -310,6 +310,12 @@ FRAME_EXPLANATIONS = {
         "The service manager did not take them: the store is too small, or it does not answer.",
         "Make FileDescriptorStoreMax= in the unit larger than max-sessions, and FDSTORE= in its environment the same.",
     ),
+    "UDPS-776-W": Explanation(
+        "This run goes on with sockets that the service manager may hold, too: each reload waits 10 s for that to end, "
+        "and another number of workers for the next start.",
+        "The service manager is gone, or does not answer on the socket that NOTIFY_SOCKET names.",
+        "Restart the service once the manager answers again, where the number of workers is to change.",
+    ),
     "UDPS-767-K": Explanation(
         "The program was started once more, to take over from this process.",
         "`proxyctl upgrade`.",

@@ -349,6 +349,11 @@ _EVENTS = (
         (Line("UDPS-766-W", "Sessions are not laid up with the service manager: {reason}"),),
     ),
     Event(
+        "manager-silent",
+        (("reason", _T),),
+        (Line("UDPS-776-W", "The service manager cannot be asked whether it has let go of the sockets: {reason}"),),
+    ),
+    Event(
         "upgrade-started",
         (("process", _N),),
         (Line("UDPS-767-K", "The program was started anew as process {process}, and is to take over"),),

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,16 @@ from proxyd.errors import SetupError
 from tests.kit.process import DEFAULT_WAIT_S
 from tests.proxyd.daemon.estates import an_estate
 from tests.workers.forked import in_child
+
+
+@dataclass
+class Diary:
+    """A log that keeps what is written to it."""
+
+    notes: list[tuple[object, ...]] = field(default_factory=list)
+
+    def note(self, event: str, *fields: str | int | bytes | None) -> None:
+        self.notes.append((event, *fields))
 
 
 @contextmanager
@@ -138,7 +149,7 @@ def test_a_predecessor_that_has_gone_on_by_itself_is_noticed_by_who_would_serve(
 def test_a_service_manager_forgets_what_was_taken_over_and_keeps_what_was_not(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as manager:
         manager.bind(str(tmp_path / "notify"))
-        keeper = Keeper(Notifier(manager.getsockname()))
+        keeper = Keeper(Notifier(manager.getsockname()), Diary())
         keeper.coming("bound")
         keeper.failed("bind: in use")
         with pytest.raises(BlockingIOError):
@@ -164,18 +175,18 @@ def test_what_a_service_manager_has_kept_is_read(tmp_path: Path) -> None:
                 os.dup2(descriptor + 1000, place)
             names = ":".join(["proxyd"] * (len(kept) - 1) + ["proxyd-list"])
             environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(kept)), "LISTEN_FDNAMES": names}
-            found = takeover.fetch(fdstore.take_passed(environment).stored, Notifier())
+            found = takeover.fetch(fdstore.take_passed(environment).stored, Notifier(), Diary())
             assert found is not None
             return f"{found[0].source}, {found[0].manifest.name}, {type(found[1]).__name__}"
 
         assert in_child(act) == "the service manager's store, TEST, Keeper"
-    assert takeover.fetch({}, Notifier()) is None
+    assert takeover.fetch({}, Notifier(), Diary()) is None
 
 
 def test_a_service_manager_has_let_go_when_it_has_done_all_that_it_was_told(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        keeper = Keeper(Notifier(manager.getsockname()))
+        keeper = Keeper(Notifier(manager.getsockname()), Diary())
         keeper.serving()
         assert not keeper.let_go()
         assert [manager.recv(100) for _ in range(2)] == [
@@ -193,7 +204,7 @@ def test_a_service_manager_that_has_no_room_now_is_asked_again(tmp_path: Path) -
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as manager:
         manager.bind(str(tmp_path / "notify"))
         notifier = Notifier(manager.getsockname())
-        keeper = Keeper(notifier)
+        keeper = Keeper(notifier, Diary())
         others = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         with others, contextlib.suppress(BlockingIOError):
             while True:
@@ -210,5 +221,7 @@ def test_a_service_manager_that_has_no_room_now_is_asked_again(tmp_path: Path) -
 
 
 def test_a_service_manager_that_cannot_be_asked_has_never_let_go() -> None:
-    keeper = Keeper(Notifier())
+    diary = Diary()
+    keeper = Keeper(Notifier(), diary)
     assert [keeper.let_go(), keeper.let_go()] == [False, False]
+    assert diary.notes == [("manager-silent", "there is no service manager")]
