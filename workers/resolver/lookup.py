@@ -1,45 +1,28 @@
 """Addresses of configuration names, asked of name servers: both versions, search list, bounded time.
 
-A name that has no addresses is a value with a reason, never an exception. The C library's resolver is not used: it
-reads files when it is called, which have gone with the root directory by then. So is everything that dnspython would
-import when it first meets a record imported here.
+A name that has no addresses is a value with a reason, never an exception.
 Source: RFC 1034, RFC 1035, RFC 3596; resolv.conf(5).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 
-import dns.asyncbackend
-import dns.asyncresolver
 import dns.exception
-import dns.name
-import dns.nameserver
 import dns.rdatatype
-import dns.rdtypes.ANY.CNAME
-import dns.rdtypes.ANY.DNAME
-import dns.rdtypes.ANY.NS
-import dns.rdtypes.ANY.OPT
-import dns.rdtypes.ANY.SOA
-import dns.rdtypes.IN.A
-import dns.rdtypes.IN.AAAA
 import dns.resolver
 
 from workers.contract.settings import Address, ResolverSettings
 from workers.policy.hostset import normal_address
+from workers.resolver.asking import Asker
 from workers.resolver.system import Prepared, prepare
 
 MAX_PARALLEL = 32
 """Names asked for at a time; two sockets each."""
-MAX_ADDRESSES = 64
-"""Addresses believed of one name."""
-MAX_LISTED = 2_000
-"""Addresses of one name in the hosts table, which is the operator's: with its name they have to fit one message."""
-BACKEND = dns.asyncbackend.get_backend("asyncio")
+MAX_ADDRESSES = 2_000
+"""Addresses of one name, of each version from servers, of both from the hosts table: they have to fit one message."""
 _VERSIONS = {4: dns.rdatatype.A, 6: dns.rdatatype.AAAA}
 _REASONS: tuple[tuple[type[dns.exception.DNSException], str], ...] = (
     (dns.resolver.NXDOMAIN, "there is no such name"),
@@ -63,42 +46,26 @@ class Answer:
     unanswered: frozenset[int] = frozenset()
 
 
-def make_resolver(prepared: Prepared) -> dns.asyncresolver.Resolver:
-    """Return a resolver that asks the servers it is given, and searches the domains it is given, nothing else."""
-    resolver = dns.asyncresolver.Resolver(configure=False)
-    resolver.nameservers = [
-        dns.nameserver.Do53Nameserver(address_text(address), port) for address, port in prepared.servers
-    ]
-    resolver.lifetime = prepared.timeout_ns / 1e9
-    resolver.ndots = prepared.ndots
-    # Without this the machine's own domain would be searched, behind the administrator's back.
-    resolver.domain = dns.name.root
-    resolver.search = _domains(prepared.search)
-    return resolver
-
-
 class Lookup:
     """Asks the servers; at most MAX_PARALLEL names at a time, the others wait."""
 
     def __init__(self, prepared: Prepared) -> None:
         self._hosts = prepared.hosts
         self._room = asyncio.Semaphore(MAX_PARALLEL)
-        self._resolver = make_resolver(prepared)
+        self._asker = Asker(prepared, prepared.timeout_ns / 1e9)
 
     async def look_up(self, name: str) -> Answer:
         """Return the addresses of a name (lower case, no trailing dot): from the hosts table, else from the servers."""
         listed = self._hosts.get(name)
         if listed:
-            return Answer(frozenset(sorted(listed)[:MAX_LISTED]))
+            return Answer(frozenset(sorted(listed)[:MAX_ADDRESSES]))
         async with self._room:
             return _merge(await asyncio.gather(*(self._ask(name, version) for version in _VERSIONS)))
 
     async def _ask(self, name: str, version: int) -> Answer:
         """Ask for the addresses of one version."""
         try:
-            found = await self._resolver.resolve(
-                name, _VERSIONS[version], raise_on_no_answer=False, search=True, backend=BACKEND
-            )
+            found = await self._asker.ask(name, _VERSIONS[version], search=True)
         except dns.exception.DNSException as error:
             reason = next(text for kind, text in _REASONS if isinstance(error, kind))
             learnt = isinstance(error, dns.resolver.NXDOMAIN)
@@ -134,17 +101,3 @@ def _merge(answers: Iterable[Answer]) -> Answer:
         return Answer(addresses, min(times), unanswered=unanswered)
     telling = next((answer for answer in answers if answer.unanswered), answers[0])
     return Answer(addresses, reason=telling.reason, unanswered=unanswered)
-
-
-def _domains(names: Iterable[str]) -> list[dns.name.Name]:
-    """Return the search list, without what is no domain."""
-    domains: list[dns.name.Name] = []
-    for name in names:
-        with contextlib.suppress(dns.exception.DNSException):
-            domains.append(dns.name.from_text(name))
-    return domains
-
-
-def address_text(address: Address) -> str:
-    """Return an address as people write it."""
-    return str((IPv4Address if address.version == 4 else IPv6Address)(address.value))

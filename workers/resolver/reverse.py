@@ -13,15 +13,13 @@ from typing import Any, NamedTuple
 import dns.exception
 import dns.name
 import dns.rdatatype
-import dns.rdtypes.ANY.PTR
 import dns.resolver
 import dns.reversename
-from dns.nameserver import Do53Nameserver
 
 from workers.contract.messages import MAX_NAME_CHARS, Looked, Lookup
 from workers.contract.settings import Address, ResolverSettings
 from workers.policy.hostset import normal_address, normal_name
-from workers.resolver.lookup import BACKEND, address_text, make_resolver
+from workers.resolver.asking import TURN_S, Asker, address_text
 from workers.resolver.system import Prepared, prepare
 
 MAX_PARALLEL = 128
@@ -52,9 +50,8 @@ class Reverse:
         self._hosts = _names_of(prepared.hosts)
         self._room = asyncio.Semaphore(MAX_PARALLEL)
         self._timeout_s = prepared.reverse_timeout_ns / 1e9
-        self._resolver = make_resolver(prepared)
-        if len(prepared.servers) > 1:  # Each is asked within the time, though those before it are silent.
-            self._resolver.timeout = self._timeout_s / len(prepared.servers)
+        # Each server is asked within the time, though those before it are silent.
+        self._asker = Asker(prepared, self._timeout_s, min(self._timeout_s / len(prepared.servers), TURN_S))
         self._running: dict[Address, asyncio.Task[Found]] = {}
 
     async def look_up(self, address: Address) -> Found:
@@ -97,32 +94,19 @@ class Reverse:
         """Return what the servers have of a kind under a name, and its time to live; nothing where they fail."""
         began_s = asyncio.get_running_loop().time()
         try:
-            found = await self._resolver.resolve(
-                name, kind, raise_on_no_answer=False, search=False, backend=BACKEND, lifetime=self._timeout_s
-            )
+            found = await self._asker.ask(name, kind, search=False)
         except dns.resolver.NXDOMAIN:
             # Nobody says which server it was; where it was not the first one, that one was waited for in vain.
-            if asyncio.get_running_loop().time() - began_s >= self._resolver.timeout:
-                self._resolver.nameservers = [*self._resolver.nameservers[1:], self._resolver.nameservers[0]]
+            if asyncio.get_running_loop().time() - began_s >= self._asker.turn_s:
+                self._asker.postpone_first()
             return [], 0
         except dns.exception.DNSException:
             return [], 0
-        self._prefer(found)
+        self._asker.prefer(found)  # The time is too short to wait for silent ones.
         if found.rrset is None:
             return [], 0
         values = [record.target if kind == dns.rdatatype.PTR else record for record in found.rrset]
         return sorted(values), found.chaining_result.minimum_ttl
-
-    def _prefer(self, found: dns.resolver.Answer) -> None:
-        """Ask the server first from now on that has just answered: the time is too short to wait for silent ones."""
-        servers = list(self._resolver.nameservers)
-        chosen = [one for one in servers if isinstance(one, Do53Nameserver) and _is(one, found)]
-        if chosen and servers[0] is not chosen[0]:
-            self._resolver.nameservers = [chosen[0], *(one for one in servers if one is not chosen[0])]
-
-
-def _is(server: Do53Nameserver, found: dns.resolver.Answer) -> bool:
-    return (server.address, server.port) == (found.nameserver, found.port)
 
 
 def find_name(address: Address, settings: ResolverSettings) -> str | None:

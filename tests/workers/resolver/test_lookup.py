@@ -13,7 +13,7 @@ from tests.kit.requirement import requires_program
 from tests.workers.resolver.name_server import prepared_for, settings_for
 from workers.contract.messages import MAX_MESSAGE_BYTES, Names
 from workers.contract.settings import Address, ResolverSettings
-from workers.resolver.lookup import MAX_ADDRESSES, MAX_LISTED, MAX_PARALLEL, Answer, Lookup, resolve_names
+from workers.resolver.lookup import MAX_ADDRESSES, MAX_PARALLEL, Answer, Lookup, resolve_names
 from workers.resolver.system import Prepared
 
 requires_nsd = requires_program("nsd")
@@ -59,9 +59,15 @@ def test_a_mapped_address_counts_as_ipv4(name_server):
 
 
 @requires_nsd
-def test_many_addresses_come_over_tcp_and_are_bounded(name_server):
-    port = name_server(*(f"many A 198.51.100.{number}" for number in range(100)))
-    assert len(ask_at(port, "many.example.test").addresses) == MAX_ADDRESSES
+@pytest.mark.parametrize(("count", "believed"), [(100, 100), (MAX_ADDRESSES + 50, MAX_ADDRESSES)])
+def test_many_addresses_come_over_tcp_and_are_bounded(name_server, count: int, believed: int):
+    port = name_server(*(f"many A 198.51.{number // 250}.{number % 250}" for number in range(count)))
+    assert len(ask_at(port, "many.example.test").addresses) == believed
+
+
+def test_as_many_addresses_as_are_taken_of_both_versions_fit_one_message():
+    pairs = [(version, bytes(size)) for version, size in ((4, 4), (6, 16)) for _ in range(MAX_ADDRESSES)]
+    assert len(msgspec.msgpack.encode(Names({"x" * 255: pairs}, True, True))) <= MAX_MESSAGE_BYTES
 
 
 @requires_nsd
@@ -126,9 +132,9 @@ def test_the_hosts_table_is_asked_before_the_servers(name_server, tmp_path: Path
 
 def test_of_a_long_hosts_table_as_many_addresses_are_taken_as_fit_one_message(tmp_path: Path):
     hosts = tmp_path / "hosts"
-    hosts.write_text("".join(f"2001:db8::{number:x} www.example.test\n" for number in range(1, MAX_LISTED + 50)))
+    hosts.write_text("".join(f"2001:db8::{number:x} www.example.test\n" for number in range(1, MAX_ADDRESSES + 50)))
     found = ask(prepared_for(settings_for(9), hosts), "www.example.test").addresses
-    assert len(found) == MAX_LISTED
+    assert len(found) == MAX_ADDRESSES
     table = Names({"x" * 255: [(version, value.to_bytes(16)) for version, value in found]}, True, True)
     assert len(msgspec.msgpack.encode(table)) <= MAX_MESSAGE_BYTES
 
