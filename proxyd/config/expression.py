@@ -65,7 +65,7 @@ Command: TypeAlias = Probe | ShowAcl | ShowProxy | ShowHash | Help
 def parse_expression(text: str, now: datetime) -> tuple[Command, ...]:
     """Return the commands of an expression, in its order. now: local time. Raises ConfigErrors."""
     checker = Checker(EXPRESSION_NAME)
-    tree = checker.check(parse(text, EXPRESSION_NAME, is_item), EXPRESSION_ROW)
+    tree = checker.check(parse(text, EXPRESSION_NAME, is_item, "the end of the expression"), EXPRESSION_ROW)
     commands = [_command(item, checker, now) for item in tree.items if item.sound]
     if not tree.items and not checker.errors:
         checker.errors.append(tree.error("found an empty expression", "wanted an item, as 'help;'"))

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from lark import Lark, Token, Transformer, v_args
-from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from lark.exceptions import UnexpectedInput
 
+from proxyd.config.formfaults import MAX_DEPTH, Source, explain
 from proxyd.config.statements import (
     Braces,
     Bracketed,
@@ -29,44 +30,6 @@ from proxyd.config.statements import (
     Word,
 )
 from proxyd.errors import ConfigError, ConfigErrors, Position
-
-MAX_DEPTH = 16
-"""Braces inside braces: no sensible configuration comes near, and what walks the tree may recurse."""
-
-MAX_SHOWN_CHARS = 40
-
-_TERMINALS = {
-    "WORD": "a word",
-    "STRING": "a string",
-    "BRACKETED": "an address in brackets",
-    "PATTERN": "a regular expression",
-    "STAR": "'*'",
-    "EMPTY": "'{'",
-    "LBRACE": "'{'",
-    "RBRACE": "'}'",
-    "SEMICOLON": "';'",
-    "COMMA": "','",
-    "COLON": "':'",
-    "MINUS": "'-'",
-    "BANG": "'!'",
-    "$END": "the end of the file",
-}
-
-_WANTED = (
-    ({"SEMICOLON", "LBRACE"}, "wanted ';' to end the item, another element, or '{'"),
-    ({"SEMICOLON"}, "wanted ';' to end the item"),
-    ({"COMMA", "RBRACE"}, "wanted ',' or '}' in the set"),
-    ({"RBRACE", "WORD"}, "wanted an item, a section, or '}' to end the section"),
-    ({"$END", "WORD"}, "wanted an item or a section"),
-    ({"BRACKETED", "WORD"}, "wanted a value"),
-)
-"""What to ask for when these terminals, and perhaps more, could have come; the first row that fits."""
-
-_BROKEN = {
-    '"': ("a string that does not end on its line", "wanted '\"' at its end"),
-    "/": ("a regular expression that does not end on its line", "wanted '/' at its end"),
-    "[": ("a bracket that is not closed on its line", "wanted ']'"),
-}
 
 
 class _TooDeep(Exception):
@@ -128,8 +91,8 @@ class _Builder(Transformer[Token, Any]):
     def sock(self, host: Scalar, port: Scalar) -> HostPort:
         return HostPort(host, port, host.place)
 
-    def filled(self, members: list[Member]) -> Braces:
-        place = members[0].place
+    def filled(self, brace: Token, members: list[Member]) -> Braces:
+        place = _place(brace)
         return Braces(tuple(members), place, _deeper((_value_depth(member.value) for member in members), place))
 
     def empty(self, token: Token) -> Braces:
@@ -171,8 +134,10 @@ _PARSER = Lark(
 )
 
 
-def parse(text: str, name: str, is_item: Callable[[str], bool]) -> tuple[Statement, ...]:
-    """Parse a whole configuration; name stands for the file in messages.
+def parse(
+    text: str, name: str, is_item: Callable[[str], bool], end: str = "the end of the file"
+) -> tuple[Statement, ...]:
+    """Parse a whole configuration; name stands for the file in messages, and end for where it ends.
 
     is_item tells of a lower-case keyword whether the table knows it as an item: `{ }` before a further word
     ends a section, but is an empty set inside an item, and only the table can tell these apart.
@@ -185,7 +150,7 @@ def parse(text: str, name: str, is_item: Callable[[str], bool]) -> tuple[Stateme
         found = f"braces nested more than {MAX_DEPTH} deep"
         raise ConfigErrors([ConfigError(position, "", found, "wanted fewer levels")]) from None
     except UnexpectedInput as error:
-        raise ConfigErrors([_explain(error, text, name, is_item)]) from None
+        raise ConfigErrors([explain(error, Source(text, name, end), is_item)]) from None
     return tuple(part for statement in statements for part in _split(statement, is_item))
 
 
@@ -220,88 +185,3 @@ def _hollow_end(
         if hollow and isinstance(following.value, Word) and not following.negated:
             return index
     return None
-
-
-def _explain(error: UnexpectedInput, text: str, name: str, is_item: Callable[[str], bool]) -> ConfigError:
-    heads = _open_braces(error)[:MAX_DEPTH]
-    in_set = bool(heads) and is_item(heads[-1].lower())
-    path = " / ".join(heads[:-1] if in_set else heads)
-    if isinstance(error, UnexpectedToken):
-        joined = _joined(error)
-        if joined is not None and heads and not in_set:
-            place, sign = joined
-            return ConfigError(
-                Position(name, *place), path, f"found '{sign}' before this value", "wanted the value alone"
-            )
-        # Members without a comma look like the beginning of an item: only the table knows that they are none.
-        hint = f"wanted ',' between members, or '}}' and ';' to end '{heads[-1]}'" if in_set else ""
-        return _explain_token(error, path, text, name, hint)
-    position = Position(name, error.line, error.column)
-    char = error.char if isinstance(error, UnexpectedCharacters) else ""
-    if char in _BROKEN:
-        found, wanted = _BROKEN[char]
-        return ConfigError(position, path, f"found {found}", wanted)
-    return ConfigError(position, path, f"found the character {char!r}", "which begins nothing here")
-
-
-def _joined(error: UnexpectedToken) -> tuple[Place, str] | None:
-    """Return the place behind a sign that made a section's first item look like the member of a set, and the sign."""
-    last = _stack(error)[-1:]
-    match last[0].value if last and isinstance(last[0], Member) else None:
-        case Span(Word(), behind, _):
-            return behind.place, "-"
-        case HostPort(Word(), behind, _):
-            return behind.place, ":"
-    return None
-
-
-def _explain_token(error: UnexpectedToken, path: str, text: str, name: str, hint: str) -> ConfigError:
-    token = error.token
-    if token.type == "$END":
-        lines = text.split("\n")
-        position = Position(name, len(lines), len(lines[-1]) + 1)
-        found = "found the end of the file"
-    else:
-        position = Position(name, *_place(token))
-        shown = str(token) if len(token) <= MAX_SHOWN_CHARS else f"{token[:MAX_SHOWN_CHARS]}..."
-        found = f"found '{' '.join(shown.split())}'"
-    accepted = set(error.accepts or error.expected or ())
-    is_statement = "SEMICOLON" in accepted or {"RBRACE", "WORD"} <= accepted
-    return ConfigError(position, path, found, hint if hint and is_statement else _wanted(accepted))
-
-
-def _wanted(accepted: set[str]) -> str:
-    for terminals, wanted in _WANTED:
-        if terminals <= accepted:
-            return wanted
-    words = sorted({_TERMINALS.get(terminal, terminal) for terminal in accepted})
-    return f"wanted {' or '.join(words)}" if words else ""
-
-
-def _open_braces(error: UnexpectedInput) -> list[str]:
-    """Name the statements whose braces are open where the reading ended: what lies on the stack before each '{'.
-
-    Braces that were closed last may still lie there, with their '}'.
-    """
-    names: list[str | None] = []
-    head: Token | None = None
-    words: list[Member] = []
-    for entry in _stack(error):
-        if isinstance(entry, list):
-            words = entry
-        elif not isinstance(entry, Token):
-            continue
-        elif entry.type == "WORD":
-            head, words = entry, []
-        elif entry.type == "LBRACE":
-            named = words[0].value if words else None
-            names.append(None if head is None else f"{head} {named.text}" if isinstance(named, Word) else str(head))
-            head = None
-        elif entry.type == "RBRACE" and names:
-            names.pop()
-    return [name for name in names if name is not None]
-
-
-def _stack(error: UnexpectedInput) -> list[Any]:
-    interactive = getattr(error, "interactive_parser", None)
-    return [] if interactive is None else list(interactive.parser_state.value_stack)

@@ -66,7 +66,7 @@ def test_times_take_from_now_what_they_leave_out(text: str, when: tuple[int, int
         ("show-acl 0;", "found '0'; wanted a number from 1"),
         ("show-proxy every;", "found 'every'; wanted 'all'"),
         ("nodaemon;", "found the unknown item 'nodaemon'"),
-        ("help", "found the end of the file; wanted ';'"),
+        ("help", "found the end of the expression; wanted ';'"),
         ("", "found an empty expression"),
     ],
 )

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxyd.config.parser import MAX_DEPTH, parse
+from proxyd.config.formfaults import MAX_DEPTH
+from proxyd.config.parser import parse
 from proxyd.config.statements import Braces, Bracketed, HostPort, Pattern, Span, Star, Statement, Text, Word
 from proxyd.errors import ConfigErrors
 
@@ -83,35 +84,6 @@ def test_empty_braces_after_an_item_without_semicolon_do_not_swallow_a_section()
 def test_an_empty_text_is_an_empty_configuration() -> None:
     assert read("") == ()
     assert read("# nothing\n") == ()
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("outer NAME {\n item x\n}", "t.cfg:3:1: outer NAME: found '}'; wanted ';' to end the item"),
-        ("item x", "t.cfg:1:7: found the end of the file; wanted ';' to end the item"),
-        ("outer { item x;", "t.cfg:1:16: outer: found the end of the file; wanted an item, a section, or '}'"),
-        ("item x; }", "t.cfg:1:9: found '}'; wanted an item or a section"),
-        ("set { * b };", "t.cfg:1:9: set: found 'b'; wanted ',' or '}' in the set"),
-        ("a { from { b c }; }", "t.cfg:1:16: a: found '}'; wanted ',' between members, or '}' and ';' to end 'from'"),
-        ("a { from { b; c }; }", "t.cfg:1:17: a: found '}'; wanted ',' between members"),
-        ("from { a, };", "found '}'; wanted a value"),
-        ('item "no end;\n', "t.cfg:1:6: found a string that does not end on its line"),
-        ("from { /no end };\n", "t.cfg:1:8: found a regular expression that does not end on its line"),
-        ("from [192.0.2.1;\n", "t.cfg:1:6: found a bracket that is not closed on its line; wanted ']'"),
-        ("item é;", "t.cfg:1:6: found the character 'é'"),
-        ("item \0;", "t.cfg:1:6: found the character '\\x00'"),
-        ("a { b X { item", "t.cfg:1:15: a / b X: found the end of the file"),
-        ("a { b X { item x; } ; }", "t.cfg:1:21: a: found ';'"),
-        ("a { b X { item x; } }\n\f", "t.cfg:2:1: found the character '\\x0c'"),
-        ("a { from { x } }", "t.cfg:1:16: a: found '}'; wanted ';' to end the item"),
-        ("a { from { { x }; }", "t.cfg:1:17: a: found ';'; wanted ',' or '}' in the set"),
-        ("a { item -1; }", "t.cfg:1:11: a: found '-' before this value; wanted the value alone"),
-        ("a { item : x; }", "t.cfg:1:12: a: found ':' before this value"),
-    ],
-)
-def test_a_mistake_of_form_is_named_with_its_place(text: str, message: str) -> None:
-    assert message in mistake(text)
 
 
 def test_braces_nest_as_deep_as_allowed() -> None:
