@@ -91,6 +91,13 @@ class Hindrance(NamedTuple):
     renewing: str = ""
 
 
+class Step(NamedTuple):
+    """What the program that was started is for, and until when it may take. checking: its configuration alone."""
+
+    checking: bool = False
+    due_ns: int = 0
+
+
 class Passage:
     """All ways from one run to the next. hindered: what is in the way now.
 
@@ -115,10 +122,9 @@ class Passage:
         self._rest = Rest(company)
         self._succession: Succession | None = None
         self._attempt: Attempt | None = None
-        self._attempt_ns = 0
+        self._step = Step()
         self._left_alone: list[Attempt] = []
         """Programs that were started and not waited for: when they end, they are to be buried."""
-        self._checking = False
         self._verdict: tuple[Reply, ...] = ()
         """What came of the last upgrade, () as long as it is under way."""
         self._parking: tuple[str, int] | None = None
@@ -193,7 +199,7 @@ class Passage:
     def _start(self, launch: Launch, extra: tuple[str, ...], *, foreground: bool) -> None:
         """Start the program, to check or to take over."""
         self._leave_alone()
-        self._checking, self._attempt_ns = extra is CHECK, time.monotonic_ns() + ATTEMPT_NS
+        self._step = Step(extra is CHECK, time.monotonic_ns() + ATTEMPT_NS)
         try:
             self._attempt = launch.start(extra, foreground)
         except OSError as error:
@@ -309,12 +315,12 @@ class Passage:
         launch = self._means.launch
         if self._succession is not None or launch is None:
             return
-        if attempt.status == 0 and self._checking:
+        if attempt.status == 0 and self._step.checking:
             self._start(launch, TAKE_OVER, foreground=self._estate.settings.foreground)
         elif attempt.status is not None:
-            self._fail(failures.of_end(attempt.status, attempt.text, checking=self._checking))
-        elif now_ns >= self._attempt_ns:
-            self._fail(failures.of_silence(attempt.process, checking=self._checking))
+            self._fail(failures.of_end(attempt.status, attempt.text, checking=self._step.checking))
+        elif now_ns >= self._step.due_ns:
+            self._fail(failures.of_silence(attempt.process, checking=self._step.checking))
 
     def _fail(self, failure: Failure) -> None:
         self._leave_alone()
