@@ -14,12 +14,17 @@ const MANY_SESSIONS = 2000;
 const MANY_MS = 5000;
 const PAGE = 1000;
 const SECONDS = 300;
+// A connection that has died unnoticed, in a tunnel say, answers no more; a long list may come slowly.
+const STATUS_WITHIN_MS = 5000;
+const LIST_WITHIN_MS = 30_000;
 
 const byId = (name) => document.getElementById(name);
+const listenerKey = (line) => `${line.address} ${line.device} ${line.transparent}`;
 const sum = (numbers) => Object.values(numbers).reduce((total, number) => total + number, 0);
 
-async function ask(path) {
-  const answer = await fetch(`api/v1/${path}`, { cache: "no-store", credentials: "omit" });
+async function ask(path, within = LIST_WITHIN_MS) {
+  const signal = AbortSignal.timeout(within);
+  const answer = await fetch(`api/v1/${path}`, { cache: "no-store", credentials: "omit", signal });
   if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
   return answer.json();
 }
@@ -130,8 +135,7 @@ class Page {
     this.tables = {
       sessions: uftp ? null : new LongTable(byId("sessions"), "Sessions", SESSIONS, matches, ["bytes_out", true]),
       acls: uftp ? null : new ShortTable(byId("acls"), "Rules and what they have decided", RULES, (item) => item.name),
-      listeners: new ShortTable(byId("listeners"), "Listeners and what they have received", LISTENERS,
-        (item) => `${item.address} ${item.device} ${item.transparent}`),
+      listeners: new ShortTable(byId("listeners"), "Listeners and what they have received", LISTENERS, listenerKey),
       processes: new ShortTable(byId("processes"), "Processes of the proxy", PROCESSES, (item) => item.name),
       reasons: new ShortTable(byId("reasons"), "Why datagrams were dropped, and sessions have ended", REASONS,
         (item) => `${item.what} ${item.reason}`, ["count", true]),
@@ -139,8 +143,9 @@ class Page {
   }
 
   async takeStatus() {
-    const now = await ask("status");
+    const now = await ask("status", STATUS_WITHIN_MS);
     if (this.now === null || this.now.program !== now.program) this.setUp(now);
+    else this.leaveGap(now.now_unix - this.now.now_unix);
     this.now = now;
     this.paces.begin(now.now_unix);
     const of = (name, value) => this.paces.of(name, value);
@@ -161,6 +166,12 @@ class Page {
     this.showReasons(now, of);
   }
 
+  /** Nobody has looked, or nobody has answered: a graph's line does not lead over that time. */
+  leaveGap(seconds) {
+    const missed = Math.min(Math.round((seconds * 1000) / STATUS_MS) - 1, SECONDS);
+    if (missed > 1) this.graphs.forEach((graph) => graph.skip(missed));
+  }
+
   showHead(now) {
     const title = `${now.name}: ${now.program}`;
     if (document.title !== title) document.title = title;
@@ -175,6 +186,13 @@ class Page {
   tellState(state) {
     set(byId("state"), "data-state", state);
     say(byId("state"), state);
+  }
+
+  tellUnreachable() {
+    this.tellState("unreachable");
+    if (this.now === null) return;
+    const { program, version, now_unix: last } = this.now;
+    say(byId("about"), `${program} ${version}, as it was at ${new Date(last * 1000).toLocaleTimeString()}`);
   }
 
   showProcesses(now, of) {
@@ -207,7 +225,7 @@ class Page {
       ask("listeners"), this.uftp ? null : ask("acls"), this.uftp ? askAll("groups") : null]);
     const at = performance.now() / 1000;
     this.lines.begin(at);
-    this.tables.listeners.show(lines.listeners.map((line) => ({ ...line, rate: this.lines.of(line.address, line.received) })));
+    this.tables.listeners.show(lines.listeners.map((line) => ({ ...line, rate: this.lines.of(listenerKey(line), line.received) })));
     if (rules !== null) {
       this.hits.begin(at);
       this.tables.acls.show(rules.acls.map((rule) => ({ ...rule, rate: this.hits.of(rule.name, rule.accepted + rule.rejected) })));
@@ -237,7 +255,7 @@ class Page {
         try {
           await action();
         } catch {
-          if (action.vital) this.tellState("unreachable");
+          if (action.vital) this.tellUnreachable();
         }
       }
       await new Promise((resolve) => { setTimeout(resolve, typeof pause === "number" ? pause : pause()); });
@@ -247,7 +265,7 @@ class Page {
   async run() {
     const status = () => this.takeStatus();
     status.vital = true;
-    await this.takeStatus().catch(() => this.tellState("unreachable"));
+    await this.takeStatus().catch(() => this.tellUnreachable());
     this.every(STATUS_MS, status);
     this.every(LISTS_MS, async () => { if (this.now) await this.takeLists(); });
     this.every(() => ((this.now?.sessions ?? 0) > MANY_SESSIONS ? MANY_MS : LISTS_MS), async () => {

@@ -78,6 +78,14 @@ export class Graph {
     this.#draw();
   }
 
+  /** Leave a gap of so many values. */
+  skip(count) {
+    for (const series of this.values) {
+      series.push(...Array(count).fill(null));
+      series.splice(0, series.length - this.length);
+    }
+  }
+
   #draw() {
     const highest = roof(Math.max(0, ...this.values.flat().filter((value) => value !== null)));
     this.ticks.forEach((tick, line) => say(tick, line === 0 ? "0" : this.format((highest * line) / LINES)));

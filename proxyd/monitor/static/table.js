@@ -20,7 +20,7 @@ class Sorted {
     this.table = make("table", {}, make("caption", {}, caption),
       make("thead", {}, make("tr", {}, ...this.heads)), this.body);
     this.place = place;
-    place.append(this.table);
+    place.replaceChildren(this.table);
     this.#mark();
   }
 
@@ -58,7 +58,7 @@ class Sorted {
     const sign = falling ? -1 : 1;
     return items
       .map((item, place) => [column.value(item), place, item])
-      .sort((a, b) => sign * compare(a[0], b[0]) || a[1] - b[1])
+      .sort((a, b) => compare(a[0], b[0], sign) || a[1] - b[1])
       .map((row) => row[2]);
   }
 
@@ -76,11 +76,12 @@ class Sorted {
   }
 }
 
-function compare(a, b) {
+/** Order values, from the smallest (sign 1) or the largest (sign -1); what is not known comes last either way. */
+function compare(a, b, sign) {
   if (a === b) return 0;
   if (a === null || a === undefined) return 1;
   if (b === null || b === undefined) return -1;
-  return a < b ? -1 : 1;
+  return a < b ? -sign : sign;
 }
 
 /** A table of which all rows are there. keyOf: what tells items apart. */

@@ -252,3 +252,42 @@ def test_a_session_that_ends_leaves_the_table(running: Any) -> None:
         sight.until(f"{ROWS}.length === 5")
         view.regions[0].memory[view.regions[0].offset(0)] = 0
         sight.until(f"{ROWS}.length === 4")
+
+
+def test_who_says_nothing_any_more_is_unreachable_and_his_figures_are_dated(running: Any) -> None:
+    with busy_view(1) as view, shown(view) as url, contextlib.closing(Sight(running, url)) as sight:
+        sight.until("document.querySelector('#state').textContent === 'serving'")
+        sight.page.route("**/api/v1/status", lambda route: None)
+        sight.until("document.querySelector('#state').textContent === 'unreachable'")
+        assert "as it was at" in sight.page.locator("#about").inner_text()
+        sight.page.unroute("**/api/v1/status")
+        sight.until("document.querySelector('#about').textContent.includes(', up ')")
+
+
+def test_a_line_does_not_lead_over_time_in_which_nobody_has_looked(running: Any) -> None:
+    with busy_view(1) as view, sight_of(running, view) as sight:
+        line = (
+            "document.querySelectorAll('#graphs figure')[2].querySelector('figure > svg .series-0').getAttribute('d')"
+        )
+        sight.until(f"{line}.includes('L')")
+        assert sight.page.evaluate(f"{line}.match(/M/g).length") == 1
+
+        def a_minute_later(route: Any) -> None:
+            answer = route.fetch()
+            route.fulfill(response=answer, json={**answer.json(), "now_unix": answer.json()["now_unix"] + 60})
+
+        sight.page.route("**/api/v1/status", a_minute_later)
+        sight.until(f"{line}.match(/M/g).length === 2")
+        sight.page.unroute_all(behavior="ignoreErrors")
+
+
+def test_what_is_not_known_comes_last_in_either_order(running: Any) -> None:
+    with a_view() as view, sight_of(running, view) as sight:
+        orders = sight.page.evaluate(
+            """import("./table.js").then(({ ShortTable }) => [true, false].map((falling) => {
+                const column = { key: "rate", title: "", value: (item) => item, text: String };
+                const table = new ShortTable(document.createElement("div"), "", [column], String, ["rate", falling]);
+                return table.sorted([null, 1, 3, null, 2]);
+            }))"""
+        )
+        assert orders == [[3, 2, 1, None, None], [1, 2, 3, None, None]]
