@@ -210,16 +210,7 @@ def _revive_terms(station: Station, record: GroupRecord) -> Terms:
     if len(terms.upstream) != size:
         raise RevivalError("not a server's address")
     sockaddr.decode(terms.upstream)
-    return Terms(
-        terms.server_uid,
-        terms.upstream,
-        terms.robust,
-        terms.cc_type,
-        terms.block_bytes,
-        terms.announced_us,
-        terms.public,
-        terms.private,
-    )
+    return Terms(**records.fields_of(terms))
 
 
 def _is_group(raw: bytes) -> bool:
@@ -236,14 +227,4 @@ def _is_group(raw: bytes) -> bool:
 def _revive_progress(raw: bytes | None, now_ns: int) -> Progress:
     if raw is None:
         return Progress(now_ns)
-    record = records.decode(raw, ShownRecord)
-    return Progress(
-        record.began_ns,
-        record.datagrams,
-        record.payload_bytes,
-        record.file_id,
-        record.file_ns,
-        record.file_bytes,
-        record.file_size,
-        record.file_name,
-    )
+    return Progress(**records.fields_of(records.decode(raw, ShownRecord)))

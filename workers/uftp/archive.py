@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from msgspec.structs import replace
+
 from workers.deadlines import NEVER
 from workers.uftp import pem, records
 from workers.uftp.actions import GroupKey
 from workers.uftp.clients import Client
 from workers.uftp.exchange import ClientLeg, GroupCrypto
 from workers.uftp.fingerprint import fingerprint
-from workers.uftp.groups import Group, Terms
+from workers.uftp.groups import Group
 from workers.uftp.keys import PrivateKey
 from workers.uftp.records import (
     ClientRecord,
@@ -107,7 +109,7 @@ class Archive:
         key, crypto = group.key, group.crypto
         record = GroupRecord(
             records.VERSION,
-            _terms(group.terms),
+            records.record_of(group.terms, TermsRecord),
             group.grtt,
             group.size,
             group.phase.value,
@@ -142,16 +144,7 @@ class Archive:
 
     def _save_shown(self, group: Group) -> None:
         seen = group.progress
-        record = ShownRecord(
-            seen.began_ns,
-            seen.datagrams,
-            seen.payload_bytes,
-            seen.file_id,
-            seen.file_ns,
-            seen.file_bytes,
-            seen.file_size,
-            seen.file_name[: records.NAME_BYTES],
-        )
+        record = replace(records.record_of(seen, ShownRecord), file_name=seen.file_name[: records.NAME_BYTES])
         self._shown[group.key] = seen.datagrams
         self._shelf.put(records.family_of(group.key), records.SHOWN, records.encode(record))
 
@@ -177,19 +170,6 @@ def _mark(group: Group) -> _Mark:
         len(group.aliases),
         0 if crypto is None else crypto.reserved,
         crypto is None or bool(crypto.master),
-    )
-
-
-def _terms(terms: Terms) -> TermsRecord:
-    return TermsRecord(
-        terms.server_uid,
-        terms.upstream,
-        terms.robust,
-        terms.cc_type,
-        terms.block_bytes,
-        terms.announced_us,
-        terms.public,
-        terms.private,
     )
 
 

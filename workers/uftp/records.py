@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Annotated, Protocol, TypeAlias, TypeVar
+from typing import Annotated, Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -193,6 +193,16 @@ def decode(data: bytes, kind: type[R]) -> R:
         return msgspec.msgpack.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DamagedError(str(error)) from None
+
+
+def record_of(original: object, kind: type[R]) -> R:
+    """Return the record of an object that has fields of the same names. Its bounds are its reader's to check."""
+    return kind(*(getattr(original, name) for name in kind.__struct_fields__))
+
+
+def fields_of(record: Struct) -> dict[str, Any]:
+    """Return what `record_of` has taken over, by name."""
+    return msgspec.structs.asdict(record)
 
 
 def family_of(key: GroupKey) -> bytes:

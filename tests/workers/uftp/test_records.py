@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from workers.uftp import records
 from workers.uftp.actions import GroupKey
 from workers.uftp.downstream import ALIASES
+from workers.uftp.groups import Progress, Terms
 from workers.uftp.records import (
     ClientRecord,
     DamagedError,
@@ -16,6 +17,7 @@ from workers.uftp.records import (
     GroupRecord,
     LegRecord,
     Secrets,
+    ShownRecord,
     TermsRecord,
 )
 
@@ -28,6 +30,16 @@ TERMS = TermsRecord(1, bytes(16), 20, 0, 1300, 5, bytes(16), b"")
 )
 def test_a_record_is_read_as_it_was_written(record: records.Struct) -> None:
     assert records.decode(records.encode(record), type(record)) == record
+
+
+def test_a_record_of_the_same_fields_is_made_by_their_names_and_gives_them_back() -> None:
+    terms = Terms(1, bytes(16), 20, 0, 1300, 5, bytes(16), b"")
+    assert records.record_of(terms, TermsRecord) == TERMS
+    assert Terms(**records.fields_of(TERMS)) == terms
+    progress = Progress(1, 2, 3, 4, 5, 6, 7, b"name")
+    shown = ShownRecord(1, 2, 3, 4, 5, 6, 7, b"name")
+    assert records.record_of(progress, ShownRecord) == shown
+    assert records.fields_of(shown) == {name: getattr(progress, name) for name in Progress.__slots__}
 
 
 @given(data=st.binary(max_size=200))
