@@ -17,7 +17,7 @@ from operator import attrgetter
 
 from workers.contract.context import WorkerContext
 from workers.contract.custody import Kept
-from workers.contract.slots import SLOT_BYTES, CloseReason, Counter
+from workers.contract.slots import CloseReason, Counter, SlotFields
 from workers.errors import RevivalError
 from workers.listener import Listener
 from workers.net import ancillary
@@ -25,7 +25,7 @@ from workers.net.transport import FlowKey
 from workers.net.upstream import target_address
 from workers.parts import Parts
 from workers.session.admission import compile_terms, rules_of, shaped_queues
-from workers.session.saved import Note, Place, Saved, presume_active, read_note, revive
+from workers.session.saved import Note, Place, presume_active, read_note, revive
 from workers.session.session import Session, Terms
 from workers.wire.sockaddr import V4_BYTES
 
@@ -108,9 +108,8 @@ class Heirs:
         region, now_ns, parts = self._context.region, self._now_ns, self._parts
         if region.opened(kept.slot) != kept.opened_ns:
             raise RevivalError("its slot is another session's")
-        start = region.offset(kept.slot)
-        saved, note = Saved.read(region.memory[start : start + SLOT_BYTES]), read_note(kept.note)
-        session = revive(saved, note, self._terms_of(saved), kept.slot, now_ns)
+        saved, note = region.fields(kept.slot), read_note(kept.note)
+        session = revive(saved, region.track(kept.slot), note, self._terms_of(saved), kept.slot, now_ns)
         swept_ns = region.words[Counter.SWEPT]
         if swept_ns:
             presume_active(session, swept_ns, min(now_ns, region.words[Counter.PUBLISHED] + PUBLISH_NS))
@@ -135,7 +134,7 @@ class Heirs:
             raise RevivalError("its listener is gone")
         return listener
 
-    def _terms_of(self, saved: Saved) -> Terms:
+    def _terms_of(self, saved: SlotFields) -> Terms:
         key = saved.generation, saved.rule
         if key not in self._terms:
             self._terms[key] = self._compile(*key)
@@ -184,7 +183,7 @@ def _as_socket(descriptor: int) -> socket.SocketType:
         raise RevivalError("what was kept for it is no socket") from error
 
 
-def _check_socket(sock: socket.SocketType, session: Session, saved: Saved) -> None:
+def _check_socket(sock: socket.SocketType, session: Session, saved: SlotFields) -> None:
     """See that a socket can be the session's, and never blocks. Raises OSError, RevivalError."""
     if (sock.family, sock.type, sock.proto) != (_FAMILIES[saved.side], socket.SOCK_DGRAM, socket.IPPROTO_UDP):
         raise RevivalError("its socket is of another kind")

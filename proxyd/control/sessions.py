@@ -19,7 +19,7 @@ from proxyd.control.protocol import NUMBER, ListenerState, RuleState, Slots
 from proxyd.errors import ProxydError
 from proxyd.logs.fields import FieldError, decode_sockaddr
 from workers.contract.settings import SessionKind
-from workers.contract.slots import SLOT
+from workers.contract.slots import SLOT, SlotFields
 
 _KINDS = tuple(kind.value for kind in SessionKind)
 _TRANSPARENT = 1
@@ -102,44 +102,43 @@ class Reader:
         step = NUMBER.size + SLOT.size
         for start in range(0, len(part.records) - step + 1, step):
             (slot,) = NUMBER.unpack_from(part.records, start)
-            fields = SLOT.unpack_from(part.records, start + NUMBER.size)
+            record = SlotFields._make(SLOT.unpack_from(part.records, start + NUMBER.size))
             try:
-                yield self._session(part, slot, fields)
+                yield self._session(part, slot, record)
             except FieldError:
                 continue
 
-    def _session(self, part: Slots, slot: int, fields: tuple[Any, ...]) -> Session:
-        _, kind, flags, _, listener, began, last_in, last_out, _, *counts = fields
-        rule, generation, client, destination, target, local = counts[6:]
-        rules = self._rules.get(generation, [])
-        now, limits = part.now_ns, rules[rule] if rule < len(rules) else None
+    def _session(self, part: Slots, slot: int, record: SlotFields) -> Session:
+        rules = self._rules.get(record.generation, [])
+        now, began, last_in, last_out = part.now_ns, record.opened_ns, record.last_in_ns, record.last_out_ns
+        limits = rules[record.rule] if record.rule < len(rules) else None
         ends = None if limits is None else _end(limits, began, last_in, last_out)
         return Session(
             id=session_id(part.worker, slot, began),
             worker=part.worker,
             slot=slot,
             began_ns=began,
-            acl=f"#{rule}" if limits is None else limits.name,
-            type=_KINDS[kind] if kind < len(_KINDS) else "?",
-            transparent=bool(flags & _TRANSPARENT),
-            listener=self._listeners[listener].address if listener < len(self._listeners) else "?",
-            client=_sock(client),
-            destination=_sock(destination),
-            server=_sock(target),
-            local=_sock(local),
+            acl=f"#{record.rule}" if limits is None else limits.name,
+            type=_KINDS[record.kind] if record.kind < len(_KINDS) else "?",
+            transparent=bool(record.flags & _TRANSPARENT),
+            listener=self._listeners[record.listener].address if record.listener < len(self._listeners) else "?",
+            client=_sock(record.client),
+            destination=_sock(record.destination),
+            server=_sock(record.target),
+            local=_sock(record.local),
             age_s=_seconds(now - began),
             idle_s=_seconds(now - max(last_in, last_out)),
             idle_in_s=_seconds(now - last_in),
             idle_out_s=_seconds(now - last_out),
             ends_in_s=None if ends is None else _seconds(ends[0] - now),
             ends_by=None if ends is None else ends[1],
-            datagrams_in=counts[0],
-            datagrams_out=counts[1],
-            bytes_in=counts[2],
-            bytes_out=counts[3],
-            received_bytes_in=counts[4],
-            received_bytes_out=counts[5],
-            generation=generation,
+            datagrams_in=record.dgrams_in,
+            datagrams_out=record.dgrams_out,
+            bytes_in=record.bytes_in,
+            bytes_out=record.bytes_out,
+            received_bytes_in=record.received_in,
+            received_bytes_out=record.received_out,
+            generation=record.generation,
         )
 
 

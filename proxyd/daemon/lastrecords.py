@@ -7,32 +7,17 @@ all, its slot says what the record has to say, and the note beside it who its cl
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from proxyd.logs.fields import Field
 from workers.contract.custody import Kept, describe
 from workers.contract.settings import Settings
-from workers.contract.slots import CLOSE_WORDS, SLOT, TRACK, TRACK_OFFSET, CloseReason, Counter, Region
+from workers.contract.slots import CLOSE_WORDS, CloseReason, Region, SlotFields
 
 EVENT = "session-end"
 Record: TypeAlias = tuple[int, tuple[Field, ...]]
 """A session's number in the log, and the fields of its EVENT."""
 _TRANSPARENT = 1
-
-
-class _Slot(NamedTuple):
-    """What of a slot a record needs."""
-
-    flags: int
-    opened_ns: int
-    bytes_in: int
-    bytes_out: int
-    received_in: int
-    received_out: int
-    rule: int
-    generation: int
-    client: bytes
-    target: bytes
 
 
 def records(
@@ -44,26 +29,19 @@ def records(
     """
     notes = {item.slot: item.note for item in kept}
     safe = {item.slot for item in laid}
-    for slot in range(min(region.words[Counter.TOP], region.slot_count)):
-        start = region.offset(slot)
-        if slot in safe or not region.memory[start]:
+    for slot in region.used():
+        if slot in safe:
             continue
-        (track,) = TRACK.unpack_from(region.memory, start + TRACK_OFFSET)
-        found = _read(region.memory[start : start + SLOT.size])
-        yield track, _fields(found, _rule_of(found, generations), notes.get(slot, b""), now_ns)
+        found = region.fields(slot)
+        yield region.track(slot), _fields(found, _rule_of(found, generations), notes.get(slot, b""), now_ns)
 
 
-def _read(raw: bytes) -> _Slot:
-    fields = SLOT.unpack(raw)
-    return _Slot._make((fields[2], fields[5], *fields[11:18], fields[19]))
-
-
-def _rule_of(slot: _Slot, generations: Mapping[int, Settings]) -> str | None:
+def _rule_of(slot: SlotFields, generations: Mapping[int, Settings]) -> str | None:
     settings = generations.get(slot.generation)
     return settings.acls[slot.rule].name if settings is not None and slot.rule < len(settings.acls) else None
 
 
-def _fields(slot: _Slot, rule: str | None, note: bytes, now_ns: int) -> tuple[Field, ...]:
+def _fields(slot: SlotFields, rule: str | None, note: bytes, now_ns: int) -> tuple[Field, ...]:
     """Return the fields of workers.contract.catalogue for a session that a worker would have ended by SHUTDOWN."""
     described = describe(note)
     user, client, server = (

@@ -18,7 +18,7 @@ from proxyd.daemon.demands import item_of, text
 from proxyd.daemon.fixed import LATER
 from proxyd.logs.fields import decode_sockaddr
 from workers.contract.settings import AclSettings, Address, ListenerSettings, Settings
-from workers.contract.slots import SLOT, Region
+from workers.contract.slots import Region
 
 _MAX_DETAIL = 500
 _APART = frozenset(("listeners", "acls", "generation", "name", "program"))
@@ -189,10 +189,10 @@ class Judge:
 def seated(region: Region) -> Iterator[Seated]:
     """Yield a worker's live sessions; what makes no sense in its memory is left out."""
     for slot in region.used():
-        record = SLOT.unpack_from(region.memory, region.offset(slot))
-        client, destination = _end(record[17]), _end(record[18])
+        found = region.fields(slot)
+        client, destination = _end(found.client), _end(found.destination)
         if client is not None and destination is not None:
-            yield Seated(slot, record[5], *client, *destination, bool(record[2] & _TRANSPARENT))
+            yield Seated(slot, found.opened_ns, *client, *destination, bool(found.flags & _TRANSPARENT))
 
 
 def _end(raw: bytes) -> tuple[Address, int] | None:

@@ -27,7 +27,7 @@ from proxyd.errors import SetupError
 from workers.contract.backlog import Backlog
 from workers.contract.custody import Kept, describe
 from workers.contract.settings import ListenerSettings, Settings
-from workers.contract.slots import SLOT, Region
+from workers.contract.slots import Region
 from workers.net import cbpf
 from workers.net.delivery import Delivery, Flow, cookie_of
 from workers.net.interfaces import Interfaces, Table
@@ -37,7 +37,6 @@ BOUND = "sessions that began under other rules need all their clients' datagrams
 STEP = "change the number of workers"
 _RANKS = (Choice.KERNEL, Choice.CLIENT, Choice.FIRST)
 """The later ones keep together whatever the earlier ones do."""
-_LISTENER, _RULE, _GENERATION, _CLIENT, _DESTINATION = 4, 15, 16, 17, 18
 _Place: TypeAlias = tuple[bytes, bool, str | None]
 _IPV4 = sockaddr.FAMILY.pack(sockaddr.AF_INET)
 
@@ -127,9 +126,9 @@ def _needed(estate: Estate) -> Wishes:
     """Return what the rules of the sessions that there are want of the listeners."""
     generations = {**estate.earlier, estate.settings.generation & LOW: estate.settings}
     found = {
-        (fields[_GENERATION], fields[_RULE])
+        (found.generation, found.rule)
         for region in estate.shared.regions
-        for fields in (SLOT.unpack_from(region.memory, region.offset(slot)) for slot in region.used())
+        for found in map(region.fields, region.used())
     }
     rules = [generations[number].acls[rule : rule + 1] for number, rule in found if number in generations]
     return demands.wishes(replace(estate.settings, acls=tuple(acl for acls in rules for acl in acls)))
@@ -307,15 +306,15 @@ class Resettling:
         Where it listens is what its note says, if that can be read: a worker that has begun since the reload was
         prepared counts listeners in the order of after.
         """
-        fields = SLOT.unpack_from(region.memory, region.offset(seat.kept.slot))
-        said, number = describe(seat.kept.note), fields[_LISTENER]
+        found = region.fields(seat.kept.slot)
+        said, number = describe(seat.kept.note), found.listener
         if said is not None:
             listener = places.get((said.raw, said.transparent, said.device))
         else:
             listener = places.get(_place(self._standing[number])) if number < len(self._standing) else None
         if listener is None:
             return None
-        return Caller(listener, _raw(fields[_CLIENT]), _raw(fields[_DESTINATION]), seat.worker)
+        return Caller(listener, _raw(found.client), _raw(found.destination), seat.worker)
 
     # --- datagrams ---------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from workers.contract.custody import Entrusted, Kept, Released, Word, hear, open
 from workers.contract.exitcodes import ExitCode
 from workers.contract.messages import Freeze, FromChild, LogBatch, LogRecord, Lookup, Ready, ToChild
 from workers.contract.settings import AclSettings, Settings
-from workers.contract.slots import SLOT, CloseReason, Counter, DropReason, Region
+from workers.contract.slots import CloseReason, Counter, DropReason, Region
 from workers.loop import run
 
 CONFINEMENT = Confinement(65534, 65534) if os.geteuid() == 0 else Confinement()
@@ -166,13 +166,12 @@ class RunningWorker:
     def open_slots(self) -> list[tuple[int, int]]:
         """Return the sessions that stand in shared memory: their slots and beginnings."""
         region = self.region
-        found = [SLOT.unpack_from(region.memory, region.offset(slot)) for slot in range(region.words[Counter.TOP])]
-        return [(slot, fields[5]) for slot, fields in enumerate(found) if fields[0]]
+        return [(slot, region.fields(slot).opened_ns) for slot in region.used()]
 
     def datagrams_in(self, slot: int) -> tuple[int, int]:
         """Return how many datagrams a slot says its session has passed: to its client, to its server."""
-        fields = SLOT.unpack_from(self.region.memory, self.region.offset(slot))
-        return fields[9], fields[10]
+        found = self.region.fields(slot)
+        return found.dgrams_in, found.dgrams_out
 
     def signal(self, number: int) -> None:
         """Send it a signal."""

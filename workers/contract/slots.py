@@ -16,6 +16,7 @@ import os
 import struct
 from collections.abc import Iterator, Set
 from enum import IntEnum
+from typing import NamedTuple
 
 from workers.contract import tallies
 from workers.errors import ContractError
@@ -32,6 +33,33 @@ SLOT = struct.Struct("@BBBBIqqqqQQQQQQHH28s28s28s28s")
 counts), side (IP version of the server side), listener index; established, last in, last out, first possible deadline
 (ns); datagrams in, out; bytes in, out passed; bytes in, out received; rule index, generation (low 16 bits);
 client, original destination, target, local server-side address (struct sockaddr_in or sockaddr_in6, zero-padded)."""
+
+
+class SlotFields(NamedTuple):
+    """What SLOT unpacks, in its order. Whoever wrote it may not be believed."""
+
+    state: int
+    kind: int
+    flags: int
+    side: int
+    listener: int
+    opened_ns: int
+    last_in_ns: int
+    last_out_ns: int
+    check_ns: int
+    dgrams_in: int
+    dgrams_out: int
+    bytes_in: int
+    bytes_out: int
+    received_in: int
+    received_out: int
+    rule: int
+    generation: int
+    client: bytes
+    destination: bytes
+    target: bytes
+    local: bytes
+
 
 TRACK = struct.Struct("@I")
 """The session's number in the log, at TRACK_OFFSET."""
@@ -230,11 +258,20 @@ class Region:
             if self.memory[self.offset(slot)]:
                 yield slot
 
+    def fields(self, slot: int) -> SlotFields:
+        """Return what stands in a slot that there is; nothing of it is checked."""
+        return SlotFields._make(SLOT.unpack_from(self.memory, self.offset(slot)))
+
+    def track(self, slot: int) -> int:
+        """Return the number in the log of a slot's session; it is not checked."""
+        track: int = TRACK.unpack_from(self.memory, self.offset(slot) + TRACK_OFFSET)[0]
+        return track
+
     def references(self) -> Iterator[tuple[int, int]]:
         """Yield the listener and the generation of every open session, as numbers in its slot."""
         for slot in self.used():
-            fields = SLOT.unpack_from(self.memory, self.offset(slot))
-            yield fields[4], fields[16]
+            found = self.fields(slot)
+            yield found.listener, found.generation
 
     def reset(self, kept: Set[int] = frozenset()) -> None:
         """Forget the sessions of a dead worker but those in the slots kept; its counters stay, so that sums only grow.

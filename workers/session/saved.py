@@ -13,7 +13,7 @@ import msgspec
 
 from workers.contract.custody import MAX_NOTE_BYTES, Described
 from workers.contract.settings import ListenerSettings, SessionKind
-from workers.contract.slots import SLOT, SOCKADDR_BYTES, TRACK, TRACK_OFFSET
+from workers.contract.slots import SOCKADDR_BYTES, SlotFields
 from workers.errors import RevivalError
 from workers.session.engine import LAST_TRACK
 from workers.session.session import UNLIMITED, Grant, Session, Terms
@@ -36,38 +36,6 @@ def flags_of(session: Session) -> int:
     """Return a session's flags as its slot has them."""
     trail = session.trail
     return session.transparent | (_FIXED if trail is not None and trail.fixed else 0)
-
-
-class Saved(NamedTuple):
-    """The fields of a slot, in the order of SLOT, and its number in the log (TRACK)."""
-
-    state: int
-    kind: int
-    flags: int
-    side: int
-    listener: int
-    opened_ns: int
-    last_in_ns: int
-    last_out_ns: int
-    check_ns: int
-    dgrams_in: int
-    dgrams_out: int
-    bytes_in: int
-    bytes_out: int
-    received_in: int
-    received_out: int
-    rule: int
-    generation: int
-    client: bytes
-    destination: bytes
-    target: bytes
-    local: bytes
-    track: int
-
-    @classmethod
-    def read(cls, slot: bytes) -> Saved:
-        """Take a slot apart; nothing of it is checked yet."""
-        return cls(*SLOT.unpack_from(slot), *TRACK.unpack_from(slot, TRACK_OFFSET))
 
 
 class Place(NamedTuple):
@@ -117,13 +85,13 @@ def read_note(data: bytes) -> Note:
         raise RevivalError("its note cannot be read") from error
 
 
-def revive(saved: Saved, note: Note, terms: Terms, slot: int, now_ns: int) -> Session:
+def revive(saved: SlotFields, track: int, note: Note, terms: Terms, slot: int, now_ns: int) -> Session:
     """Return the session that a slot describes; the caller gives it listener, key and socket. Raises RevivalError."""
     _check_kind(saved, terms)
     _require(0 < saved.opened_ns <= min(saved.last_in_ns, saved.last_out_ns), "its times cannot be")
     _require(max(saved.last_in_ns, saved.last_out_ns) <= now_ns, "its times cannot be")
-    _require(0 < saved.track <= LAST_TRACK, "its number cannot be")
-    session = Session(terms, saved.opened_ns, slot, saved.track)
+    _require(0 < track <= LAST_TRACK, "its number cannot be")
+    session = Session(terms, saved.opened_ns, slot, track)
     session.last_in_ns, session.last_out_ns = saved.last_in_ns, saved.last_out_ns
     session.client, session.destination, session.target = map(_address, (saved.client, saved.destination, saved.target))
     _require(session.client[:2] == session.destination[:2], "its addresses do not fit each other")
@@ -153,13 +121,13 @@ def presume_active(session: Session, swept_ns: int, until_ns: int) -> None:
     session.check_ns = session.deadline()[0]
 
 
-def _check_kind(saved: Saved, terms: Terms) -> None:
+def _check_kind(saved: SlotFields, terms: Terms) -> None:
     _require(saved.kind == KINDS[terms.rule.kind], "its rule is of another kind")
     permitted = _TRANSPARENT | (_FIXED if terms.behaviour.fixes else 0)
     _require(not saved.flags & ~permitted, "its rule is of another kind")
 
 
-def _spend(session: Session, saved: Saved) -> None:
+def _spend(session: Session, saved: SlotFields) -> None:
     """Take from a new session's budgets what it has used. Raises RevivalError where they do not have that much."""
     _require(saved.bytes_in <= saved.received_in < UNLIMITED, "its counts cannot be")
     _require(saved.bytes_out <= saved.received_out < UNLIMITED, "its counts cannot be")

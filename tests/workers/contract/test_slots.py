@@ -14,12 +14,15 @@ from workers.contract.slots import (
     SLOT,
     SLOT_BYTES,
     SOCKADDR_BYTES,
+    TRACK,
+    TRACK_OFFSET,
     USED,
     USED_OFFSET,
     CloseReason,
     Counter,
     DropReason,
     Region,
+    SlotFields,
 )
 from workers.errors import ContractError
 
@@ -155,3 +158,14 @@ def test_the_reasons_of_ends_have_the_words_of_the_log() -> None:
     assert set(CLOSE_WORDS) == SPEC_WORDS
     assert len(CLOSE_WORDS) == len(CloseReason)
     assert CLOSE_WORDS[CloseReason.ONE_WAY_REPLY] == "one-way-reply"
+
+
+def test_a_slots_fields_have_their_names_in_the_order_of_their_places(region: Region) -> None:
+    fields = SlotFields(*range(1, 18), *(bytes((value,) * SOCKADDR_BYTES) for value in range(18, 22)))
+    SLOT.pack_into(region.memory, region.offset(1), *fields)
+    TRACK.pack_into(region.memory, region.offset(1) + TRACK_OFFSET, 77)
+    region.words[Counter.TOP] = 3
+    assert region.fields(1) == fields
+    assert region.fields(1).opened_ns == region.opened(1)
+    assert list(region.references()) == [(fields.listener, fields.generation)]
+    assert region.track(1) == 77

@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from tests.kit.session_parts import PROXY, SECOND, client, rule, server, sock6
 from workers.contract.custody import MAX_NOTE_BYTES
 from workers.contract.settings import Address, ListenerSettings, SessionKind
-from workers.contract.slots import SLOT, TRACK, CloseReason
+from workers.contract.slots import SLOT, CloseReason, SlotFields
 from workers.errors import RevivalError
 from workers.session.saved import (
     KINDS,
     Note,
     Place,
-    Saved,
     flags_of,
     presume_active,
     read_note,
@@ -31,7 +30,7 @@ T0 = 100 * SECOND
 NOW = T0 + 9 * SECOND
 PLACE = Place(PROXY, transparent=True, device="eth0")
 NOTE = Note(*PLACE, "user", "client.example", "server.example")
-SAVED = Saved(
+SAVED = SlotFields(
     state=1,
     kind=KINDS[SessionKind.NORMAL],
     flags=0,
@@ -53,24 +52,20 @@ SAVED = Saved(
     destination=PROXY,
     target=server(),
     local=server(9),
-    track=77,
 )
+TRACK = 77
+"""Its number in the log."""
 NORMAL = Terms.of(rule(max_dgrams_in=4, max_dgrams_out=4, max_bytes_in=50, max_bytes_out=50, both_ns=10 * SECOND))
 ANY_SOCK = Terms.of(rule(kind=SessionKind.ANY_SOCK))
 
 
-def packed(saved: Saved) -> bytes:
-    *fields, track = saved
-    return SLOT.pack(*fields) + TRACK.pack(track)
-
-
-def padded(saved: Saved) -> Saved:
+def padded(saved: SlotFields) -> SlotFields:
     """Return a slot's fields as they come out of it."""
-    return Saved.read(packed(saved))
+    return SlotFields._make(SLOT.unpack(SLOT.pack(*saved)))
 
 
 def test_a_revived_session_has_left_what_the_one_before_had_left() -> None:
-    session = revive(padded(SAVED), NOTE, NORMAL, 6, NOW)
+    session = revive(padded(SAVED), TRACK, NOTE, NORMAL, 6, NOW)
     assert (session.slot, session.track) == (6, 77)
     assert (session.client, session.destination, session.target) == (client(1), PROXY, server())
     assert (session.opened_ns, session.last_in_ns, session.last_out_ns) == (T0, T0 + 2 * SECOND, T0 + SECOND)
@@ -87,7 +82,7 @@ def test_a_revived_session_has_left_what_the_one_before_had_left() -> None:
 
 def test_a_found_server_stays_the_only_one_and_transparency_stays() -> None:
     saved = SAVED._replace(kind=KINDS[SessionKind.ANY_SOCK], flags=3)
-    session = revive(padded(saved), NOTE, ANY_SOCK, 6, NOW)
+    session = revive(padded(saved), TRACK, NOTE, ANY_SOCK, 6, NOW)
     assert session.fixed
     assert session.transparent
     assert flags_of(session) == 3
@@ -96,15 +91,13 @@ def test_a_found_server_stays_the_only_one_and_transparency_stays() -> None:
 def test_addresses_of_ipv6_are_taken_whole() -> None:
     peers = sock6(1, 9), sock6(2, 8), sock6(0xFE80 << 112, 7)[:24] + b"\3\0\0\0"
     saved = SAVED._replace(side=6, client=peers[0], destination=peers[1], target=peers[2])
-    session = revive(padded(saved), NOTE, NORMAL, 6, NOW)
+    session = revive(padded(saved), TRACK, NOTE, NORMAL, 6, NOW)
     assert (session.client, session.destination, session.target) == peers
 
 
 @pytest.mark.parametrize(
     ("reason", "changes"),
     [
-        ("its number cannot be", {"track": 0}),
-        ("its number cannot be", {"track": 100_000}),
         ("its rule is of another kind", {"kind": KINDS[SessionKind.ANY_PORT]}),
         ("its rule is of another kind", {"kind": 255}),
         ("its rule is of another kind", {"flags": 2}),
@@ -135,19 +128,25 @@ def test_addresses_of_ipv6_are_taken_whole() -> None:
 )
 def test_what_cannot_be_is_refused_in_words(reason: str, changes: dict[str, int | bytes]) -> None:
     with pytest.raises(RevivalError, match=f"^{reason}$"):
-        revive(padded(SAVED._replace(**changes)), NOTE, NORMAL, 6, NOW)
+        revive(padded(SAVED._replace(**changes)), TRACK, NOTE, NORMAL, 6, NOW)
+
+
+@pytest.mark.parametrize("track", [0, 100_000])
+def test_a_number_that_no_session_has_is_refused(track: int) -> None:
+    with pytest.raises(RevivalError, match=r"^its number cannot be$"):
+        revive(padded(SAVED), track, NOTE, NORMAL, 6, NOW)
 
 
 @given(st.data())
 def test_no_slot_makes_a_revival_fail_otherwise(data: st.DataObject) -> None:
     # Most of a real slot, or nobody would come far: a few bytes of it are anything.
-    raw = bytearray(packed(SAVED))
+    raw = bytearray(SLOT.pack(*SAVED))
     for _ in range(data.draw(st.integers(1, 4))):
         place = data.draw(st.integers(0, len(raw) - 1))
         raw[place] = data.draw(st.integers(0, 255))
     terms = data.draw(st.sampled_from((NORMAL, ANY_SOCK)))
     try:
-        session = revive(Saved.read(bytes(raw)), NOTE, terms, 6, NOW)
+        session = revive(SlotFields._make(SLOT.unpack(raw)), TRACK, NOTE, terms, 6, NOW)
     except RevivalError:
         return
     assert session.opened_ns <= session.last_in_ns <= NOW
