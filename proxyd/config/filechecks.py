@@ -20,6 +20,8 @@ from workers.contract.settings import HostName
 VERSION_PREFIX = "KERNUN-"
 MAX_NAME_CHARS = 200
 """Of a proxy: its pidfile's name may have 255."""
+MAX_ACCOUNT_CHARS = 255
+"""Of a user's or group's name; what looks accounts up may end the process over much longer ones. Source: limits.h."""
 MIN_HEAD_CHARS = 3
 """Characters of monitoring data that must remain before its tail."""
 USUAL_DATAGRAM_BYTES = 1500
@@ -150,6 +152,10 @@ def _check_account(item: Item | None, findings: Findings) -> None:
         if part not in item:
             continue
         account = item.get(part)
+        if len(account) > MAX_ACCOUNT_CHARS:
+            found = f"found a name of {len(account)} characters"
+            findings.error(item.error(found, f"wanted at most {MAX_ACCOUNT_CHARS}", part))
+            continue
         try:
             by_number(int(account)) if account.isascii() and account.isdigit() else by_name(account)
         except (KeyError, ValueError, OverflowError):

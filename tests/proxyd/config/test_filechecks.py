@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from proxyd.config.filechecks import MAX_NAME_CHARS, has_users
+from proxyd.config.filechecks import MAX_ACCOUNT_CHARS, MAX_NAME_CHARS, has_users
 from tests.proxyd.config.samples import config, errors, load, warnings
 
 VERSION = "version KERNUN-2_3-RELEASE;"
@@ -112,3 +112,11 @@ def test_users_are_known_only_out_of_band() -> None:
     assert not has_users(load(config()).proxy)
     with_users = config(file='oob-auth O { method external; file "/o"; }', proxy="auth oob O;")
     assert has_users(load(with_users).proxy)
+
+
+@pytest.mark.parametrize("accounts", ["app-user {name};", "app-user root group {name};", "control {{ group {name}; }}"])
+def test_names_of_accounts_are_bounded(accounts: str) -> None:
+    longest = accounts.format(name="x" * MAX_ACCOUNT_CHARS)
+    assert len(warnings(config(proxy=longest))) == 1
+    (found,) = errors(config(proxy=longest.replace("x", "xx", 1)))
+    assert f"found a name of {MAX_ACCOUNT_CHARS + 1} characters; wanted at most {MAX_ACCOUNT_CHARS}" in found
