@@ -19,6 +19,7 @@ from proxyd.config.values import hosts, times
 from proxyd.config.values.words import nearest
 from workers.contract.settings import Address, HostList, HostMember, HostName, ListenerSettings, SessionKind, Sock
 from workers.policy.covered import covered_negations
+from workers.policy.users import match_name
 
 VERDICTS = ("accept", "deny")
 _NUMBER_SETS = {
@@ -83,13 +84,28 @@ class _AclChecks:
             later = max(both, key=lambda condition: condition.position)
             self._findings.error(later.error("found both 'time' and 'time-period-set'", "wanted one of them"))
         if periods is not None:
-            self._dates(periods)
+            self._periods(periods)
         users = [item for item in acl.all("user") if item.sound and "none" not in item]
         if users and not has_users(self._proxy):
             text = "this condition never holds without 'auth oob'"
             self._findings.warn(users[0].error(text))
+        for item in users:
+            self._users(item)
 
-    def _dates(self, periods: Section) -> None:
+    def _users(self, item: Item) -> None:
+        names = item.get("users") or ()
+        if not names and not item.get("group") and ("users" not in item or item.get("users") is not None):
+            self._findings.warn(item.error("the empty set matches no user", part="users"))
+        if setting(self._proxy, "user-match") is True:
+            for name in sorted(name for name in names if match_name(name, short=True) != name):
+                found = f"'{name}' is the name of no user with 'user-match short'"
+                self._findings.warn(
+                    item.error(found, f"wanted '{match_name(name, short=True)}', without domain", "users")
+                )
+
+    def _periods(self, periods: Section) -> None:
+        if not periods.has("exclude") and periods.section("time-spec") is None:
+            self._findings.warn(periods.error("without a 'time-spec' this condition never holds"))
         for item in (item for spec in periods.sections_of("time-spec") for item in spec.all("dates") if item.sound):
             for end in ("from", "till"):
                 day, month = item.get(f"{end}-day"), item.get(f"{end}-mon")
@@ -113,6 +129,8 @@ class _AclChecks:
                 self._findings.warn(item.error(found, "', *' at its end would let all others in", "hosts"))
 
     def _number_sets(self, acl: Section) -> None:
+        for doubt in (doubt for item in acl.items for doubt in item.doubts):
+            self._findings.warn(doubt)
         for keyword, parts in _NUMBER_SETS.items():
             for item, part in ((item, part) for item in acl.all(keyword) if item.sound for part in parts):
                 if item.get(part) == 0:

@@ -99,7 +99,8 @@ class Checker:
         for fault in found.faults:
             self._report(fault.place, path, fault.found, fault.wanted)
         places = {part: self._at(place) for part, place in found.places.items()}
-        return Item(row, position, path, found.form, found.values, places, not found.faults)
+        doubts = tuple(ConfigError(self._at(doubt.place), path, doubt.found, doubt.wanted) for doubt in found.doubts)
+        return Item(row, position, path, found.form, found.values, places, not found.faults, doubts)
 
     def _section(self, row: Keyword, statement: Statement, path: str) -> Section:
         name = self._name(row, statement, path)

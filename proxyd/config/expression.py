@@ -111,7 +111,10 @@ def _when(item: Item, checker: Checker, now: datetime) -> CivilTime:
     number = item.get("time") or 0
     moment = _moment(number, now) if number else now
     if moment is None:
-        checker.errors.append(item.error(f"found the time '{number}'", "wanted [[mm]dd]hhmm, or 0 for now", "time"))
+        wanted = "wanted [[mm]dd]hhmm, a time of a day of this year, or 0 for now"
+        digits = str(number).zfill(4)
+        shown = digits.zfill(len(digits) + len(digits) % 2)
+        checker.errors.append(item.error(f"found the time '{shown}'", wanted, "time"))
         moment = now
     return CivilTime(moment.month, moment.day, moment.isoweekday() % 7, moment.hour * 60 + moment.minute)
 

@@ -19,12 +19,16 @@ from proxyd.config.values.words import nearest
 
 @dataclass(slots=True)
 class Match:
-    """What came of matching one form. faults carry places; reached: how many elements came before the first one."""
+    """What came of matching one form.
+
+    faults carry places; reached: how many elements came before the first one. doubts: of elements that fit.
+    """
 
     form: int
     values: dict[str, Any] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
     faults: list[UnfitError] = field(default_factory=list)
+    doubts: list[UnfitError] = field(default_factory=list)
     reached: int = 0
 
 
@@ -137,6 +141,7 @@ class _Form:
         assert part.kind is not None
         try:
             self._store(part, part.kind.parse(element), element.place)
+            self._match.doubts += part.kind.doubts(element)
         except UnfitError as error:
             for fault in (error, *error.others):
                 self._fault(fault)
@@ -165,7 +170,7 @@ class _Form:
             if value.text.lower() in self._names:
                 return UnfitError(element.place, f"found '{value.text}' a second time", "wanted it once")
             hint = nearest(value.text, self._names)
-        options = [f"'{part.name}'" for part in self._open if part.kind is None or part.named]
+        options = [f"'{part.name}'" for part in self._open if (part.kind is None or part.named) and not part.silent]
         wanted = " or ".join([*options, f"';' after '{self._keyword.text}'" if not options else "';'"])
         return UnfitError(element.place, f"found {_shown(element)}", f"wanted {wanted}{hint}")
 

@@ -18,6 +18,7 @@ class Item:
     """One item: its row, the form that fitted, and the values of its parts by name.
 
     A key that was written is True. sound: every part fitted; otherwise the mistake is reported already.
+    doubts: what may not mean what was meant.
     """
 
     row: Keyword
@@ -27,6 +28,7 @@ class Item:
     values: Mapping[str, Any]
     places: Mapping[str, Position]
     sound: bool = True
+    doubts: tuple[ConfigError, ...] = ()
 
     def get(self, part: str) -> Any:
         """Return a part's value, None when it was not written and has no default."""

@@ -202,6 +202,8 @@ def _item(value: Value) -> HostItem:
             return _span(value)
         case Braces():
             return _list(value)
+        case HostPort():
+            raise unfit(value, f"{_SET_WANTED}; in 'to' and 'server' a port stands behind them: port 53")
     raise unfit(value, _SET_WANTED)
 
 
@@ -234,7 +236,7 @@ def _network(value: Bracketed) -> AddressRange | MaskedAddress:
     if not slash:
         address = parse_address(text)
         if address is None:
-            raise unfit(value, _ADDRESS_WANTED)
+            raise unfit(value, _ADDRESS_WANTED + _bracket_hint(text))
         return AddressRange(address.version, address.value, address.value)
     try:
         parsed = ipaddress.ip_address(text)
@@ -244,6 +246,15 @@ def _network(value: Bracketed) -> AddressRange | MaskedAddress:
     if mask is None or getattr(parsed, "scope_id", None) is not None:
         raise unfit(value, f"a prefix length from 0 to {BITS[parsed.version]} or a mask behind the slash")
     return _masked(parsed.version, int(parsed), mask)
+
+
+def _bracket_hint(text: str) -> str:
+    """Tell how to write what is no address but stands in brackets, where it is something else."""
+    first, _, last = (part.strip() for part in text.partition("-"))
+    if parse_address(first) is not None and parse_address(last) is not None:
+        return f"; a range is [{first}]-[{last}]"
+    is_name = all(_LABEL.fullmatch(label) for label in text.split(".")) and not text.replace(".", "").isdigit()
+    return f"; a host name stands without brackets: {text}" if is_name else ""
 
 
 def _mask(text: str, version: int) -> int | None:

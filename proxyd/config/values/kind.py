@@ -41,18 +41,24 @@ class UnfitError(ProxydError):
         self.others: list[UnfitError] = []
 
 
+def _undoubted(_: Member) -> Iterable[UnfitError]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A value type.
 
     name: as the manual page writes it. wanted: what to ask for when something else stands there.
     parse: element to value, raises UnfitError. show: value to the text that parses to it again.
+    doubts: what an element that parses may not mean as it was meant; each as found, and what to do.
     """
 
     name: str
     wanted: str
     parse: Callable[[Member], Any]
     show: Callable[[Any], str]
+    doubts: Callable[[Member], Iterable[UnfitError]] = _undoubted
 
 
 def describe(value: Value) -> str:

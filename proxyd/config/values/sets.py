@@ -22,7 +22,7 @@ class Domain:
     """What a set is a set of.
 
     first, last: its numbers. single: one member. final: the last number of a range when its end is exclusive, as in
-    times of day (then single may yield last + 1). show: a number, for text.
+    times of day (then single may yield last + 1). show: a number, for text. cyclic: after the last comes the first.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Domain:
     single: Single
     show: Callable[[int], str] = str
     exclusive: bool = False
+    cyclic: bool = False
 
 
 def _bits(first: int, last: int) -> int:
@@ -43,8 +44,22 @@ def _range(domain: Domain, first: Value, last: Value, whole: Value) -> int:
     if domain.exclusive:
         high -= 1
     if low > high:
-        raise UnfitError(whole.place, f"found the range {describe(whole)}", "wanted its start before its end")
+        wanted = "wanted its start before its end" + _as_two(domain, low, high)
+        raise UnfitError(whole.place, f"found the range {describe(whole)}", wanted)
     return _bits(low, high)
+
+
+def _as_two(domain: Domain, low: int, high: int) -> str:
+    """Return how to write a range that runs across the end of the domain, where it can."""
+    if not domain.cyclic:
+        return ""
+    ranges = ((low, domain.last), (domain.first, high))
+    return f", as in {{ {', '.join(_show_run(domain, first, last) for first, last in ranges if first <= last)} }}"
+
+
+def _show_run(domain: Domain, first: int, last: int) -> str:
+    step = 1 if domain.exclusive else 0
+    return domain.show(first) if first == last else f"{domain.show(first)}-{domain.show(last + step)}"
 
 
 def _one(domain: Domain, value: Value) -> int:
@@ -127,20 +142,36 @@ def is_whole(domain: Domain, bits: int) -> bool:
 def _show(domain: Domain, bits: int) -> str:
     if is_whole(domain, bits):
         return "*"
-    step = 1 if domain.exclusive else 0
-    parts = []
-    for first, last in _runs(bits):
-        alone = first == last
-        parts.append(domain.show(first) if alone else f"{domain.show(first)}-{domain.show(last + step)}")
-    return f"{{ {', '.join(parts)} }}"
+    return f"{{ {', '.join(_show_run(domain, first, last) for first, last in _runs(bits))} }}"
 
 
 def set_kind(domain: Domain) -> Kind:
     """Make the type of a set over a domain; values are bits."""
-    return Kind(domain.name, domain.wanted, lambda member: parse_set(domain, member), lambda bits: _show(domain, bits))
+    return Kind(
+        domain.name,
+        domain.wanted,
+        lambda member: parse_set(domain, member),
+        lambda bits: _show(domain, bits),
+        lambda member: _idle_negations(domain, member),
+    )
 
 
-def number_domain(name: str, first: int, last: int) -> Domain:
+def _idle_negations(domain: Domain, member: Member) -> Iterator[UnfitError]:
+    """Yield the members behind `!` that say nothing new, as members before them have taken them in."""
+    if not isinstance(member.value, Braces):
+        return
+    included = 0
+    for one in member.value.members:
+        yield from _idle_negations(domain, one)
+        taken, _ = _evaluate(domain, (Member(one.value, one.place),))
+        if not one.negated:
+            included |= taken
+        elif taken and not taken & ~included:
+            found = f"'! {describe(one.value)[1:-1]}' comes after what covers it, and has no effect"
+            yield UnfitError(one.place, found, "put it first to leave it out")
+
+
+def number_domain(name: str, first: int, last: int, cyclic: bool = False) -> Domain:
     """Make the domain of the whole numbers from first to last."""
     wanted = f"numbers from {first} to {last}, ranges of them, or '*'"
 
@@ -150,11 +181,11 @@ def number_domain(name: str, first: int, last: int) -> Domain:
             raise unfit(value, wanted)
         return number
 
-    return Domain(name, wanted, first, last, single)
+    return Domain(name, wanted, first, last, single, cyclic=cyclic)
 
 
 UINT8_DOMAIN = number_domain("uint8-set", 0, 255)
-DAY_DOMAIN = number_domain("uint8-set", 1, 31)
+DAY_DOMAIN = number_domain("uint8-set", 1, 31, cyclic=True)
 PORT_DOMAIN = Domain("port-set", "ports, ranges of them, or '*'", 0, LAST_PORT, parse_port)
 
 UINT8_SET = set_kind(UINT8_DOMAIN)

@@ -28,10 +28,13 @@ def _calendar_domain(name: str, words: tuple[str, ...], first: int) -> Domain:
             return words.index(text) + first
         number = parse_number(text)
         if number is None or not first <= number < first + len(words):
-            raise unfit(value, wanted + nearest(text, words))
+            late = "; times of day stand behind the days: * 0800-1630" if _CLOCK.fullmatch(text) else ""
+            raise unfit(value, wanted + (late if words is WEEKDAYS else "") + nearest(text, words))
         return number
 
-    return Domain(name, wanted, first, first + len(words) - 1, single, lambda number: words[number - first])
+    return Domain(
+        name, wanted, first, first + len(words) - 1, single, lambda number: words[number - first], cyclic=True
+    )
 
 
 def parse_clock(value: Value, wanted: str = _CLOCK_WANTED) -> int:
@@ -52,7 +55,7 @@ def show_clock(minutes: int) -> str:
 
 WEEKDAY_DOMAIN = _calendar_domain("week-day-set", WEEKDAYS, 0)
 MONTH_DOMAIN = _calendar_domain("month-set", MONTHS, 1)
-CLOCK_DOMAIN = Domain("time-set", _CLOCK_WANTED, 0, MINUTES_PER_DAY - 1, parse_clock, show_clock, exclusive=True)
+CLOCK_DOMAIN = Domain("time-set", _CLOCK_WANTED, 0, MINUTES_PER_DAY - 1, parse_clock, show_clock, True, True)
 
 WEEKDAY_SET = set_kind(WEEKDAY_DOMAIN)
 MONTH_SET = set_kind(MONTH_DOMAIN)

@@ -166,3 +166,28 @@ def test_a_rule_that_denies_is_no_traffic_to_mix_with() -> None:
         acls=f"session-acl B {{ {ACTIONS} session-type broadcast; }} session-acl N {{ deny; }}",
     )
     assert warnings(text) == []
+
+
+USERS = {"file": 'oob-auth O { method external; file "/users"; }', "proxy": "auth oob O; user-match short;"}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            "to * port { *, ! 53 };",
+            "'! 53' comes after what covers it, and has no effect; put it first to leave it out",
+        ),
+        ("time-period-set { }", "without a 'time-spec' this condition never holds; "),
+        ("user { };", "the empty set matches no user; "),
+        ("user group { };", "the empty set matches no user; "),
+        ('user "ann@x";', "'ann@x' is the name of no user with 'user-match short'; wanted 'ann', without domain"),
+    ],
+)
+def test_conditions_that_do_nothing_are_warned_of(body: str, message: str) -> None:
+    assert warnings(acl(f"{body} {ACTIONS}", **USERS)) == [message]
+
+
+@pytest.mark.parametrize("body", ["user *;", "user { } group a;", "user group a;", "user none;", "user ann;"])
+def test_conditions_on_users_that_may_hold_are_not_warned_of(body: str) -> None:
+    assert warnings(acl(f"{body} {ACTIONS}", **USERS)) == []

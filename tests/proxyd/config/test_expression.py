@@ -56,9 +56,9 @@ def test_times_take_from_now_what_they_leave_out(text: str, when: tuple[int, int
     ("text", "message"),
     [
         ("test time 2400;", "found the time '2400'; wanted [[mm]dd]hhmm"),
-        ("test time 02300000;", "found the time '2300000'"),
+        ("test time 02300000;", "found the time '02300000'"),
         ("test time 4294967295;", "found the time"),
-        ("test time 0860;", "found the time '860'"),
+        ("test time 0860;", "found the time '0860'"),
         ("test group a;", "found 'group' without 'user'"),
         ("test form [1.1.1.1];", "did you mean 'from'?"),
         ("tset;", "did you mean 'test'?"),

@@ -5,7 +5,8 @@ from proxyd.config.matching import Match, default_match, match
 from proxyd.config.parser import parse
 from proxyd.config.prototype import Keyword, Scope, key, named, value
 from proxyd.config.values.numbers import UINT8
-from proxyd.config.values.words import STRING_SET, WORD
+from proxyd.config.values.sets import DAY_SET
+from proxyd.config.values.words import STRING_SET, STRINGS_OR_ALL, WORD
 
 ROW = Keyword(
     "item", "Doc.", ((value("count", UINT8), key("loud"), named("port", UINT8), named("to", UINT8, default="9")),)
@@ -82,3 +83,19 @@ def test_defaults_of_items_come_from_the_row() -> None:
     row = keywords.find(Scope.ACL, "timeout")
     assert row is not None
     assert default_match(row).values == {"both": 120}
+
+
+def test_words_that_may_be_left_out_are_not_asked_for() -> None:
+    row = Keyword("item", "Doc.", ((key("name", silent=True), value("text", WORD), named("port", UINT8)),))
+    assert faults("a b", row) == ["found 'b'; wanted 'port' or ';'"]
+
+
+def test_the_doubts_of_a_type_are_handed_on() -> None:
+    row = Keyword("item", "Doc.", ((value("days", DAY_SET),),))
+    (doubt,) = tried("{ *, ! 5 }", row).doubts
+    assert doubt.found == "'! 5' comes after what covers it, and has no effect"
+
+
+def test_the_form_that_led_deeper_into_a_set_explains_it() -> None:
+    row = Keyword("item", "Doc.", ((key("none", optional=False),), (value("texts", STRINGS_OR_ALL),)))
+    assert faults("{ *, a }", row)[0].startswith("found '*'; wanted a string; other texts")

@@ -111,3 +111,18 @@ def test_interface_addresses_keep_their_host_part() -> None:
     prefix = hosts.PREFIX4.parse(element("[192.0.2.7/24]"))
     assert (prefix.address, prefix.length) == (Address(4, 0xC0000207), 24)
     assert hosts.PREFIX4.show(prefix) == "[192.0.2.7/24]"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("[www.example.com]", "; a host name stands without brackets: www.example.com"),
+        ("[192.0.2.1 - 192.0.2.7]", "; a range is [192.0.2.1]-[192.0.2.7]"),
+        ("[192.0.2.1] : 53", "; in 'to' and 'server' a port stands behind them: port 53"),
+        ("[192.0.2]", "wanted an address as [192.0.2.1] or [2001:db8::1]"),
+    ],
+)
+def test_usual_slips_are_answered_with_what_was_meant(text: str, hint: str) -> None:
+    with pytest.raises(UnfitError) as caught:
+        hosts.HOST_SET.parse(element(text))
+    assert caught.value.wanted.endswith(hint)

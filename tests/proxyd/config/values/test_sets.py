@@ -57,3 +57,16 @@ def test_ranges_hold_exactly_the_bits(bits: int) -> None:
     pairs = sets.ranges(bits)
     assert sum(1 << number for first, last in pairs for number in range(first, last + 1)) == bits
     assert all(later[0] > earlier[1] + 1 for earlier, later in pairwise(pairs))
+
+
+def test_members_behind_a_bang_that_say_nothing_new_are_doubted() -> None:
+    found = [doubt.found for doubt in sets.DAY_SET.doubts(element("{ 1-9, ! 5, { 20, ! 20 }, ! 15, ! { 2, 3 } }"))]
+    assert found == [f"'! {text}' comes after what covers it, and has no effect" for text in ("5", "20", "{ ... }")]
+    assert list(sets.DAY_SET.doubts(element("{ ! 5, ! 5, * }"))) == []
+
+
+@pytest.mark.parametrize(("text", "ranges"), [("28-3", "{ 28-31, 1-3 }"), ("31-1", "{ 31, 1 }")])
+def test_a_range_across_the_end_is_answered_with_two(text: str, ranges: str) -> None:
+    with pytest.raises(UnfitError) as caught:
+        days(text)
+    assert caught.value.wanted == f"wanted its start before its end, as in {ranges}"

@@ -43,3 +43,17 @@ def test_a_misspelt_day_names_the_nearest() -> None:
 
 def test_clocks_are_written_with_four_digits() -> None:
     assert [times.show_clock(minutes) for minutes in (0, 65, 1440)] == ["0000", "0105", "2400"]
+
+
+@pytest.mark.parametrize(
+    ("text", "ranges"), [("2200-0600", "{ 2200-2400, 0000-0600 }"), ("2200-0000", "{ 2200-2400 }")]
+)
+def test_times_across_midnight_are_answered_with_two_ranges(text: str, ranges: str) -> None:
+    with pytest.raises(UnfitError) as caught:
+        times.CLOCK_SET.parse(element(text))
+    assert caught.value.wanted.endswith(f", as in {ranges}")
+
+
+def test_a_time_in_place_of_a_day_is_answered_with_its_place() -> None:
+    with pytest.raises(UnfitError, match=r"found '0800'.*; times of day stand behind the days"):
+        times.WEEKDAY_SET.parse(element("{ 0800-1630 }"))
