@@ -7,13 +7,14 @@ between two requests, so what begins or ends meanwhile may be missed, and nothin
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from proxyd.control.protocol import NUMBER, Slots
 from proxyd.control.sessions import Filter, Reader, Session, SessionError, parse_peer
 from proxyd.monitor import transfers
 from proxyd.monitor.view import View
+from workers.contract.settings import SessionKind
 from workers.contract.slots import SLOT, Counter, Region
 from workers.contract.tallies import LAG_BOUNDS_NS
 
@@ -152,49 +153,54 @@ def _count(text: str) -> int:
     return int(text)
 
 
-_FILTERS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "id": ("ids", lambda text: tuple(text.split(","))),
-    "client": ("client", parse_peer),
-    "server": ("server", parse_peer),
-    "acl": ("acl", str),
-    "type": ("type", str),
-    "worker": ("worker", _count),
-    "idle": ("idle_s", _positive),
-    "older": ("older_s", _positive),
+_PEER, _SECONDS = "an address, a network, or one of them with a port", "seconds, 0 or more"
+_TYPES = ", ".join(kind.value for kind in SessionKind)
+_FILTERS: dict[str, tuple[str, Callable[[str], Any], str]] = {
+    "id": ("ids", lambda text: tuple(text.split(",")), "ids"),
+    "client": ("client", parse_peer, _PEER),
+    "server": ("server", parse_peer, _PEER),
+    "acl": ("acl", str, "a name"),
+    "type": ("type", lambda text: SessionKind(text).value, f"one of {_TYPES}"),
+    "worker": ("worker", _count, "a number"),
+    "idle": ("idle_s", _positive, _SECONDS),
+    "older": ("older_s", _positive, _SECONDS),
 }
-"""Parameters, as proxyctl calls its options, with the fields of a Filter."""
+"""Parameters, as proxyctl calls its options, with the fields of a Filter, and what values are to be."""
+_PAGING = ("limit", "cursor")
 
 
 def parse_filter(query: Mapping[str, str]) -> Filter:
     """Return which sessions a query means. Raises QueryError."""
+    refuse_others(query, (*_FILTERS, *_PAGING))
     values: dict[str, Any] = {}
     for name, text in query.items():
         if name in _PAGING:
             continue
-        if name not in _FILTERS:
-            raise QueryError(f"there is no parameter '{name}'; there are {', '.join((*_FILTERS, *_PAGING))}")
-        field, parse = _FILTERS[name]
+        field, parse, wanted = _FILTERS[name]
         try:
             values[field] = parse(text)
         except (ValueError, SessionError) as error:
-            raise QueryError(f"{name}: found '{text}': {error}") from error
+            raise QueryError(f"{name}: found '{text}'; wanted {wanted}") from error
     return Filter(**values)
+
+
+def refuse_others(query: Mapping[str, str], known: Collection[str] = ()) -> None:
+    """Refuse parameters that there are not. Raises QueryError."""
+    for name in query:
+        if name not in known:
+            raise QueryError(f"there is no parameter '{name}'; there are {', '.join(known) or 'none'}")
 
 
 def parse_page(query: Mapping[str, str]) -> tuple[int, Place]:
     """Return how many items are wanted, and from where on. Raises QueryError."""
+    size, cursor = query.get("limit", str(LIMIT)), query.get("cursor", "0.0")
+    if not (size.isascii() and size.isdigit() and len(size) < 6 and 0 < int(size) <= MAX_LIMIT):
+        raise QueryError(f"limit: found '{size}'; wanted 1 to {MAX_LIMIT}")
+    worker, dot, slot = cursor.partition(".")
     try:
-        limit = _count(query.get("limit", str(LIMIT)))
-        worker, dot, slot = query.get("cursor", "0.0").partition(".")
-        place = Place(_count(worker), _count(slot) if dot else 0)
+        return int(size), Place(_count(worker), _count(slot) if dot else 0)
     except ValueError as error:
-        raise QueryError(f"limit and cursor: found '{error}'; wanted a number, and what `next` said") from error
-    if not 0 < limit <= MAX_LIMIT:
-        raise QueryError(f"limit: found {limit}; wanted 1 to {MAX_LIMIT}")
-    return limit, place
-
-
-_PAGING: dict[str, None] = {"limit": None, "cursor": None}
+        raise QueryError(f"cursor: found '{cursor}'; wanted what `next` said") from error
 
 
 def sessions(view: View, query: Mapping[str, str]) -> dict[str, Any]:

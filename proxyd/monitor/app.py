@@ -34,10 +34,10 @@ class Monitor:
             "/metrics": self._metrics,
             "/livez": self._live,
             "/readyz": self._ready,
-            "/api/v1/status": lambda _: _json(api.status(view)),
+            "/api/v1/status": self._whole(api.status),
             "/api/v1/sessions": lambda request: _json(api.sessions(view, request.query)),
-            "/api/v1/listeners": lambda _: _json(api.listeners(view)),
-            "/api/v1/acls": lambda _: _json(api.acls(view)),
+            "/api/v1/listeners": self._whole(api.listeners),
+            "/api/v1/acls": self._whole(api.acls),
             "/api/v1/groups": lambda request: _json(groups.groups(view, request.query)),
         }
 
@@ -58,6 +58,13 @@ class Monitor:
         modern = wants_open_metrics(request.headers.get("accept", ""))
         text = expose(collect(self._view), open_metrics=modern)
         return Answer(HTTPStatus.OK, OPEN_METRICS if modern else PLAIN, text.encode())
+
+    def _whole(self, make: Callable[[View], dict[str, Any]]) -> Callable[[Request], Answer]:
+        def answer(request: Request) -> Answer:
+            api.refuse_others(request.query)
+            return _json(make(self._view))
+
+        return answer
 
     def _live(self, _request: Request) -> Answer:
         return Answer(HTTPStatus.OK, TEXT, b"ok\n")

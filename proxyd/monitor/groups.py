@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from proxyd.logs.fields import FieldError, decode_sockaddr
-from proxyd.monitor.api import Place, QueryError, open_slots, parse_page
+from proxyd.monitor.api import Place, open_slots, parse_page, refuse_others
 from proxyd.monitor.view import View
 from workers.contract.groups import GROUP, GroupFlag, GroupPhase
 from workers.contract.slots import Counter
@@ -46,9 +46,7 @@ class Group(msgspec.Struct, frozen=True):
 
 def groups(view: View, query: Mapping[str, str]) -> dict[str, Any]:
     """Return a page of the transfers. Raises QueryError."""
-    for name in query:
-        if name not in ("limit", "cursor"):
-            raise QueryError(f"there is no parameter '{name}'; there are limit, cursor")
+    refuse_others(query, ("limit", "cursor"))
     limit, place = parse_page(query)
     found: list[Group] = []
     following: Place | None = None

@@ -143,25 +143,34 @@ def test_a_query_is_as_proxyctls_options(query: dict[str, str], clients: list[in
 
 
 @pytest.mark.parametrize(
-    "query",
+    ("name", "value", "wanted"),
     [
-        {"limit": "0"},
-        {"limit": str(MAX_LIMIT + 1)},
-        {"limit": "-1"},
-        {"limit": "x"},
-        {"cursor": "x"},
-        {"cursor": "1.-1"},
-        {"cursor": "9" * 30},
-        {"client": "nowhere"},
-        {"worker": "one"},
-        {"idle": "nan"},
-        {"idle": "-1"},
-        {"sort": "age"},
+        ("limit", "0", "1 to 1000"),
+        ("limit", str(MAX_LIMIT + 1), "1 to 1000"),
+        ("limit", "-1", "1 to 1000"),
+        ("limit", "x", "1 to 1000"),
+        ("limit", "9" * 30, "1 to 1000"),
+        ("cursor", "x", "what `next` said"),
+        ("cursor", "1.-1", "what `next` said"),
+        ("cursor", "1.2.3", "what `next` said"),
+        ("cursor", "9" * 30, "what `next` said"),
+        ("client", "nowhere", "an address, a network, or one of them with a port"),
+        ("type", "usual", "one of one-way, normal, any-port, any-sock, broadcast"),
+        ("worker", "one", "a number"),
+        ("idle", "nan", "seconds, 0 or more"),
+        ("idle", "-1", "seconds, 0 or more"),
+        ("older", "soon", "seconds, 0 or more"),
     ],
 )
-def test_what_is_no_query_is_refused(query: dict[str, str]) -> None:
-    with a_view() as view, pytest.raises(QueryError):
-        api.sessions(view, query)
+def test_what_is_no_value_is_refused_and_what_would_be_one_is_told(name: str, value: str, wanted: str) -> None:
+    with a_view() as view, pytest.raises(QueryError) as told:
+        api.sessions(view, {name: value})
+    assert str(told.value) == f"{name}: found '{value}'; wanted {wanted}"
+
+
+def test_what_is_no_parameter_is_refused() -> None:
+    with a_view() as view, pytest.raises(QueryError, match=r"no parameter 'sort'; there are id, client, .*, cursor$"):
+        api.sessions(view, {"limit": "5", "sort": "age"})
 
 
 @pytest.mark.parametrize("cursor", ["0.99", "7.0", "7", "0.4000000000"])

@@ -78,6 +78,14 @@ def test_metrics_come_as_the_client_accepts_them() -> None:
     assert openmetrics.body.endswith(b"# EOF\n")
 
 
+@pytest.mark.parametrize("page", ["status", "acls", "listeners", "groups", "sessions"])
+def test_a_parameter_that_there_is_not_is_refused_on_every_page(page: str) -> None:
+    with a_view() as view:
+        found = asked(Monitor(view, Site({})), f"/api/v1/{page}", {"colour": "red"})
+    assert found.status is HTTPStatus.BAD_REQUEST
+    assert b"there is no parameter 'colour'" in found.body
+
+
 def test_on_a_loopback_address_no_name_of_others_leads_to_it() -> None:
     with a_view() as view:
         local, open_one = Monitor(view, Site({}), local=True), Monitor(view, Site({}))
