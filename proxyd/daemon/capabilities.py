@@ -4,10 +4,10 @@ Kept, because a child may have to be replaced at any time: CAP_SETUID, CAP_SETGI
 which the child gives up its own; CAP_KILL, to end a child that is another user by then; and what workers keep, because
 a replacement must have it too. Kept, because a reload may bring any configuration: CAP_NET_BIND_SERVICE for low ports,
 CAP_NET_RAW for transparent listeners, CAP_NET_ADMIN for large socket buffers, CAP_CHOWN for ports that workers share
-with listeners, CAP_SYS_RESOURCE for more open files, and CAP_DAC_READ_SEARCH to read the configuration and what it
-names wherever the first start could. The parent reads no datagram, and a child has of these what it needs alone.
-Everything else is dropped for good, CAP_DAC_OVERRIDE among it: a log file that is to be reopened must be root's by
-ordinary permissions.
+with listeners, CAP_SYS_RESOURCE for more open files, CAP_DAC_READ_SEARCH to read the configuration and what it names
+wherever the first start could, and CAP_DAC_OVERRIDE to roll logs and open them again in directories of other users,
+where the first start could: by CAP_SETUID and CAP_CHOWN the parent could write there anyhow. The parent reads no
+datagram, and a child has of these what it needs alone. Everything else is dropped for good.
 Source: capabilities(7), capset(2), prctl(2); linux/capability.h.
 """
 
@@ -35,6 +35,7 @@ KEPT: frozenset[int] = frozenset(
         Capability.CAP_NET_ADMIN,
         Capability.CAP_CHOWN,
         Capability.CAP_SYS_RESOURCE,
+        Capability.CAP_DAC_OVERRIDE,
         Capability.CAP_DAC_READ_SEARCH,
     )
 )

@@ -30,6 +30,7 @@ class Capability(IntEnum):
     """The capabilities that matter here, by their number in linux/capability.h."""
 
     CAP_CHOWN = 0
+    CAP_DAC_OVERRIDE = 1
     CAP_DAC_READ_SEARCH = 2
     CAP_KILL = 5
     CAP_SETGID = 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import signal
 from pathlib import Path
 
 from tests.daemon.frame import Frame, status_of
@@ -12,9 +13,10 @@ from tests.kit.requirement import requires_root
 pytestmark = requires_root
 
 NOBODY = pwd.getpwnam("nobody")
-KEPT = sum(1 << number for number in (0, 2, 5, 6, 7, 8, 10, 12, 13, 18, 24))
-"""CAP_CHOWN, CAP_DAC_READ_SEARCH, CAP_KILL, CAP_SETGID, CAP_SETUID, CAP_SETPCAP, CAP_NET_BIND_SERVICE, CAP_NET_ADMIN,
-CAP_NET_RAW, CAP_SYS_CHROOT, CAP_SYS_RESOURCE: to replace children, and for any configuration that a reload brings."""
+KEPT = sum(1 << number for number in (0, 1, 2, 5, 6, 7, 8, 10, 12, 13, 18, 24))
+"""CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_KILL, CAP_SETGID, CAP_SETUID, CAP_SETPCAP,
+CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_CHROOT, CAP_SYS_RESOURCE: to replace children, and for any
+configuration that a reload brings."""
 
 
 def test_parent_keeps_the_capabilities_it_needs_to_replace_children_and_to_reload_and_no_other(tmp_path: Path) -> None:
@@ -101,3 +103,13 @@ def _children(pid: int) -> list[int]:
 
 def _open_files(pid: int) -> set[str]:
     return {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+
+
+def test_a_log_in_another_users_directory_is_opened_anew_as_it_was_opened(tmp_path: Path) -> None:
+    folder = tmp_path / "another"
+    folder.mkdir(mode=0o755)
+    os.chown(folder, NOBODY.pw_uid, NOBODY.pw_gid)
+    with Frame(folder).start() as frame:
+        frame.log_path.rename(folder / "moved.log")
+        os.kill(frame.pid, signal.SIGWINCH)
+        frame.wait_for_log("UDPS-741-K Log files reopened")
