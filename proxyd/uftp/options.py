@@ -243,9 +243,11 @@ def parse_options(argv: Sequence[str]) -> CommandLine:
     for flag, text in found:
         option = _BY_FLAG[flag]
         try:
-            values[option.field] = option.parse(text)
+            value = option.parse(text)
         except OptionError as error:
             raise OptionError(f"{flag}: {error}") from error
+        # A list goes on where it is given again. Source: 4.10.2, observed.
+        values[option.field] = values.get(option.field, ()) + value if isinstance(value, tuple) else value
     line = CommandLine(**values)
     if not (line.shows_help or line.shows_version):
         _check([flag for flag, _ in found if flag in _MODES], line)

@@ -66,6 +66,12 @@ def test_numbers_keep_to_their_bounds(option: str, good: list[str], bad: list[st
             parse_options(["-c", row.flag, text])
 
 
+def test_a_list_goes_on_where_it_is_given_again() -> None:
+    line = parse_options(["-r", "-I", "eth0", "-M", "230.4.4.1,230.4.4.2", "-I", "eth1,eth2", "-M", "230.4.4.3"])
+    assert line.interfaces == ("eth0", "eth1", "eth2")
+    assert line.groups == ("230.4.4.1", "230.4.4.2", "230.4.4.3")
+
+
 def test_a_level_above_five_is_five() -> None:
     assert parse_options(["-c", "-x", "9"]).level == 5
 
