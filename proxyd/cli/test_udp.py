@@ -61,7 +61,11 @@ def _print_warnings(compiled: Compiled) -> None:
 
 
 def _resolve(compiled: Compiled, level: int) -> NameBook:
-    """Return the addresses of the configuration's names; bounded by the resolver's conf-timeout."""
+    """Return the addresses of the configuration's names, if the proxy resolves any; bounded by the conf-timeout."""
+    if not compiled.settings.resolve_names:
+        if compiled.names and level >= WARNING_LEVEL:
+            sys.stderr.write("warning: names stay unresolved, as in the proxy, with 'cfg-resolution no'\n")
+        return {}
     book = resolve_names(compiled.names, compiled.settings.resolver)
     for name in compiled.names:
         if not book.get(name) and level >= WARNING_LEVEL:

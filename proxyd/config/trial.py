@@ -162,6 +162,8 @@ class Trial:
     def _remarks(self, test: Probe) -> Iterator[str]:
         if not test.has_destination and any(acl.destinations for acl in self._settings.acls):
             yield "the session-acls look at 'to', which the expression does not give: [0.0.0.0]:0 counts"
+        if any(acl.tos is not None for acl in self._settings.acls):
+            yield "the session-acls look at 'ip-tos-from', which no expression gives: 0 counts"
 
 
 def help_text() -> str:

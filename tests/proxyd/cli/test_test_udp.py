@@ -111,6 +111,18 @@ def test_names_are_resolved_only_when_asked_for(file: Path, capsys: pytest.Captu
     assert "PLUG-TO=[127.0.0.1]:53" in capsys.readouterr().out
 
 
+def test_names_that_the_proxy_leaves_open_are_not_resolved(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rule = acl("from localhost; accept; plug-to [192.0.2.53] : 53; timeout in 1;", proxy="cfg-resolution no;")
+    file.write_text(rule)
+    arguments = ["-r", "-f", str(file), "-t", "test from [127.0.0.1];"]
+    assert main(arguments) == 2
+    written = capsys.readouterr()
+    assert written.out.endswith("NAME=<NULL> REJECTED UNRESOLVED=localhost\n")
+    assert "names stay unresolved, as in the proxy" in written.err
+    file.write_text(rule.replace("cfg-resolution no;", ""))
+    assert main(arguments) == 0
+
+
 def test_the_name_of_an_address_is_looked_up_with_r(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text(acl("from /^localhost$/; accept; plug-to [127.0.0.1] : 53; timeout in 1;"))
     arguments = ["-f", str(file), "-t", "test from [127.0.0.1];"]

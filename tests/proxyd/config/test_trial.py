@@ -6,7 +6,7 @@ import pytest
 
 from proxyd.config.expression import parse_expression
 from proxyd.config.trial import Answer, Trial, help_text
-from tests.proxyd.config.samples import config, load
+from tests.proxyd.config.samples import ACTIONS, acl, config, load
 from workers.contract.settings import Address
 from workers.policy.hostset import NameBook
 
@@ -104,6 +104,11 @@ def test_a_missing_destination_is_remarked_where_rules_look_at_it() -> None:
     assert len(ask("test from [192.0.2.9];").remarks) == 1
     assert ask("test from [192.0.2.9] to [1.1.1.1]:5;").remarks == ()
     assert ask("test from [192.0.2.9];", text=config()).remarks == ()
+
+
+def test_a_type_of_service_that_rules_look_at_is_remarked() -> None:
+    (remark,) = ask("test;", text=acl(f"ip-tos-from 8; {ACTIONS}")).remarks
+    assert "'ip-tos-from', which no expression gives: 0 counts" in remark
 
 
 USERS = config(
