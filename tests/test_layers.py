@@ -128,6 +128,7 @@ FLAT_RECORDS: dict[str, str] = {
 
 WITHOUT_MIRROR: dict[str, str] = {
     "proxyd.errors": "data only; each error's text is tested where it is raised",
+    "proxyd.daemon.journal": "protocols only; what is written is tested where it is written",
     "workers.errors": "data only; each error is tested where it is raised",
     "workers.contract.context": "data only: what a worker is given",
     "workers.contract.exitcodes": "data only; each status is tested where a child ends",

@@ -15,10 +15,10 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from proxyd.daemon.demands import text
 from proxyd.daemon.inventory import Identity, Manifest, listener_of
+from proxyd.daemon.journal import Journal
 from proxyd.errors import SetupError
 from workers.contract.settings import Address, ListenerSettings
 
@@ -28,14 +28,6 @@ _DEVICE_BYTES = 16
 _VERSIONS = {socket.AF_INET: 4, socket.AF_INET6: 6}
 _ONE_FAMILY = {True: "ipv6-only", False: "both"}
 """What BindIPv6Only= of a unit has to be."""
-
-
-class Journal(Protocol):
-    """The log, as far as this writes to it."""
-
-    def note(self, event: str, *fields: str | int | bytes | None) -> None:
-        """Write an event of workers.contract.catalogue."""
-        ...
 
 
 class Given:

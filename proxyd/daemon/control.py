@@ -18,11 +18,11 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from proxyd.control import protocol
 from proxyd.control.protocol import MAX_MESSAGE_BYTES, Done, ProtocolError, Refused, Reply, Request
 from proxyd.daemon.asker import Asker, hear, meet
+from proxyd.daemon.journal import Journal
 from proxyd.daemon.served import is_served
 from proxyd.errors import SetupError
 
@@ -34,14 +34,6 @@ _BACKLOG = 16
 _MODE = 0o660
 _END = Done()
 """Stands for the end of an answer."""
-
-
-class Journal(Protocol):
-    """The log, as far as this writes to it."""
-
-    def note(self, event: str, *fields: str | int | bytes | None) -> None:
-        """Write an event of workers.contract.catalogue."""
-        ...
 
 
 @dataclass(slots=True)

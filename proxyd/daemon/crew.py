@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from proxyd.daemon.book import Book
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.handout import Handouts
+from proxyd.daemon.journal import LevelledJournal
 from proxyd.daemon.lookups import Lookups
 from proxyd.daemon.roster import Child, Role, Roster, State, Verdict
 from proxyd.daemon.shared import Shared
@@ -62,19 +63,6 @@ _PERMITTED: dict[type, tuple[frozenset[Role], frozenset[State]]] = {
 """Who may say what, and when."""
 
 
-class Journal(Protocol):
-    """The log, as far as the parent writes to it."""
-
-    @property
-    def level(self) -> int:
-        """The level of the debug log."""
-        ...
-
-    def note(self, event: str, *fields: str | int | bytes | None) -> None:
-        """Write an event of workers.contract.catalogue."""
-        ...
-
-
 class Forks(Protocol):
     """Makes processes for children."""
 
@@ -97,7 +85,7 @@ class Crew:
         roster: Roster,
         spawner: Forks,
         shared: Shared,
-        journal: Journal,
+        journal: LevelledJournal,
         relay: Callable[[LogBatch, int], None],
         epoll: select.epoll,
     ) -> None:

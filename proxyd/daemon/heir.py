@@ -16,20 +16,13 @@ from typing import Protocol
 from proxyd.daemon.bequest import Legacy, Past
 from proxyd.daemon.control import Post, inherit_post
 from proxyd.daemon.inventory import InventoryError, PlaceLeft
+from proxyd.daemon.journal import Journal
 from proxyd.daemon.pidfile import Pidfile
 from proxyd.daemon.spawn import Monitoring, WorkerMain
 from proxyd.daemon.takeover import STEP, Giver
 from proxyd.errors import ProxydError, SetupError
 from workers.contract.custody import Entry
 from workers.contract.settings import Settings
-
-
-class Journal(Protocol):
-    """The log, as far as this writes to it."""
-
-    def note(self, event: str, *fields: str | int | bytes | None) -> None:
-        """Write an event of workers.contract.catalogue."""
-        ...
 
 
 class Shared(Protocol):

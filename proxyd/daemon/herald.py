@@ -8,22 +8,14 @@ from __future__ import annotations
 
 import os
 import select
-from typing import Protocol
 
+from proxyd.daemon.journal import Journal
 from proxyd.daemon.notify import Notifier
 from proxyd.daemon.pulse import Beat, Pulse
 from proxyd.daemon.roster import Role, Roster, State
 from proxyd.daemon.spawn import Estate
 from proxyd.daemon.titles import ParentTitle
 from workers.contract.slots import Counter
-
-
-class Journal(Protocol):
-    """The log, as far as this writes to it."""
-
-    def note(self, event: str, *fields: str | int | bytes | None) -> None:
-        """Write an event of workers.contract.catalogue."""
-        ...
 
 
 class Herald:

@@ -7,10 +7,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from proxyd.daemon import fdstore, lastrecords
 from proxyd.daemon.bequest import Left, pack
+from proxyd.daemon.journal import SessionJournal
 from proxyd.daemon.notify import Notifier
 from proxyd.daemon.spawn import Estate
 from proxyd.logs.fields import FieldError
@@ -21,15 +22,7 @@ Sessions: TypeAlias = Sequence[Sequence[Kept]]
 _GENERATION = 0xFFFF
 
 
-class Journal(Protocol):
-    """The log, as far as this writes to it."""
-
-    def note(self, event: str, *fields: str | int | bytes | None, track: int = 0) -> None:
-        """Write an event of workers.contract.catalogue. Raises FieldError for fields that make no sense."""
-        ...
-
-
-def lay_up(estate: Estate, left: Left, notifier: Notifier, stored: int, journal: Journal) -> None:
+def lay_up(estate: Estate, left: Left, notifier: Notifier, stored: int, journal: SessionJournal) -> None:
     """Give the service manager all that it has room for; without listeners and memory there is no use in it.
 
     left: everything. stored: how many descriptors it keeps.
@@ -51,7 +44,7 @@ def lay_up(estate: Estate, left: Left, notifier: Notifier, stored: int, journal:
     bury(estate, left.kept, laid, journal)
 
 
-def bury(estate: Estate, kept: Sessions, safe: Sessions, journal: Journal) -> None:
+def bury(estate: Estate, kept: Sessions, safe: Sessions, journal: SessionJournal) -> None:
     """Write the last records of all sessions that nobody has, now that the workers rest. safe: those somebody has."""
     settings, now_ns = estate.settings, time.monotonic_ns()
     generations = {**estate.earlier, settings.generation & _GENERATION: settings}

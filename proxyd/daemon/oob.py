@@ -11,8 +11,9 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
+from proxyd.daemon.journal import Journal
 from workers.contract.messages import Users
 from workers.contract.settings import Address, AuthSettings
 from workers.policy.users import User, UsersError, parse_users
@@ -27,14 +28,6 @@ _ENTRY_BYTES = 32
 
 Identity: TypeAlias = tuple[int, ...]
 """What of a file changes whenever the file does."""
-
-
-class Journal(Protocol):
-    """The log, as far as this writes to it."""
-
-    def note(self, event: str, *fields: str | int | bytes | None) -> None:
-        """Write an event of workers.contract.catalogue."""
-        ...
 
 
 class UsersFile:

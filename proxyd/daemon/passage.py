@@ -22,9 +22,10 @@ from proxyd.daemon.bequest import Left, pack
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.failures import Failure
 from proxyd.daemon.inventory import Bundle
+from proxyd.daemon.journal import SessionJournal
 from proxyd.daemon.lane import Lane, LaneClosedError
 from proxyd.daemon.launch import Attempt, Launch
-from proxyd.daemon.layup import Journal, bury, lay_up
+from proxyd.daemon.layup import bury, lay_up
 from proxyd.daemon.notify import Notifier
 from proxyd.daemon.rest import Rest, Resting
 from proxyd.daemon.spawn import Estate
@@ -108,7 +109,7 @@ class Passage:
         self,
         estate: Estate,
         company: Company,
-        journal: Journal,
+        journal: SessionJournal,
         means: Means,
         epoll: select.epoll,
         hindered: Callable[[], Hindrance],

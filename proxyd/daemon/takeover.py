@@ -18,6 +18,7 @@ from proxyd.control.protocol import AskTakeover
 from proxyd.daemon import bequest, fdstore
 from proxyd.daemon.bequest import Legacy
 from proxyd.daemon.inventory import InventoryError
+from proxyd.daemon.journal import Journal
 from proxyd.daemon.lane import Coming, Failed, Lane, LaneClosedError, Message, Serving, make_lane
 from proxyd.daemon.notify import Notifier
 from proxyd.errors import SetupError
@@ -28,14 +29,6 @@ PATIENCE_S = 30.0
 NEVER, GONE = -1, -2
 """In the place of a descriptor: there is none to wait on, or no more."""
 STORE = "the service manager's store"
-
-
-class Journal(Protocol):
-    """The log, as far as this writes to it."""
-
-    def note(self, event: str, *fields: str | int | bytes | None) -> None:
-        """Write an event of workers.contract.catalogue."""
-        ...
 
 
 class Giver(Protocol):

@@ -29,20 +29,11 @@ from proxyd.daemon.asker import Asker
 from proxyd.daemon.control import MAX_CLIENTS, PATIENCE_NS, Control, Post, inherit_post, open_post
 from proxyd.errors import SetupError
 from tests.kit.requirement import requires_root
+from tests.proxyd.daemon.diary import Diary
 from tests.workers.forked import in_child
 
 NOW = 10**12
 LONG = bytes(50_000)
-
-
-@dataclass
-class Diary:
-    """A log that keeps what is written to it."""
-
-    notes: list[tuple[object, ...]] = field(default_factory=list)
-
-    def note(self, event: str, *fields: str | int | bytes | None) -> None:
-        self.notes.append((event, *fields))
 
 
 @dataclass

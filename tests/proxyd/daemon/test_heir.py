@@ -18,6 +18,7 @@ from proxyd.daemon.inventory import Bundle
 from proxyd.daemon.pidfile import Pidfile
 from proxyd.daemon.spawn import Estate, WorkerMain
 from proxyd.errors import SetupError
+from tests.proxyd.daemon.diary import Diary
 from tests.proxyd.daemon.estates import an_estate
 from workers.contract.context import WorkerContext
 from workers.contract.custody import Entry, Kept
@@ -62,16 +63,6 @@ class Vault:
     def inherit(self, worker: int) -> bool:
         self.settled.append(worker)
         return True
-
-
-@dataclass
-class Diary:
-    """A log that keeps what is written to it."""
-
-    notes: list[tuple[object, ...]] = field(default_factory=list)
-
-    def note(self, event: str, *fields: str | int | bytes | None) -> None:
-        self.notes.append((event, *fields))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,20 +14,11 @@ from proxyd.daemon.herald import Herald
 from proxyd.daemon.notify import Notifier
 from proxyd.daemon.roster import Child, Role, Roster, State
 from proxyd.daemon.spawn import Estate
+from tests.proxyd.daemon.diary import Diary
 from tests.proxyd.daemon.estates import an_estate
 from workers.contract.slots import Counter
 
 S = 10**9
-
-
-@dataclass
-class Diary:
-    """A log that keeps what is written to it."""
-
-    notes: list[tuple[object, ...]] = field(default_factory=list)
-
-    def note(self, event: str, *fields: str | int | bytes | None) -> None:
-        self.notes.append((event, *fields))
 
 
 @dataclass

@@ -30,6 +30,7 @@ from proxyd.daemon.roster import Child, Role, Roster, State
 from proxyd.daemon.spawn import Estate
 from proxyd.daemon.takeover import Giver
 from proxyd.errors import SetupError
+from tests.proxyd.daemon.diary import Diary
 from tests.proxyd.daemon.estates import an_estate
 from workers.contract.custody import Kept
 from workers.contract.messages import NO_NAMES, Names
@@ -60,16 +61,6 @@ class Company:
     def freeze(self, child: Child, _now_ns: int) -> bool:
         child.state, child.pid = State.DEAD, 0
         return True
-
-
-@dataclass
-class Diary:
-    """A log that keeps what is written to it."""
-
-    notes: list[tuple[object, ...]] = field(default_factory=list)
-
-    def note(self, event: str, *fields: str | int | bytes | None, track: int = 0) -> None:
-        self.notes.append((event, *((track,) if track else ()), *fields))
 
 
 @dataclass

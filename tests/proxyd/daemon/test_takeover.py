@@ -7,7 +7,6 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -22,18 +21,9 @@ from proxyd.daemon.notify import Notifier
 from proxyd.daemon.takeover import Keeper, Predecessor
 from proxyd.errors import SetupError
 from tests.kit.process import DEFAULT_WAIT_S
+from tests.proxyd.daemon.diary import Diary
 from tests.proxyd.daemon.estates import an_estate
 from tests.workers.forked import in_child
-
-
-@dataclass
-class Diary:
-    """A log that keeps what is written to it."""
-
-    notes: list[tuple[object, ...]] = field(default_factory=list)
-
-    def note(self, event: str, *fields: str | int | bytes | None) -> None:
-        self.notes.append((event, *fields))
 
 
 @contextmanager
