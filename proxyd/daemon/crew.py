@@ -133,6 +133,11 @@ class Crew:
             for message in self._standing.values() if child.role is Role.WORKER else ():
                 self._handouts.replace(child, (message,))
 
+    def _worker(self, index: int) -> Child | None:
+        """Return the worker with an index, None where there is none."""
+        wanted = Role.WORKER, index
+        return next((child for child in self.roster.children if (child.role, child.index) == wanted), None)
+
     def _fork(self, child: Child) -> tuple[int, ParentEnd]:
         if child.role is not Role.WORKER:
             return self._spawner.fork(child, self._journal.level, self.book.told)
@@ -174,8 +179,9 @@ class Crew:
         try:
             self.vault.take(worker)
         except ContractError as error:
-            child = next(child for child in self.roster.children if (child.role, child.index) == (Role.WORKER, worker))
-            self._disown(child, str(error))
+            child = self._worker(worker)
+            if child is not None:
+                self._disown(child, str(error))
 
     @property
     def owing(self) -> bool:
@@ -198,14 +204,14 @@ class Crew:
 
     def order(self, index: int, message: ToChild, most: int) -> bool:
         """Owe a worker one message more; False when there is none, or most of this kind wait for it already."""
-        child = next((child for child in self._channels if (child.role, child.index) == (Role.WORKER, index)), None)
-        return child is not None and self._handouts.add(child, message, most)
+        child = self._worker(index)
+        return child in self._channels and self._handouts.add(child, message, most)
 
     def lend(self, index: int, message: Tap, lane: int) -> bool:
         """Send a worker a message with a duplicate of a descriptor, at once or not at all; False: not at all."""
-        channel = next((self._channels[one] for one in self._channels if one.name == f"worker {index}"), None)
+        child = self._worker(index)
         try:
-            return channel is not None and channel.lend(message, lane)
+            return child in self._channels and self._channels[child].lend(message, lane)
         except ContractError:
             return False  # it is dead, and will be buried
 
