@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.night,
     pytest.mark.alone,
     pytest.mark.timeout(600),
-    requires_program("flock", "ip", "mandoc", "nsenter", "start-stop-daemon", "unshare"),
+    requires_program("fish", "flock", "ip", "mandoc", "nsenter", "start-stop-daemon", "unshare"),
     requires_root,
 ]
 
@@ -41,6 +41,7 @@ def test_an_installation_serves_is_renewed_and_leaves_nothing(machine: Machine) 
     install(machine)
     assert machine.run(["getent", "passwd", "proxyd"]).stdout.startswith("proxyd:")
     assert "UDP-PROXY(8)" in machine.run(["mandoc", "/usr/local/share/man/man8/udp-proxy.8"]).stdout
+    assert "--check" in machine.run(["fish", "-c", "complete -C 'udp-proxy --'"]).stdout
     configure(machine)
     assert status(machine, "udp-proxy", "start") == 0
     assert passes_datagrams(machine)
