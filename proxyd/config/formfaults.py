@@ -70,8 +70,11 @@ _BROKEN = {
 _STRANGE = {
     "$": "there are no variables",
     "=": "values follow without it",
+    "(": "several values stand in braces: { a, b }",
+    "\\": "a line that goes on needs no sign",
     "\ufeff": "a byte order mark stands at the beginning of the file only",
     "\xa0": "it looks like a blank: wanted a plain one",
+    **dict.fromkeys("\u2012\u2013\u2014\u2212", "ranges have a plain '-'"),
     **dict.fromkeys("'`\u2018\u2019\u201a\u201c\u201d\u201e\xab\xbb", 'strings stand in plain double quotes: "..."'),
 }
 """What to say of characters that others use, by character."""
@@ -203,7 +206,9 @@ def _character(error: UnexpectedInput, source: Source, in_set: bool) -> _Mistake
     if variable is not None and not in_set and "SEMICOLON" not in allowed:
         return _Mistake(place, f"found the unknown item {_quoted(variable[0])}", _STRANGE["$"])
     usual = 'a text with such characters stands in double quotes: "..."' if char.isprintable() else ""
-    return _Mistake(place, f"found the character {char!r}", _STRANGE.get(char) or usual or "which begins nothing here")
+    # What looks like another character is told from it by its number.
+    shown = repr(char) if char.isascii() else f"{char!r} (U+{ord(char):04X})"
+    return _Mistake(place, f"found the character {shown}", _STRANGE.get(char) or usual or "which begins nothing here")
 
 
 def _open_braces(stack: list[Any]) -> list[str]:

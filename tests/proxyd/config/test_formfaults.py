@@ -67,6 +67,10 @@ def test_a_mistake_of_form_is_named_with_its_place(text: str, message: str) -> N
         ("from { $b };", "t.cfg:1:8: found the character '$'; there are no variables"),
         ("item = 5;", "found the character '='; values follow without it"),
         ("item 'x';", "strings stand in plain double quotes"),
+        ("item a\\\n b;", "found the character '\\\\'; a line that goes on needs no sign"),
+        ("item (a, b);", "several values stand in braces: { a, b }"),
+        ("item mon\u2013fri;", "(U+2013); ranges have a plain '-'"),
+        ("item \u0430;", "(U+0430); a text with such characters"),
         ("item a@b;", "a text with such characters stands in double quotes"),
     ],
 )
