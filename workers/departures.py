@@ -64,9 +64,15 @@ class Departures:
         for part in parts:
             if transport.send_part(session.sock.fileno(), part, target, b""):
                 continue
-            if transport.error in refusals.REFUSED:
-                refusals.note_error(self._journal, session, transport.error)
-                if transport.send_part(session.sock.fileno(), part, target, b""):
-                    continue
+            if self._is_worth_another(session) and transport.send_part(session.sock.fileno(), part, target, b""):
+                continue
             reason = refusals.note_unsent(self._journal, session, session.target, transport.error)
             self._engine.unsent_out(session, [part.size], reason)
+
+    def _is_worth_another(self, session: Session) -> bool:
+        """Tell whether what could not be sent may leave at the second attempt."""
+        code = self._transport.error
+        if code in refusals.REFUSED:
+            refusals.note_error(self._journal, session, code)
+            return True
+        return code in refusals.NO_WAY and self._sockets.move(session)

@@ -56,7 +56,7 @@ class Parts:
     outbound: Outbound
     listeners: dict[int, Listener]
     knowledge: Knowledge
-    interfaces: Interfaces | None
+    interfaces: Interfaces
 
 
 def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
@@ -72,8 +72,9 @@ def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
     rules = {acl.name: index for index, acl in enumerate(settings.acls)}
     places = tuple(Place.of(listener) for listener in settings.listeners)
     keeper = Keeper(region, rules, settings.generation, places, context.custody)
-    interfaces = Interfaces() if needs_addresses(settings) else None
-    sockets = SessionSockets(settings, engine, transport, poll, keeper, interfaces)
+    interfaces = Interfaces()
+    known = interfaces if needs_addresses(settings) else None
+    sockets = SessionSockets(settings, engine, transport, poll, keeper, known)
     listeners = [Listener.of(index, sock, settings.listeners[index]) for index, sock in enumerate(context.listeners)]
     for sock in context.listeners:
         transport.adopt(sock)
@@ -85,7 +86,7 @@ def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
     older = [acl for earlier in context.earlier.values() for acl in earlier.acls]
     treatment = Treatment(settings, Buckets(settings.queues, context.rates), priority=priority, older=older)
     inbound = Inbound(engine, transport, sockets, journal, listeners, treatment, dump_bytes)
-    origins = Origins(transport, engine.trails, interfaces, first_worker=context.index == 0)
+    origins = Origins(transport, engine.trails, known, first_worker=context.index == 0)
     outbound = Outbound(engine, transport, sockets, journal, origins, inbound.hearing, treatment)
     outbound.dump_bytes = dump_bytes
     by_fd = {listener.fd: listener for listener in listeners}

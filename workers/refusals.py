@@ -11,6 +11,8 @@ from workers.session.session import Session
 
 REFUSED = frozenset((errno.ECONNREFUSED,))
 """The peer's host has refused an earlier datagram; the next one may pass (ip(7), Error handling)."""
+NO_WAY = frozenset((errno.ENETUNREACH, errno.EINVAL, errno.EADDRNOTAVAIL, errno.EDESTADDRREQ))
+"""What a socket may say whose own address this machine has lost, among others."""
 NO_TRAINS = frozenset((errno.EINVAL, errno.EMSGSIZE, errno.EIO))
 """What a path says that takes no trains: segments longer than its MTU, or nobody to compute their checksums."""
 UNREACHABLE = frozenset((errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN))

@@ -14,6 +14,7 @@ from contextlib import suppress
 from workers.contract.settings import QueueSettings, Settings
 from workers.deadlines import NEVER
 from workers.keeper import Keeper
+from workers.net.plain import from_python
 from workers.net.transport import Transport
 from workers.net.upstream import (
     BARE,
@@ -27,6 +28,7 @@ from workers.net.upstream import (
 from workers.origin import NO_INTERFACE, Known
 from workers.serverside import SameInterfaceError, ServerSides, Shared
 from workers.session.engine import Engine
+from workers.session.reach import Addresses
 from workers.session.session import Session
 from workers.stats import RuleTally
 from workers.wire.sockaddr import V4_BYTES
@@ -202,6 +204,27 @@ class SessionSockets:
             trail.settled_ns = NEVER
             session.connected = True
             session.simple = not session.terms.shaped
+
+    def move(self, session: Session) -> bool:
+        """Let a session leave from another address of ours, if its server is reached from another one now; tell if so.
+
+        What is bound to an address, or marked for another route, stays where it is.
+        """
+        if not (session.terms.bare and session.connected):
+            return False
+        return self._upstreams.move(session.sock, session.target)
+
+    def follow(self, table: Addresses) -> None:
+        """Move the sessions whose own address this machine has lost. table: the addresses it has now.
+
+        Over IPv4 the kernel refuses to send from there, over IPv6 it sends what nobody can answer.
+        """
+        for session in self._engine.everybody():
+            if session.sock is not None and session.terms.bare and session.connected:
+                version = 4 if len(session.target) == V4_BYTES else 6
+                local = from_python(version, session.sock.getsockname())
+                if not table.is_own(local[4:8] if version == 4 else local[8:24]):
+                    self.move(session)
 
     def shares(self, session: Session) -> bool:
         """Tell whether other sessions have the same socket."""

@@ -139,6 +139,7 @@ class Datapath:
         for session in self.sessions:
             session.sock.close()
         self._poll.close()
+        self.parts.interfaces.close()
         kept = tuple(entry for slot, entry in self.kept.items() if self.region.opened(slot) == entry.opened_ns)
         for entry in set(self.kept.values()) - set(kept):
             os.close(entry.fd)
@@ -187,6 +188,7 @@ class Datapath:
         self.parts.sockets.close_ended(0)
         self._listen_to_custody()
         self._poll.close()
+        self.parts.interfaces.close()
         self.estate.close()
         for entry in self.kept.values():
             os.close(entry.fd)

@@ -83,7 +83,9 @@ class RunningWorker:
     ) -> None:
         def serve(wakeup: int) -> ExitCode:
             if descriptors is not None:
-                leave_descriptors(descriptors + 1)  # the worker's epoll takes one
+                leave_descriptors(
+                    descriptors + 2
+                )  # the worker's epoll takes one, and the socket that tells its addresses
             return run(
                 WorkerContext(
                     0,

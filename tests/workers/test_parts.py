@@ -23,11 +23,6 @@ def test_every_listener_is_known_by_its_descriptor() -> None:
         assert [listener.sock.getsockname() for listener in found.values()] == path.to
 
 
-def test_the_machines_addresses_are_looked_at_only_where_a_rule_needs_them() -> None:
-    with datapath(RULE) as path:
-        assert path.parts.interfaces is None
-
-
 def test_lost_priorities_are_told_by_the_first_worker_where_the_kernel_loses_them() -> None:
     rule = AclSettings("ALL", accept=True, plug_to=RULE.plug_to, queue_to_client="gold")
     with datapath(rule, queues=(QueueSettings("gold", priority=3),)) as path, udp() as client:

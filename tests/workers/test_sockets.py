@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import pytest
 
 from tests.kit.datapath import Datapath, datapath
+from tests.kit.place import Namespace
 from tests.kit.ports import free_port
 from tests.kit.requirement import requires_namespaces, requires_root
 from tests.kit.traffic import address, both_paths, forward_to, network_of_its_own, udp, waiting
+from tests.kit.way import port_of
 from tests.workers.net.rig import raw_of
 from workers.contract.settings import AclSettings, Limits, SessionKind, SourceAddress, SourcePort, SourcePortMode
 from workers.contract.slots import CloseReason, DropReason
 from workers.deadlines import TICK_NS
+from workers.net.interfaces import Interfaces
 from workers.net.upstream import REST_NS, drops_of
 from workers.session.session import Trail
 
@@ -101,6 +106,82 @@ def test_a_target_without_a_route_costs_the_datagram_and_is_named(fast_path):
         place.call(path.turn)
         assert path.drops_out == {DropReason.SETUP: 1}
         assert [record.fields[2] for record in path.logged("session-failed")] == ["connect"]
+
+
+@dataclass(frozen=True)
+class Uplink:
+    """A network of its own in which the way to the server leads from one address of ours, that may change."""
+
+    place: Namespace
+    here: str
+    there: str
+    server: str
+
+    def lead_from(self, address: str) -> None:
+        """Have the only address towards the server, and the route, or none where it is empty."""
+        bits = 128 if ":" in self.server else 32
+        commands = [f"addr flush dev lo to {old}/{bits}" for old in (self.here, self.there)]
+        if address:
+            commands += [f"addr add {address}/{bits} dev lo" + " nodad" * (bits == 128)]
+            commands += [f"route replace local {self.server} dev lo src {address}"]
+        self.place.configure(commands)
+
+
+@contextlib.contextmanager
+def uplink(version: int) -> Iterator[Uplink]:
+    names = {4: ("10.5.0.1", "10.5.0.2", "10.9.0.1"), 6: ("fd00:5::1", "fd00:5::2", "fd00:9::1")}[version]
+    with network_of_its_own() as place:
+        place.run(["sysctl", "-qw", "net.ipv6.ip_nonlocal_bind=1"])  # As IPv4 knows addresses of local routes for ours.
+        found = Uplink(place, *names)
+        found.lead_from(found.here)
+        yield found
+
+
+def asked_from(path: Datapath, way: Uplink, client, server) -> tuple[str, int]:
+    """Send a question and its answer; return where the server saw it come from."""
+    client.sendto(b"question", path.to[0])
+    way.place.call(path.turn)
+    _, sender = server.recvfrom(100)
+    server.sendto(b"answer", sender)
+    way.place.call(path.turn)
+    assert client.recv(100) == b"answer"
+    return sender[:2]
+
+
+@requires_namespaces
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_session_goes_on_from_another_address_when_its_own_is_lost(fast_path, version):
+    with (
+        uplink(version) as way,
+        udp(way.server, place=way.place) as server,
+        udp(place=way.place) as client,
+        datapath(forward_to((way.server, port_of(server))), place=way.place, fast_path=fast_path) as path,
+        contextlib.closing(way.place.call(Interfaces)) as known,
+    ):
+        assert asked_from(path, way, client, server)[0] == way.here
+        way.lead_from(way.there)
+        if version == 6:  # The kernel would send from the lost one for good.
+            known.learn()
+            way.place.call(lambda: path.parts.sockets.follow(known.table))
+        assert asked_from(path, way, client, server)[0] == way.there
+        assert path.drops_out == {}
+
+
+@requires_namespaces
+def test_a_session_keeps_its_port_while_there_is_no_way_to_its_server(fast_path):
+    with (
+        uplink(4) as way,
+        udp(way.server, place=way.place) as server,
+        udp(place=way.place) as client,
+        datapath(forward_to((way.server, port_of(server))), place=way.place, fast_path=fast_path) as path,
+    ):
+        before = asked_from(path, way, client, server)
+        way.lead_from("")
+        client.sendto(b"lost", path.to[0])
+        way.place.call(path.turn)
+        assert path.drops_out == {DropReason.SEND_FAILED: 1}
+        way.lead_from(way.here)
+        assert asked_from(path, way, client, server) == before
 
 
 @pytest.mark.parametrize("kind", [SessionKind.NORMAL, SessionKind.ONE_WAY])

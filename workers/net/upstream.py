@@ -197,6 +197,26 @@ class Upstreams:
             _silence(sock)
         self._discard(sock)
 
+    def move(self, sock: socket.SocketType, target: bytes) -> bool:
+        """Connect a socket anew if its target is reached from another address of ours by now; tell if it was.
+
+        The kernel chooses the address when a socket is connected, for good. Where there is no way to the target nothing
+        changes: the address may come back, and with it the session's port is still its own.
+        """
+        peer, fd = target_address(target), sock.fileno()
+        try:
+            with socket.socket(sock.family, _TYPE) as probe:
+                probe.connect(peer)
+                if probe.getsockname()[0] == sock.getsockname()[0]:
+                    return False
+            if not mmsg.disconnect(fd):
+                return False
+            sock.connect(peer)
+        except OSError:
+            return False
+        mmsg.drain(fd)
+        return True
+
     def drain(self, fd: int) -> None:
         """Empty a resting socket that epoll reported."""
         mmsg.drain(fd)
