@@ -139,7 +139,7 @@ def _unknown(scope: Scope, statement: Statement) -> tuple[str, str]:
     """Say that a keyword is not known here, with the nearest one, or with the section where it belongs."""
     text = statement.keyword.text
     kind = "section" if statement.body is not None else "item"
-    elsewhere = [found.value for found in keywords.scopes_of(text) if found is not Scope.EXPRESSION]
+    elsewhere = keywords.homes_of(text)
     if elsewhere and scope is not Scope.EXPRESSION:
         places = " or ".join(f"in '{place}'" if place else "at file level" for place in elsewhere)
         return f"found '{text}', which does not belong here", f"wanted it {places}"

@@ -49,9 +49,11 @@ def names(scope: Scope) -> tuple[str, ...]:
     return tuple(row.name for row in KEYWORDS[scope])
 
 
-def scopes_of(name: str) -> tuple[Scope, ...]:
-    """Return the scopes in which a keyword may stand."""
-    return tuple(scope for scope, rows in _BY_NAME.items() if name.lower() in rows)
+def homes_of(name: str) -> tuple[str, ...]:
+    """Return the sections in which a keyword may stand, by their keywords; `` stands for the file level."""
+    scopes = {scope for scope, rows in _BY_NAME.items() if name.lower() in rows}
+    sections = (row.name for rows in KEYWORDS.values() for row in rows if row.body in scopes)
+    return (*(("",) if Scope.FILE in scopes else ()), *dict.fromkeys(sections))
 
 
 def is_item(name: str) -> bool:
