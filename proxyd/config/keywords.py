@@ -51,9 +51,9 @@ def names(scope: Scope) -> tuple[str, ...]:
 
 def homes_of(name: str) -> tuple[str, ...]:
     """Return the sections in which a keyword may stand, by their keywords; `` stands for the file level."""
-    scopes = {scope for scope, rows in _BY_NAME.items() if name.lower() in rows}
-    sections = (row.name for rows in KEYWORDS.values() for row in rows if row.body in scopes)
-    return (*(("",) if Scope.FILE in scopes else ()), *dict.fromkeys(sections))
+    scopes = [scope for scope, rows in _BY_NAME.items() if name.lower() in rows]
+    sections = [row for rows in (*KEYWORDS.values(), (FILE_ROW,)) for row in rows]
+    return tuple(section.name for scope in scopes for section in sections if section.body is scope)
 
 
 def is_item(name: str) -> bool:
