@@ -6,7 +6,6 @@ the business of this module. Source: udp-proxy.cfg(5), SESSION-ACL.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -24,10 +23,8 @@ from workers.contract.settings import (
     TimePeriods,
     UserCondition,
 )
-from workers.errors import EngineMisuse
 from workers.policy import timecond, users
-from workers.policy.hostset import LAST, Hosts, NameBook, Peer, Verdict, compile_hosts, normal_address
-from workers.policy.intervals import IntervalMap, Piece
+from workers.policy.hostset import Hosts, NameBook, Peer, compile_hosts
 from workers.policy.timecond import CivilTime
 
 
@@ -103,22 +100,20 @@ class Rules:
     static_by_client: whether the answer depends on the client's address alone, so that it may be kept.
     """
 
-    __slots__ = ("_rules", "_sources", "_tables", "names", "patterns", "static_by_client")
+    __slots__ = ("_rules", "names", "patterns", "static_by_client")
 
     def __init__(self, acls: tuple[AclSettings, ...]) -> None:
-        self._sources = tuple(_clauses(acl.sources) for acl in acls)
+        sources = [_clauses(acl.sources) for acl in acls]
         others = [(_clauses(acl.destinations), _clauses(acl.servers)) for acl in acls]
         self._rules = tuple(
-            tuple(_conditions(acl, sources, *rest))
-            for acl, sources, rest in zip(acls, self._sources, others, strict=True)
+            tuple(_conditions(acl, own, *rest)) for acl, own, rest in zip(acls, sources, others, strict=True)
         )
         used = [clause.hosts for rest in others for clauses in rest for clause in clauses]
-        used += [clause.hosts for clauses in self._sources for clause in clauses]
+        used += [clause.hosts for clauses in sources for clause in clauses]
         plugged = {acl.plug_to.host.name for acl in acls if acl.plug_to and isinstance(acl.plug_to.host, HostName)}
         self.names = frozenset(plugged).union(*(hosts.names for hosts in used))
         self.patterns = any(hosts.patterns for hosts in used)
         self.static_by_client = all(map(_only_sources, acls)) and not any(hosts.needs_names for hosts in used)
-        self._tables = _tables(self._sources) if self.static_by_client else None
 
     def search(self, request: Request, names: NameBook) -> int | None:
         """Return the number of the first rule whose conditions all hold, None when there is none.
@@ -130,22 +125,6 @@ class Rules:
                 if not test(request, names):
                     break
             else:
-                return index
-        return None
-
-    def search_address(self, address: Address) -> int | None:
-        """Search where only the client's address counts. Raises EngineMisuse unless static_by_client."""
-        version, value = address
-        if version == 6:
-            version, value = address = normal_address(address)
-        if self._tables is not None:
-            starts, indices = self._tables[version]
-            return indices[bisect_right(starts, value) - 1]
-        if not self.static_by_client:
-            raise EngineMisuse("the rules look at more than the client's address")
-        place = (Peer(address), 0)
-        for index, clauses in enumerate(self._sources):
-            if not clauses or any(clause.fits(place, {}) for clause in clauses):
                 return index
         return None
 
@@ -171,28 +150,6 @@ def _only_sources(acl: AclSettings) -> bool:
     if any(others) or acl.transparent is not None or acl.tos is not None or isinstance(acl.time, TimePeriods):
         return False
     return all(condition.ports is None for condition in acl.sources)
-
-
-def _tables(
-    sources: tuple[tuple[_Clause, ...], ...],
-) -> dict[int, tuple[tuple[int, ...], tuple[int | None, ...]]] | None:
-    """Merge the rules' addresses into one table an IP version: starts, rule from each on. None: there are masks."""
-    pieces: dict[int, list[Piece[int]]] = {version: [] for version in LAST}
-    for index, clauses in enumerate(sources):
-        if not clauses:
-            for version, last in LAST.items():
-                pieces[version].append(Piece(0, last, index, index))
-        for clause in clauses:
-            if clause.hosts.regions is None:
-                return None
-            for version, region in clause.hosts.regions.items():
-                pieces[version] += [
-                    Piece(first, last, index, index)
-                    for first, last, verdict in region.stretches()
-                    if verdict is Verdict.INCLUDE
-                ]
-    maps = {version: IntervalMap(found) for version, found in pieces.items()}
-    return {version: (table.starts, table.values) for version, table in maps.items()}
 
 
 def target_of(plug_to: Sock, request: Request, names: NameBook) -> Place:

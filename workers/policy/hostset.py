@@ -80,18 +80,14 @@ class Hosts:
 
     names: the host names in it, whose addresses must be in the name book for them to match.
     patterns: whether it has regular expressions, so that a peer's reverse name may be needed.
-    regions: for a list of plain addresses only, what it includes by IP version; otherwise None.
     """
 
-    __slots__ = ("_decide", "names", "patterns", "regions")
+    __slots__ = ("_decide", "names", "patterns")
 
-    def __init__(
-        self, decide: Step, names: frozenset[str], patterns: bool, regions: dict[int, IntervalMap[Verdict]] | None
-    ) -> None:
+    def __init__(self, decide: Step, names: frozenset[str], patterns: bool) -> None:
         self._decide = decide
         self.names = names
         self.patterns = patterns
-        self.regions = regions
 
     @property
     def needs_names(self) -> bool:
@@ -123,8 +119,7 @@ def compile_hosts(hosts: HostList) -> Hosts:
     leaves = tuple(_leaves(hosts))
     names = frozenset(item.name for item in leaves if isinstance(item, HostName))
     patterns = any(isinstance(item, HostPattern) for item in leaves)
-    regions = _block(hosts.members).regions if is_plain(hosts) else None
-    return Hosts(_list_step(hosts), names, patterns, regions)
+    return Hosts(_list_step(hosts), names, patterns)
 
 
 def _leaves(hosts: HostList) -> Iterator[HostItem]:

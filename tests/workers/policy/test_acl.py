@@ -18,7 +18,6 @@ from workers.contract.settings import (
     TimePeriods,
     UserCondition,
 )
-from workers.errors import EngineMisuse
 from workers.policy.acl import Request, compile_rules, target_of
 from workers.policy.hostset import Peer
 from workers.policy.timecond import CivilTime
@@ -55,7 +54,6 @@ def found(*acls: AclSettings, names=None, **changes) -> int | None:
 
 def test_no_rule_selects_nothing():
     assert found() is None
-    assert compile_rules(()).search_address(CLIENT) is None
 
 
 def test_the_first_rule_that_holds_is_selected_whatever_it_says():
@@ -177,7 +175,7 @@ def test_the_server_condition_looks_at_no_other_address_than_the_target(client: 
     ],
 )
 @pytest.mark.parametrize("second", [HOLES, AddressRange(4, 0x0A000100, 0x0A0001FF)])
-def test_a_search_by_address_alone_agrees_with_the_search(second, address: Address, rule: int | None):
+def test_the_first_rule_that_has_the_address_decides(second, address: Address, rule: int | None):
     acls = (
         AclSettings("A", False, sources=where(HOST)),
         AclSettings("B", True, sources=where(AddressRange(4, 1, 1)) + where(second)),
@@ -185,16 +183,14 @@ def test_a_search_by_address_alone_agrees_with_the_search(second, address: Addre
     )
     rules = compile_rules(acls)
     assert rules.static_by_client
-    assert rules.search_address(address) == rules.search(request(client=Peer(address)), {}) == rule
+    assert rules.search(request(client=Peer(address)), {}) == rule
 
 
 @pytest.mark.parametrize("sources", [where(HOST), where(HOLES)])
 def test_a_rule_without_conditions_takes_every_address_left(sources):
     rules = compile_rules((AclSettings("A", True, sources=sources), AclSettings("B", True)))
-    assert [rules.search_address(address) for address in (CLIENT, SERVER, OTHER)] == [
-        rules.search(request(client=Peer(address)), {}) for address in (CLIENT, SERVER, OTHER)
-    ]
-    assert rules.search_address(OTHER) == 1
+    assert rules.static_by_client
+    assert rules.search(request(client=Peer(OTHER)), {}) == 1
 
 
 @pytest.mark.parametrize(
@@ -212,11 +208,9 @@ def test_a_rule_without_conditions_takes_every_address_left(sources):
         {"tos": frozenset()},
     ],
 )
-def test_rules_that_look_at_more_than_the_address_are_not_searched_by_it(conditions):
+def test_rules_that_look_at_more_than_the_address_are_told_apart(conditions):
     rules = compile_rules((AclSettings("A", True), AclSettings("B", True, **conditions)))
     assert not rules.static_by_client
-    with pytest.raises(EngineMisuse):
-        rules.search_address(CLIENT)
 
 
 def test_the_rules_tell_which_names_they_need():

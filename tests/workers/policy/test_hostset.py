@@ -123,9 +123,9 @@ def test_members_between_names_keep_their_place():
 
 def test_a_compiled_list_tells_what_it_needs():
     plain = compile_hosts(hosts(("!", net("10.0.0.1")), hosts(ANY)))
-    assert (plain.needs_names, plain.patterns, plain.names, plain.regions is None) == (False, False, frozenset(), False)
+    assert (plain.needs_names, plain.patterns, plain.names) == (False, False, frozenset())
     named = compile_hosts(hosts(hosts(HostName("a")), HostName("b")))
-    assert (named.needs_names, named.patterns, named.names, named.regions) == (True, False, {"a", "b"}, None)
+    assert (named.needs_names, named.patterns, named.names) == (True, False, {"a", "b"})
     pattern = compile_hosts(hosts(HostPattern("a")))
     assert (pattern.needs_names, pattern.patterns) == (True, True)
     assert not compile_hosts(hosts(mask("10.0.1.0", "255.0.255.0"))).needs_names
