@@ -34,9 +34,11 @@ LONG_OPTIONS = {
     "check": "check the configuration, and open nothing",
     "foreground": "stay in the foreground, as `nodaemon` does",
     "takeover": "go on with the sessions of the proxy that runs with this configuration, which ends",
+    "help": "as -h",
+    "version": "as -v",
 }
 _LETTERS = {"udp-proxy": "hvd:P:f:", "test-udp": "hvd:f:rt:"}
-_LONG = {"udp-proxy": tuple(LONG_OPTIONS), "test-udp": ()}
+_LONG = {"udp-proxy": tuple(LONG_OPTIONS), "test-udp": ("help", "version")}
 
 
 class UsageError(ProxydError):
@@ -70,8 +72,10 @@ def parse_arguments(program: str, argv: Sequence[str]) -> Arguments:
     except getopt.GetoptError as error:
         raise UsageError(str(error)) from error
     given = dict(options)
-    if "-h" in given or "-v" in given:
-        return Arguments(shows_help="-h" in given, shows_version="-h" not in given)
+    if "-h" in given or "--help" in given:
+        return Arguments(shows_help=True)
+    if "-v" in given or "--version" in given:
+        return Arguments(shows_version=True)
     if rest:
         raise UsageError(f"found the argument '{rest[0]}'; wanted options only")
     level = _level(given["-d"]) if "-d" in given else None

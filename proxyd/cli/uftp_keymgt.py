@@ -77,15 +77,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse_arguments(argv: Sequence[str]) -> Arguments:
     """Parse the arguments behind the program's name. Raises UsageError."""
     try:
-        options, files = getopt.getopt(list(argv), "d:fg:hmv")
+        options, files = getopt.getopt(list(argv), "d:fg:hmv", ("help", "version"))
         given = dict(options)
         spec = parse_key_spec(given["-g"]) if "-g" in given else None
     except getopt.GetoptError as error:
         raise UsageError(str(error)) from error
     except KeySpecError as error:
         raise UsageError(f"-g: {error}") from error
-    if "-h" in given or "-v" in given:
-        return Arguments(text=HELP if "-h" in given else f"{PROGRAM} (proxyd {__version__})\n")
+    if "-h" in given or "--help" in given:
+        return Arguments(text=HELP)
+    if "-v" in given or "--version" in given:
+        return Arguments(text=f"{PROGRAM} (proxyd {__version__})\n")
     if "-d" in given:
         raise UsageError("-d is for Windows; here a key is a file, which rm deletes")
     if spec and len(files) != 1:

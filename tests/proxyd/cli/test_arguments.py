@@ -55,18 +55,22 @@ def test_what_is_no_command_line_ends_with_the_usage_line(
     assert written.err.endswith(f"{USAGE[program]}\n")
 
 
+@pytest.mark.parametrize("option", ["-h", "--help"])
 @pytest.mark.parametrize("program", list(USAGE))
-def test_help_goes_to_standard_output(program: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert read_arguments(program, ["-h"]) == 0
+def test_help_goes_to_standard_output(program: str, option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert read_arguments(program, [option]) == 0
     written = capsys.readouterr()
     assert written.out == help_text(program)
     assert written.out.startswith(USAGE[program])
     assert written.err == ""
 
 
+@pytest.mark.parametrize("option", ["-v", "--version"])
 @pytest.mark.parametrize("program", list(USAGE))
-def test_the_version_needs_no_file_and_has_the_tag(program: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert read_arguments(program, ["-v"]) == 0
+def test_the_version_needs_no_file_and_has_the_tag(
+    program: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert read_arguments(program, [option]) == 0
     assert capsys.readouterr().out == f"{program} (proxyd {__version__}) {VERSION_TAG}\n"
 
 

@@ -145,11 +145,14 @@ def test_a_wrong_command_line_is_told_with_the_usage(argv: list[str], capsys: py
     assert "usage: uftp-keymgt" in seen.err
 
 
-def test_help_and_version_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["-h"]) == 0
+@pytest.mark.parametrize(("help_option", "version_option"), [("-h", "-v"), ("--help", "--version")])
+def test_help_and_version_are_printed(
+    help_option: str, version_option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([help_option]) == 0
     text = capsys.readouterr().out
     assert all(name in text for name in AVAILABLE)
-    assert main(["-v"]) == 0
+    assert main([version_option]) == 0
     assert __version__ in capsys.readouterr().out
 
 
