@@ -145,10 +145,6 @@ class Roster:
         count = sum(child.role is Role.WORKER for child in kept)
         self.children = kept[:count] + [Child(Role.WORKER, index) for index in range(count, workers)] + kept[count:]
 
-    def by_pid(self, pid: int) -> Child | None:
-        """Return the child with this process, None when it is none of ours."""
-        return next((child for child in self.children if child.pid == pid and pid), None)
-
     def due(self, now_ns: int) -> list[Child]:
         """Return the children to be started now."""
         return [child for child in self._waiting() if child.due_ns <= now_ns]
@@ -174,10 +170,6 @@ class Roster:
         self._step(child, Input.FORKED)
         child.pid = pid
         child.lives += 1
-
-    def permits_ready(self, child: Child) -> bool:
-        """Tell whether the child may say Ready in its state."""
-        return Input.SAID_READY in TRANSITIONS[child.state]
 
     def handle_ready(self, child: Child) -> None:
         """Note that a child serves."""

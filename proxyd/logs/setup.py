@@ -110,16 +110,8 @@ class Logs:
 
     @property
     def waiting(self) -> bool:
-        """Whether something waits for a slow reader after flush(): come back soon, or see blocked_filenos()."""
+        """Whether something waits for a slow reader after flush(): come back soon."""
         return any(sink.waiting for sink in self._sinks)
-
-    def blocked_filenos(self) -> tuple[int, ...]:
-        """Return the descriptors that something waits for: flush() again when one of them takes more."""
-        return tuple(sink.fileno() for sink in self._sinks if sink.waiting and sink.fileno() >= 0)
-
-    def filenos(self) -> tuple[int, ...]:
-        """Return every open descriptor: what must stay open when the proxy detaches, and be closed in a child."""
-        return tuple(sink.fileno() for sink in self._sinks if sink.fileno() >= 0)
 
     @property
     def failure(self) -> str | None:

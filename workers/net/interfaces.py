@@ -28,23 +28,16 @@ _LOOPBACK4 = 127
 _BITS4 = 32
 _SMALLEST_NETWORK = 30
 """Networks with longer prefixes have no broadcast address. Source: RFC 3021."""
-_LESS_GOOD = 0x01 | 0x08 | 0x20 | 0x40
-"""Flags against an address as the first choice: secondary or temporary, failed, deprecated, tentative."""
 
 
 class Assigned(NamedTuple):
-    """One address of one interface. scope: 0 for everywhere, up to 254 for this machine. first: no flag against it.
-
-    label: what an IPv4 address is called, mostly as its interface; "" for the others.
-    """
+    """One address of one interface. label: what an IPv4 one is called, mostly as its interface; "" for the others."""
 
     interface: int
     version: int
     local: bytes
     prefix: int
     broadcast: bytes | None
-    scope: int
-    first: bool
     label: str = ""
 
 
@@ -52,7 +45,7 @@ def decode_address(body: bytes) -> Assigned | None:
     """Decode the body of a message about an address; None for other families. Raises DecodeError."""
     if len(body) < _FIXED.size:
         raise DecodeError("interface address", 0, f"{len(body)} bytes")
-    family, prefix, flags, scope, interface = _FIXED.unpack_from(body)
+    family, prefix, _, _, interface = _FIXED.unpack_from(body)
     if family not in _VERSIONS:
         return None
     version, size = _VERSIONS[family]
@@ -62,7 +55,7 @@ def decode_address(body: bytes) -> Assigned | None:
     if len(local) != size or (broadcast is not None and len(broadcast) != size):
         raise DecodeError("interface address", _FIXED.size, f"not of IPv{version}")
     label = found.get(_LABEL, b"").rstrip(b"\0").decode("utf-8", "surrogateescape")
-    return Assigned(interface, version, local, prefix, broadcast, scope, not flags & _LESS_GOOD, label)
+    return Assigned(interface, version, local, prefix, broadcast, label)
 
 
 class Table:
@@ -89,12 +82,6 @@ class Table:
     def has_broadcast(self, interface: int, address: bytes) -> bool:
         """Tell whether this is the broadcast address of a network that is connected to an interface."""
         return interface in self._at(address)
-
-    def address_of(self, interface: int, version: int) -> bytes | None:
-        """Return the address an interface is best known by, None where it has none of this IP version."""
-        suitable = [entry for entry in self.assigned if (entry.interface, entry.version) == (interface, version)]
-        best = min(suitable, key=lambda entry: (not entry.first, entry.scope), default=None)
-        return None if best is None else best.local
 
     def interface_of(self, address: bytes) -> int | None:
         """Return the interface that has this address as its own, None if none has."""

@@ -42,15 +42,6 @@ class Marking(NamedTuple):
         return tuple((level, option, value) for level, option, value in wanted if value is not None)
 
 
-UNMARKED = Marking()
-
-
-def mark_socket(sock: socket.socket, version: int, marking: Marking) -> None:
-    """Let everything that leaves a socket carry the marking. Raises OSError (EPERM: CAP_NET_RAW is missing)."""
-    for level, option, value in marking.options(version):
-        sock.setsockopt(level, option, value)
-
-
 def control_data(version: int, marking: Marking) -> bytes:
     """Encode control data that makes one datagram carry the marking; empty where there is none."""
     return b"".join(ancillary.item(level, option, value) for level, option, value in marking.options(version))

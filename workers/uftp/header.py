@@ -32,9 +32,6 @@ GROUP_KEY = slice(GROUP_AT, INSTANCE_AT + 1)
 """Group ID and instance, five bytes: what finds a group in a table without decoding anything."""
 
 LAYOUT = struct.Struct("!BBHIIBBBx")
-_SEQUENCE = struct.Struct("!H")
-_SOURCE = struct.Struct("!I")
-_FEEDBACK = struct.Struct("!BB")
 
 
 class Function(IntEnum):
@@ -119,18 +116,3 @@ def decode(datagram: bytes | bytearray | memoryview) -> Header:
         raise DecodeError("datagram", len(datagram), f"{len(datagram)} bytes, {MIN_DATAGRAM_BYTES} at least")
     version, function, sequence, source, group, instance, grtt, group_size = LAYOUT.unpack_from(datagram)
     return Header(function, source, group, instance, sequence, grtt, group_size, version)
-
-
-def set_sequence(datagram: bytearray | memoryview, sequence: int) -> None:
-    """Write another sequence number into a datagram that has a header."""
-    _SEQUENCE.pack_into(datagram, SEQUENCE_AT, sequence)
-
-
-def set_source(datagram: bytearray | memoryview, source_id: int) -> None:
-    """Write another source ID into a datagram that has a header."""
-    _SOURCE.pack_into(datagram, SOURCE_AT, source_id)
-
-
-def set_feedback(datagram: bytearray | memoryview, grtt: int, group_size: int) -> None:
-    """Write another GRTT and group size, both quantised, into a datagram that has a header."""
-    _FEEDBACK.pack_into(datagram, GRTT_AT, grtt, group_size)

@@ -15,7 +15,6 @@ _ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{2}|.)")
 _UNESCAPED = {'"': '"', "\\": "\\", "n": "\n", "t": "\t"}
 _ESCAPED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
 _TAG = re.compile(r"[A-Za-z0-9.\-]+")
-_BARE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
 
 
 def nearest(text: str, candidates: Iterable[str]) -> str:
@@ -84,11 +83,6 @@ def show_string(text: str) -> str:
         for char in text
     )
     return f'"{escaped}"'
-
-
-def show_word(text: str) -> str:
-    """Return a text as a bare word where it is one, else as a string."""
-    return text if _BARE.fullmatch(text) else show_string(text)
 
 
 def _checked_string(name: str, wanted: str, fits: Callable[[str], bool]) -> Kind:

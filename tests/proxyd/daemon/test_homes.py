@@ -19,7 +19,7 @@ from workers.net.delivery import Delivery, cookie_of
 from workers.net.interfaces import Assigned, Table
 from workers.net.plain import from_python
 
-TABLE = Table([Assigned(2, 4, bytes((10, 0, 0, 1)), 24, None, 0, first=True)])
+TABLE = Table([Assigned(2, 4, bytes((10, 0, 0, 1)), 24, None)])
 WILD = ListenerSettings(Address(4, 0), 5300)
 NOBODY: dict[int, int] = {}
 

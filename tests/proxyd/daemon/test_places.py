@@ -19,7 +19,7 @@ NAMES = {1: "lo", 2: "front", 3: "back"}
 
 def assigned(interface: int, address: Address) -> Assigned:
     packed = address.value.to_bytes(4 if address.version == 4 else 16, "big")
-    return Assigned(interface, address.version, packed, 24, None, 0, first=True)
+    return Assigned(interface, address.version, packed, 24, None)
 
 
 TABLE = Table([assigned(2, FRONT), assigned(2, FRONT2), assigned(2, FRONT6), assigned(3, BACK)])

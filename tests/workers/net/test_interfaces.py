@@ -29,11 +29,10 @@ def ip(text: str) -> bytes:
     return socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
 
 
-def entry(interface: int, text: str, prefix: int, broadcast: str | None = None, **fields: object) -> Assigned:
-    given = {"scope": 0, "first": True, **fields}
+def entry(interface: int, text: str, prefix: int, broadcast: str | None = None, label: str = "") -> Assigned:
     local = ip(text)
     packed = None if broadcast is None else ip(broadcast)
-    return Assigned(interface, 6 if ":" in text else 4, local, prefix, packed, **given)  # type: ignore[arg-type]
+    return Assigned(interface, 6 if ":" in text else 4, local, prefix, packed, label)
 
 
 def body(family: int, fields: dict[int, bytes], prefix: int = 24, flags: int = 0x80, interface: int = 2) -> bytes:
@@ -57,7 +56,7 @@ def test_the_far_end_of_a_line_is_not_our_own() -> None:
 
 def test_an_ipv6_address_has_no_local_field() -> None:
     found = decode_address(body(socket.AF_INET6, {1: GLOBAL6}, 64, 0x81))
-    assert found == entry(2, "2001:db8::1", 64, first=False)
+    assert found == entry(2, "2001:db8::1", 64)
 
 
 def test_an_address_has_the_label_that_it_was_given() -> None:
@@ -116,23 +115,9 @@ def test_one_network_on_two_interfaces_is_known_on_both() -> None:
     assert [table.has_broadcast(number, GROUP) for number in (2, 3, 5)] == [True, False, True]
 
 
-def test_an_interface_is_known_by_its_best_address() -> None:
-    table = Table(
-        [
-            entry(2, "10.1.1.7", 24, first=False),
-            entry(2, "10.1.1.1", 24),
-            entry(2, "10.1.1.2", 24),
-            entry(2, "fe80::1", 64, scope=253),
-            entry(2, "2001:db8::1", 64),
-            entry(3, "fe80::1", 64, scope=253),
-        ]
-    )
-    assert table.address_of(2, 4) == ip("10.1.1.1")
-    assert table.address_of(2, 6) == GLOBAL6
-    assert table.address_of(3, 6) == LOCAL6
-    assert table.address_of(3, 4) is None
-    assert table.interface_of(ip("10.1.1.2")) == 2
-    assert table.interface_of(ip("10.1.1.3")) is None
+def test_an_interface_is_known_by_its_addresses() -> None:
+    table = Table([entry(2, "10.1.1.1", 24), entry(2, "10.1.1.2", 24), entry(3, "2001:db8::1", 64)])
+    assert [table.interface_of(ip(text)) for text in ("10.1.1.2", "2001:db8::1", "10.1.1.3")] == [2, 3, None]
 
 
 @pytest.fixture
@@ -163,7 +148,6 @@ def test_the_table_follows_the_kernel(namespace: Namespace) -> None:
         assert interfaces.table.is_own(ip("10.1.1.1"))
         left = interfaces.table.broadcast_of(GROUP)
         assert left is not None
-        assert interfaces.table.address_of(left, 4) == ip("10.1.1.1")
         namespace.configure(["addr add 192.168.7.1/28 dev left"])
         wait(interfaces)
         assert interfaces.table.broadcast_of(ip("192.168.7.15")) == left

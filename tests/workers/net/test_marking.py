@@ -13,11 +13,9 @@ from workers.net import ancillary
 from workers.net.marking import (
     SO_MARK,
     SO_PRIORITY,
-    UNMARKED,
     Marking,
     control_data,
     lost_priorities,
-    mark_socket,
     takes_priority,
     to_client,
     to_server,
@@ -33,7 +31,7 @@ requires_raw = pytest.mark.skipif(not has_capabilities(CAP_NET_RAW), reason="mis
 def test_a_rule_has_its_queues_marks_and_its_tos_by_direction() -> None:
     assert to_server(RULE, QUEUES) == Marking(0x20, 7, 5)
     assert to_client(RULE, QUEUES) == Marking(0, None, None)
-    assert to_server(AclSettings("R", True), QUEUES) == UNMARKED
+    assert to_server(AclSettings("R", True), QUEUES) == Marking()
 
 
 def test_a_priority_that_the_kernel_does_not_take_is_left_out_of_answers() -> None:
@@ -45,7 +43,7 @@ def test_a_priority_that_the_kernel_does_not_take_is_left_out_of_answers() -> No
 
 
 def test_without_a_marking_there_is_no_control_data() -> None:
-    assert control_data(4, UNMARKED) == control_data(6, UNMARKED) == b""
+    assert control_data(4, Marking()) == control_data(6, Marking()) == b""
 
 
 @requires_raw
@@ -53,9 +51,10 @@ def test_without_a_marking_there_is_no_control_data() -> None:
 def test_a_socket_carries_its_marking(version: int) -> None:
     family, _ = FAMILIES[version]
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        mark_socket(sock, version, Marking(0x68, 0xFFFF_FFFF, 200))
-        level, option = (0, 1) if version == 4 else (41, 67)
-        assert sock.getsockopt(level, option) == 0x68
+        for option in Marking(0x68, 0xFFFF_FFFF, 200).options(version):
+            sock.setsockopt(*option)
+        tos = (0, 1) if version == 4 else (41, 67)
+        assert sock.getsockopt(*tos) == 0x68
         assert struct.unpack("=I", sock.getsockopt(socket.SOL_SOCKET, SO_MARK, 4))[0] == 0xFFFF_FFFF
         assert sock.getsockopt(socket.SOL_SOCKET, SO_PRIORITY) == 200
 

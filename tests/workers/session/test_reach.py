@@ -13,10 +13,10 @@ from workers.wire import sockaddr
 
 FRONT, BACK = 2, 3
 TABLE = Table(
-    Assigned(index, 4, socket.inet_aton(f"{network}.1"), 24, socket.inet_aton(f"{network}.255"), 0, first=True)
+    Assigned(index, 4, socket.inet_aton(f"{network}.1"), 24, socket.inet_aton(f"{network}.255"))
     for index, network in ((FRONT, "10.1.1"), (BACK, "192.168.1"))
 )
-TABLE6 = Table([Assigned(FRONT, 6, socket.inet_pton(socket.AF_INET6, "fd00::1"), 64, None, 0, first=True)])
+TABLE6 = Table([Assigned(FRONT, 6, socket.inet_pton(socket.AF_INET6, "fd00::1"), 64, None)])
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,3 @@ def test_sets_of_strings_may_be_everything() -> None:
     assert words.STRINGS_OR_ALL.parse(element("*")) is None
     assert words.STRINGS_OR_ALL.parse(element('{ alice, "b c" }')) == {"alice", "b c"}
     assert words.STRINGS_OR_ALL.parse(element("alice")) == {"alice"}
-
-
-def test_words_are_written_bare_where_they_can_be() -> None:
-    assert [words.show_word(text) for text in ("bulk", "a b", "")] == ["bulk", '"a b"', '""']
