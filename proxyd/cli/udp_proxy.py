@@ -15,7 +15,7 @@ from pathlib import Path
 from proxyd import __version__
 from proxyd.cli.arguments import Arguments, read_arguments
 from proxyd.cli.guard import guarded
-from proxyd.config.load import load_text, read_text
+from proxyd.config.load import load_text, read_text, shown
 from proxyd.daemon.detach import in_background
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.launch import this_program
@@ -61,7 +61,7 @@ def _run(reading: Reading, arguments: Arguments) -> Ending:
         settings=reading.settings,
         worker=PROXY_WORKER,
         version=__version__,
-        file=file,
+        file=shown(file),
         warnings=reading.warnings,
         names=reading.names,
         openings=SESSION_PROXY,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 from pathlib import Path
 
 from proxyd.config.checker import Checker
@@ -21,9 +22,14 @@ def load(path: Path | str) -> Compiled:
     return load_text(read_text(path), str(path))
 
 
+def shown(path: Path | str) -> str:
+    """Return a path as it can stand in any message: what of it is no text is written as \\xNN."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def read_text(path: Path | str) -> str:
     """Return a file's text. Raises ConfigErrors when it cannot be read, or is none."""
-    name = str(path)
+    name = shown(path)
     start = Position(name, 1, 1)
     try:
         with Path(path).open("rb") as file:
@@ -41,6 +47,7 @@ def load_text(text: str, name: str) -> Compiled:
 
     Raises ConfigErrors.
     """
+    name = shown(name)
     checker = Checker(name)
     tree = checker.check(parse(text, name, is_item))
     return compile_tree(tree, checker.errors, read_automatic_ports())

@@ -56,9 +56,13 @@ class Connection:
 
         descriptors: go with the question, and stay the caller's too.
         """
+        try:
+            question = protocol.encode(request)
+        except ProtocolError as error:
+            raise RefusedError(f"that cannot be asked: {error}") from error
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
         try:
-            self._socket.sendmsg([protocol.encode(request)], rights)
+            self._socket.sendmsg([question], rights)
             while True:
                 data = self._socket.recv(MAX_MESSAGE_BYTES + 1)
                 if not data:

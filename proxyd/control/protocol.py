@@ -427,8 +427,11 @@ _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 
 
 def encode(message: Request | Reply) -> bytes:
-    """Encode a message. Raises ProtocolError when it is too long to be sent."""
-    data = _encoder.encode(message)
+    """Encode a message. Raises ProtocolError when it is too long to be sent, or has words that are no text."""
+    try:
+        data = _encoder.encode(message)
+    except UnicodeEncodeError as error:
+        raise ProtocolError(f"a message with words that are no text: {error.reason}") from error
     if len(data) > MAX_MESSAGE_BYTES:
         raise ProtocolError(f"a message of {len(data)} bytes, at most {MAX_MESSAGE_BYTES} may be sent")
     return data

@@ -10,6 +10,8 @@ Pure: descriptors are numbers here, and what the kernel says of them comes in.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, NamedTuple, TypeAlias
 
@@ -160,8 +162,8 @@ _estates: msgspec.msgpack.Decoder[EstateLeft] = msgspec.msgpack.Decoder(EstateLe
 
 
 def seal(estate: EstateLeft) -> msgspec.Raw:
-    """Encode the second part."""
-    return msgspec.Raw(_encoder.encode(estate))
+    """Encode the second part. Raises OSError for words that are no text."""
+    return msgspec.Raw(_encode(estate))
 
 
 def identified(manifest: Manifest, identities: Sequence[Identity]) -> Manifest:
@@ -170,8 +172,15 @@ def identified(manifest: Manifest, identities: Sequence[Identity]) -> Manifest:
 
 
 def write(manifest: Manifest) -> bytes:
-    """Encode a list."""
-    return _encoder.encode(manifest)
+    """Encode a list. Raises OSError for words, as a path, that are no text."""
+    return _encode(manifest)
+
+
+def _encode(part: Manifest | EstateLeft) -> bytes:
+    try:
+        return _encoder.encode(part)
+    except UnicodeEncodeError as error:
+        raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ)) from error
 
 
 def read(bundle: Bundle, layout: Sequence[int]) -> Inventory:

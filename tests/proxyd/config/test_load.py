@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,13 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     file = tmp_path / "a.cfg"
     file.write_text(config())
     assert load(str(file)).settings.name == "DNS"
+
+
+def test_a_path_that_is_no_text_can_be_told(tmp_path: Path) -> None:
+    file = Path(os.fsdecode(bytes(tmp_path) + b"/\xff.cfg"))
+    assert refused(file).startswith(f"{tmp_path}/\\xff.cfg:1:1:")
+    file.write_text("nonsense")
+    assert refused(file).startswith(f"{tmp_path}/\\xff.cfg:1:")
 
 
 def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:

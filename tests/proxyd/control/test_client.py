@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxyd.control.client import Connection, RefusedError, UnreachableError, choose_socket, find_sockets
-from proxyd.control.protocol import AskLevel, AskSessions, AskStatus, Done, Refused, Reply, Request, Slots
+from proxyd.control.protocol import AskExplain, AskLevel, AskSessions, AskStatus, Done, Refused, Reply, Request, Slots
 from tests.proxyd.control.office import served
 
 
@@ -34,6 +34,14 @@ def test_a_refusal_is_an_error_with_its_reason_and_the_connection_goes_on(tmp_pa
     with served(tmp_path / "x.ctl", answer) as path, Connection(path) as connection:
         with pytest.raises(RefusedError, match="not today"):
             connection.order(AskLevel(5))
+        connection.order(AskStatus())
+
+
+@pytest.mark.parametrize("user", ["\udcff", "u" * 70_000])
+def test_what_cannot_be_asked_is_refused_at_once(tmp_path: Path, user: str) -> None:
+    with served(tmp_path / "x.ctl", answer) as path, Connection(path) as connection:
+        with pytest.raises(RefusedError, match="cannot be asked"):
+            connection.order(AskExplain(bytes(4), 1, bytes(4), 1, user))
         connection.order(AskStatus())
 
 

@@ -81,6 +81,11 @@ def test_any_bytes_are_a_request_or_a_protocol_error(data: bytes) -> None:
         protocol.decode_request(data)
 
 
+def test_words_that_are_no_text_are_not_sent() -> None:
+    with pytest.raises(ProtocolError, match="no text"):
+        protocol.encode(Refused("\udcff"))
+
+
 def test_a_message_that_is_too_long_is_neither_sent_nor_taken() -> None:
     with pytest.raises(ProtocolError, match="at most"):
         protocol.encode(Slots(0, 0, bytes(MAX_MESSAGE_BYTES)))

@@ -83,6 +83,11 @@ def test_a_listener_comes_back_as_it_was_left(listener: ListenerSettings) -> Non
     assert inventory.listener_of(inventory.describe(listener)) == listener
 
 
+def test_a_path_that_is_no_text_cannot_be_left() -> None:
+    with pytest.raises(OSError, match="Invalid"):
+        inventory.write(manifest(estate(), pidfile=PlaceLeft("/run/\udcff.pid", 1)))
+
+
 def test_an_address_of_no_version_is_refused() -> None:
     with pytest.raises(InventoryError, match="an address of 5 bytes"):
         inventory.listener_of(inventory.ListenerLeft(bytes(5), 1, False, None))
