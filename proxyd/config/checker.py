@@ -13,9 +13,12 @@ from proxyd.config.matching import match
 from proxyd.config.prototype import Keyword, Naming, Scope
 from proxyd.config.statements import Member, Place, Statement, Word
 from proxyd.config.tree import Item, Section
-from proxyd.config.values.kind import describe
+from proxyd.config.values.kind import MAX_SHOWN_CHARS, describe
 from proxyd.config.values.words import nearest
 from proxyd.errors import ConfigError, Position
+
+MAX_NAME_CHARS = 200
+"""Of a section: records and messages hold it, and a file's name that of a proxy, which may have 255."""
 
 
 class Checker:
@@ -125,6 +128,11 @@ class Checker:
             self._report(
                 statement.keyword.place, path, f"found no name after '{row.name}'", f"wanted {row.prototypes()[0]}"
             )
+        if allowed and len(name or "") > MAX_NAME_CHARS:
+            found = f"found a name of {len(name or '')} characters"
+            self._report(elements[0].place, path, found, f"wanted at most {MAX_NAME_CHARS}")
+            # Messages about what is in the section name it.
+            return f"{(name or '')[:MAX_SHOWN_CHARS]}..."
         return name if allowed else None
 
 

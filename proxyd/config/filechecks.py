@@ -18,8 +18,6 @@ from proxyd.config.values.words import nearest
 from workers.contract.settings import HostName
 
 VERSION_PREFIX = "KERNUN-"
-MAX_NAME_CHARS = 200
-"""Of a proxy: its pidfile's name may have 255."""
 MAX_ACCOUNT_CHARS = 255
 """Of a user's or group's name; what looks accounts up may end the process over much longer ones. Source: limits.h."""
 MIN_HEAD_CHARS = 3
@@ -82,9 +80,6 @@ def _check_one_proxy(tree: Section, proxies: list[Section], findings: Findings) 
         findings.error(tree.error("found no section 'udp-proxy'", "wanted udp-proxy name { ... }"))
         return
     first = proxies[0].path
-    if len(proxies[0].name or "") > MAX_NAME_CHARS:
-        found = f"found a name of {len(proxies[0].name or '')} characters"
-        findings.error(proxies[0].error(found, f"wanted at most {MAX_NAME_CHARS}: files have it in their names"))
     for other in proxies[1:]:
         found = f"found '{other.path}' beside '{first}' on line {proxies[0].position.line}"
         findings.error(other.error(found, "wanted exactly one udp-proxy section in a file"))

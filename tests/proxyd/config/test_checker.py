@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from proxyd.config.checker import MAX_NAME_CHARS
 from proxyd.config.load import load_text
 from proxyd.errors import ConfigErrors
 from tests.proxyd.config.samples import ACTIONS, acl, config, errors
@@ -31,6 +32,15 @@ from tests.proxyd.config.samples import ACTIONS, acl, config, errors
 )
 def test_a_statement_in_the_wrong_place_or_form_is_refused(text: str, message: str) -> None:
     assert any(message in error for error in errors(text)), errors(text)
+
+
+@pytest.mark.parametrize("text", ["udp-proxy DNS", "session-acl OK", "queue Q"])
+def test_names_of_sections_are_bounded(text: str) -> None:
+    frame = config(file="queue Q { mark 1; }")
+    longest = text + "x" * (MAX_NAME_CHARS - len(text.split()[1]))
+    assert errors(frame.replace(text, longest)) == []
+    (found,) = errors(frame.replace(text, f"{longest}x"))
+    assert f"found a name of {MAX_NAME_CHARS + 1} characters; wanted at most {MAX_NAME_CHARS}" in found
 
 
 def test_keywords_are_taken_in_either_case_and_names_are_not_changed() -> None:

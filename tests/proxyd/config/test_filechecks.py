@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from proxyd.config.filechecks import MAX_ACCOUNT_CHARS, MAX_NAME_CHARS, has_users
+from proxyd.config.filechecks import MAX_ACCOUNT_CHARS, has_users
 from tests.proxyd.config.samples import config, errors, load, warnings
 
 VERSION = "version KERNUN-2_3-RELEASE;"
@@ -18,12 +18,6 @@ def test_a_file_needs_a_proxy() -> None:
 def test_two_proxies_in_a_file_are_named_both() -> None:
     (found,) = errors(f"{VERSION} {PROXY} {PROXY.replace('X', 'Y', 1)}")
     assert "found 'udp-proxy Y' beside 'udp-proxy X' on line 1; wanted exactly one" in found
-
-
-def test_the_name_of_a_proxy_fits_into_names_of_files() -> None:
-    assert load(f"{VERSION} {PROXY.replace('X', 'x' * MAX_NAME_CHARS, 1)}").settings.name == "x" * MAX_NAME_CHARS
-    (found,) = errors(f"{VERSION} {PROXY.replace('X', 'x' * (MAX_NAME_CHARS + 1), 1)}")
-    assert f"found a name of {MAX_NAME_CHARS + 1} characters; wanted at most {MAX_NAME_CHARS}" in found
 
 
 @pytest.mark.parametrize(
