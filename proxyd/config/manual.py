@@ -85,7 +85,7 @@ is not part of the language that other programs read.
 .Pp
 A mistake is reported with file, line, column and section, with what was found and what was wanted.
 A mistake of form ends the reading, all others are reported together.
-Braces nest at most 16 deep.
+Braces nest at most 16 deep, and names of sections have at most 200 characters.
 .Sh VALUE TYPES
 .Bl -tag -width Ds
 .It numbers
