@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Generic, TypeVar
 
+from workers.deadlines import NEVER
+
 K = TypeVar("K")
 """What an encrypted group keeps of a client's key exchange."""
 
@@ -64,7 +66,8 @@ FINISHED = frozenset({ClientState.READY, ClientState.DONE})
 class Client(Generic[K]):
     """One client. order: its place among the group's clients by first appearance; keyinfos: how many it was sent.
 
-    since_ns: when it began to register, from which its time counts; NEVER once it was told that it took too long.
+    since_ns: when it began to register, from which its time counts; NEVER once it has had the group's key, or was told
+    that it took too long.
     """
 
     uid: int
@@ -73,6 +76,11 @@ class Client(Generic[K]):
     exchange: K | None = None
     keyinfos: int = 0
     since_ns: int = 0
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether it has had the group's key: what is said openly under its name since then may be a stranger's."""
+        return self.state in FINISHED or self.since_ns == NEVER
 
 
 class Clients(Generic[K]):
@@ -124,6 +132,8 @@ class Clients(Generic[K]):
         if state is None:
             return False
         client.state = state
+        if state in FINISHED:
+            client.since_ns = NEVER
         self.changed[client.uid] = client
         self._file(client)
         if step is ClientInput.REGISTERED:

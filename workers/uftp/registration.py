@@ -1,7 +1,7 @@
 """How clients come into a group behind a client or response proxy: REGISTER, CLIENT_KEY, KEYINFO_ACK.
 
 Source: UFTP 4.10.2, observed; a full group answers newcomers only, a repeated key exchange costs nothing, a client
-keeps the key it has proved: ours.
+keeps the key it has proved, and its place when it is only repeated: ours.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def register(station: Station, group: Group, uid: int, message: Register, now_ns
     station.note("uftp-register-in", group, "+" if client.state is not ClientState.MUTE else "", uid)
     heard = Heard(message.timestamp, now_ns)
     if group.crypto is None:
-        _registered(station, group, client, heard, now_ns)
+        group.clients.advance(client, ClientInput.REGISTERED)
+        feedback.register(station, group, client, heard, now_ns)
         return
     leg = _leg_of(client)
     try:
@@ -145,6 +146,7 @@ def _conclude(station: Station, group: Group, client: Client[ClientLeg], leg: Cl
     """
     if group.crypto is None or leg.heard is None:
         return
+    is_new = leg.shaken is not leg.offered
     try:
         complete = group.crypto.conclude(leg)
     except SealError as error:
@@ -152,11 +154,20 @@ def _conclude(station: Station, group: Group, client: Client[ClientLeg], leg: Cl
         station.note("uftp-client-refused", group, client.uid, str(error))
         return
     if complete:
-        _registered(station, group, client, leg.heard, now_ns)
+        _advance(group, client, is_new, now_ns)
+        feedback.register(station, group, client, leg.heard, now_ns)
 
 
-def _registered(station: Station, group: Group, client: Client[ClientLeg], heard: Heard, now_ns: int) -> None:
+def _advance(group: Group, client: Client[ClientLeg], is_new: bool, now_ns: int) -> None:
+    """Let a client of an encrypted group be registered. is_new: with keys that it has not registered with before.
+
+    One that has the group's key already has it still when it repeats itself: that is a datagram which came late. One
+    that comes with other keys gets the group's key again; but where clients need not prove who they are, nobody is told
+    of it if it fails then: with a word to the server any stranger could end the real client's transfer.
+    """
     if client.state in FINISHED:
-        _begin(group, client, now_ns)
+        if not is_new:
+            return
+        if group.crypto is not None and group.crypto.client_auth:
+            _begin(group, client, now_ns)
     group.clients.advance(client, ClientInput.REGISTERED)
-    feedback.register(station, group, client, heard, now_ns)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from operator import itemgetter
 
+from workers.deadlines import NEVER
 from workers.errors import DecodeError, KeyRefused, PeerError, RevivalError, SealError
 from workers.uftp import exchange, keys, pem, records, schedule, suite
 from workers.uftp.actions import GroupKey
-from workers.uftp.clients import Client, ClientState
+from workers.uftp.clients import FINISHED, Client, ClientState
 from workers.uftp.exchange import ClientLeg, GroupCrypto, Heard
 from workers.uftp.extensions import EncInfo
 from workers.uftp.groups import Group
@@ -109,7 +110,8 @@ def _revive_client(station: Station, group: Group, uid: int, record: ClientRecor
     leg = None if record.leg is None or group.crypto is None else _revive_leg(group.crypto, record.leg)
     if group.crypto is not None and state is not ClientState.MUTE and (leg is None or not leg.proved):
         raise RevivalError("further than its keys are")
-    return Client(uid, 0, state, leg, record.keyinfos, since_ns=group.heard_ns)
+    since_ns = NEVER if state in FINISHED else group.heard_ns
+    return Client(uid, 0, state, leg, record.keyinfos, since_ns)
 
 
 def _revive_leg(crypto: GroupCrypto, record: LegRecord) -> ClientLeg:

@@ -11,7 +11,7 @@ from workers.errors import DecodeError, PeerError
 from workers.uftp import messages, registration, roles
 from workers.uftp.actions import Arrival
 from workers.uftp.addresses import host_of
-from workers.uftp.clients import FINISHED, Client
+from workers.uftp.clients import Client
 from workers.uftp.downstream import ALIASES
 from workers.uftp.exchange import ClientLeg, GroupCrypto
 from workers.uftp.groups import Group
@@ -121,7 +121,7 @@ def _in_the_clear(
     if answer is None:
         group.heard_ns = now_ns
         station.send(datagram, group.terms.upstream)
-    elif group.crypto is not None and (not answer.clear or client.state in FINISHED):
+    elif group.crypto is not None and (not answer.clear or client.has_joined):
         station.drop(DropReason.IN_THE_CLEAR)
         station.note("uftp-in-the-clear", group, client.uid)
     else:

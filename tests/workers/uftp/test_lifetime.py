@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 from tests.kit.uftp_bench import CLIENT_UID, GROUP, GRTT_NS, Bench, of
-from tests.kit.uftp_scene import SERVER, SERVER_UID, chain, make_cipher, make_ring
+from tests.kit.uftp_client import Client
+from tests.kit.uftp_scene import SERVER, SERVER_UID, Scene, chain, make_cipher, make_ring
 from tests.kit.uftp_server import Server
 from tests.kit.uftp_world import MS, PRIVATE, SECOND, World
-from workers.contract.uftp import Fact, Mode
+from workers.contract.uftp import DropReason, Fact, Mode
 from workers.deadlines import NEVER
 from workers.uftp.abort import Abort
 from workers.uftp.actions import Leave
 from workers.uftp.finish import Complete, Done
+from workers.uftp.groups import Group
 from workers.uftp.header import Function
 from workers.uftp.quantise import encode_grtt
 from workers.uftp.register import ClientKey
@@ -116,17 +118,48 @@ def test_a_client_that_comes_late_has_its_own_time_and_is_told_once(tenths: int)
     assert aborts(3 * patience) == []
 
 
-def test_a_client_that_was_ready_and_begins_anew_has_its_own_time() -> None:
-    cipher = make_cipher(4, 3, 1, 1)
+def ready(client_auth: bool) -> tuple[Scene, Client, Group]:
+    """Return a scene whose one client is ready, and whose server waits for another one."""
+    cipher = make_cipher(4, 3, 1, 1, client_auth=client_auth)
     scene = chain(1, cipher=cipher, ring=make_ring(cipher), server={"robust": 10})
     scene.server.wanted |= {99}
     assert not scene.run(4)
     (group,), client = scene.below.machine.groups, scene.clients[0]
     assert (group.clients.all_finished, group.setup_ns, scene.server.aborted) == (True, NEVER, [])
+    return scene, client, group
+
+
+@pytest.mark.parametrize("client_auth", [False, True])
+def test_a_client_that_was_ready_and_begins_anew_is_given_up_only_if_nobody_else_can_be_meant(
+    client_auth: bool,
+) -> None:
+    scene, client, group = ready(client_auth)
+    client.false_proof, client.leg = True, client.leg._replace(client_random=bytes(range(32)))
+    client.register()
+    scene.world.run(scene.world.now_ns + 3 * group.patience_ns)
+    assert not group.clients.all_finished
+    assert {message.host for message in scene.server.aborted} == ({client.uid} if client_auth else set())
+
+
+@pytest.mark.parametrize("client_auth", [False, True])
+def test_a_client_that_is_ready_stays_so_when_its_register_comes_again(client_auth: bool) -> None:
+    scene, client, group = ready(client_auth)
     client.false_proof = True
     client.register()
     scene.world.run(scene.world.now_ns + 3 * group.patience_ns)
-    assert {message.host for message in scene.server.aborted} == {client.uid}
+    assert group.clients.all_finished
+    assert not scene.server.aborted
+
+
+def test_an_open_abort_under_the_name_of_a_client_that_was_ready_goes_no_further() -> None:
+    scene, client, _ = ready(client_auth=False)
+    client.false_proof, client.leg = True, client.leg._replace(client_random=bytes(range(32)))
+    client.register()
+    scene.world.run(scene.world.now_ns + SECOND // 10)
+    client.say(Abort(client.uid, b"bye"), clear=True)
+    scene.world.run(scene.world.now_ns + SECOND // 10)
+    assert not scene.server.aborted
+    assert scene.below.machine.drops[DropReason.IN_THE_CLEAR] == 1
 
 
 def test_clients_of_a_plain_group_have_no_deadline() -> None:
