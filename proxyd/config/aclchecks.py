@@ -17,7 +17,17 @@ from proxyd.config.rows.acl import ACTIONS, SESSION_TYPE, TIMEOUT_ABSENT
 from proxyd.config.tree import Item, Section
 from proxyd.config.values import hosts, times
 from proxyd.config.values.words import nearest
-from workers.contract.settings import Address, HostList, HostMember, HostName, ListenerSettings, SessionKind, Sock
+from workers.contract.settings import (
+    Address,
+    AddressRange,
+    HostItem,
+    HostList,
+    HostMember,
+    HostName,
+    ListenerSettings,
+    SessionKind,
+    Sock,
+)
 from workers.policy.covered import covered_negations
 from workers.policy.users import match_name
 
@@ -29,6 +39,11 @@ _NUMBER_SETS = {
     "ip-tos-from": ("val",),
 }
 """Parts of conditions that are sets of numbers, kept as bits: 0 is the empty one."""
+
+_MEANT_ALL: frozenset[HostItem] = frozenset(
+    {HostName("any"), HostName("all"), AddressRange(4, 0, 0), AddressRange(6, 0, 0)},
+)
+"""What others write for all hosts: here, names like any other and addresses that no host has."""
 
 
 def check_acls(tree: Section, proxy: Section, listeners: tuple[ListenerSettings, ...], findings: Findings) -> None:
@@ -122,6 +137,9 @@ class _AclChecks:
             for covering, negated in covered_negations(value):
                 found = f"'{_show(negated)}' comes after '{_show(covering)}', which covers it, and has no effect"
                 self._findings.warn(item.error(found, "put it first to leave these hosts out", "hosts"))
+            for meant in (member for member in _plain(value) if member.item in _MEANT_ALL):
+                found = f"'{_show(meant)}' is one host here"
+                self._findings.warn(item.error(found, "'*' stands for all of them", "hosts"))
             if not value.members:
                 self._findings.warn(item.error("the empty set matches no host", part="hosts"))
             elif all(member.negated for member in value.members):
@@ -234,6 +252,15 @@ def _one_way_surplus(acl: Section) -> Iterator[Item]:
     for keyword in ("max-dgrams-in", "max-bytes-in"):
         yield from acl.all(keyword)
     yield from (item for item in acl.all("timeout") if "in" in item)
+
+
+def _plain(hosts: HostList) -> Iterator[HostMember]:
+    """Yield the members of a list that are no lists, those of its sublists too."""
+    for member in hosts.members:
+        if isinstance(member.item, HostList):
+            yield from _plain(member.item)
+        else:
+            yield member
 
 
 def _show(member: HostMember) -> str:

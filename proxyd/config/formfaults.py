@@ -53,7 +53,10 @@ _WANTED = (
 _COMMENTS = "; comments begin with '#'"
 _SLIPS = {
     ("COMMA", "SEMICOLON"): "; several values stand in braces: { a, b }",
-    **{("COLON", other): "; IPv6 addresses stand in brackets" for other in ("SEMICOLON", "RBRACE", "BRACKETED")},
+    **{
+        ("COLON", other): "; IPv6 addresses stand in brackets, times have no ':'"
+        for other in ("SEMICOLON", "RBRACE", "BRACKETED")
+    },
     ("PATTERN", "$END"): _COMMENTS,
 }
 """What to add to what is wanted, by the terminal that came and one that could have come."""

@@ -152,7 +152,9 @@ def _prefix_of(version: int) -> Kind:
 def parse_sock(member: Member) -> Sock:
     """Return a host and a port; port None where none was written or it was 0. Raises UnfitError."""
     value = member.value
-    if member.negated or isinstance(value, Braces | Span):
+    if member.negated:
+        raise UnfitError(member.place, f"found '!' before {describe(value)}", f"wanted {_SOCK_WANTED}")
+    if isinstance(value, Braces | Span):
         raise unfit(value, _SOCK_WANTED)
     if isinstance(value, HostPort):
         return Sock(parse_host(value.host, _SOCK_WANTED), parse_port(value.port) or None)

@@ -178,6 +178,8 @@ USERS = {"file": 'oob-auth O { method external; file "/users"; }', "proxy": "aut
             "to * port { *, ! 53 };",
             "'! 53' comes after what covers it, and has no effect; put it first to leave it out",
         ),
+        ("from { [192.0.2.0/24], { any } };", "'any' is one host here; '*' stands for all of them"),
+        ("to [0.0.0.0];", "'[0.0.0.0]' is one host here; '*' stands for all of them"),
         ("time-period-set { }", "without a 'time-spec' this condition never holds; "),
         ("user { };", "the empty set matches no user; "),
         ("user group { };", "the empty set matches no user; "),

@@ -49,7 +49,7 @@ def test_a_mistake_of_form_is_named_with_its_place(text: str, message: str) -> N
         ("from { a, 10.0.0.0/8,\n b };", "t.cfg:1:11: found '10.0.0.0/8'; wanted brackets around a network"),
         ("from { 10.1.0.0/16, 10.2.0.0/16 };", "t.cfg:1:8: found '10.1.0.0/16'; wanted brackets around a network"),
         ("from 2001:db8::1;", "t.cfg:1:14: found ':'; wanted ';' to end the item, another element, or '{'; IPv6 addr"),
-        ("from { 2001:db8::1 };", "; IPv6 addresses stand in brackets"),
+        ("from { 2001:db8::1 };", "; IPv6 addresses stand in brackets, times have no ':'"),
         ("item /var/log/x;\n", "wanted '/' at its end, or double quotes around a path"),
         ("item a, b;", "; several values stand in braces: { a, b }"),
         ("a { from { 1- 5 }; }", "t.cfg:1:15: a: found '5'; wanted ',' between members"),

@@ -113,6 +113,11 @@ def test_interface_addresses_keep_their_host_part() -> None:
     assert hosts.PREFIX4.show(prefix) == "[192.0.2.7/24]"
 
 
+def test_a_sock_behind_a_bang_is_shown_with_it() -> None:
+    with pytest.raises(UnfitError, match=r"found '!' before '\[192.0.2.1\]:53'"):
+        hosts.SOCK.parse(element("! [192.0.2.1] : 53"))
+
+
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
