@@ -2,13 +2,14 @@
 
 A listener that is in both configurations keeps its sockets, and with them the datagrams that wait there. One that has
 vanished stays as long as sessions use it, and takes nobody new; but where a listener of the new configuration is wider
-and has its port, who sends there still is to be served: it stays and takes everybody.
+and has its port, who sends there still is to be served: it stays and takes everybody. One that went astray, because its
+interface was made anew, is bound anew, too.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, TypeAlias
 
 from workers.contract.settings import ListenerSettings
@@ -21,7 +22,8 @@ class Landing(NamedTuple):
     """Where the proxy listens from now on.
 
     sockets: of the new configuration's listeners, and of those in extra behind them; the last retired of these take
-    nobody new. fresh: the listeners that were bound only now, of which fresh_sockets are.
+    nobody new. fresh: the listeners that were bound only now, of which fresh_sockets are. replaced: sockets in whose
+    place others are, to be closed once nothing can be undone.
     """
 
     sockets: Listeners
@@ -29,6 +31,7 @@ class Landing(NamedTuple):
     retired: int
     fresh: tuple[ListenerSettings, ...]
     fresh_sockets: Listeners
+    replaced: tuple[socket.socket, ...] = ()
 
     def undo(self) -> None:
         """Close what was bound only now."""
@@ -42,12 +45,13 @@ def land(
     sockets: Listeners,
     wanted: Sequence[ListenerSettings],
     bind: Callable[[Sequence[ListenerSettings]], Listeners],
+    astray: Collection[ListenerSettings] = (),
 ) -> Landing:
     """Return where to listen. standing, sockets: where the proxy does now. bind: binds, for as many workers.
 
-    Raises what bind does; nothing has changed then.
+    astray: listeners whose sockets hear nothing any more. Raises what bind does; nothing has changed then.
     """
-    fresh = tuple(listener for listener in wanted if listener not in standing)
+    fresh = tuple(listener for listener in wanted if listener not in standing or listener in astray)
     bound = bind(fresh) if fresh else tuple(() for _ in sockets)
     left = [listener for listener in standing if listener not in wanted]
     covered = [listener for listener in left if any(covers(wider, listener) for wider in wanted)]
@@ -56,10 +60,11 @@ def land(
     old = {listener: index for index, listener in enumerate(standing)}
     new = {listener: index for index, listener in enumerate(fresh)}
     merged = tuple(
-        tuple(have[old[listener]] if listener in old else added[new[listener]] for listener in order)
+        tuple(added[new[listener]] if listener in new else have[old[listener]] for listener in order)
         for have, added in zip(sockets, bound, strict=True)
     )
-    return Landing(merged, (*covered, *retired), len(retired), fresh, bound)
+    replaced = tuple(have[old[listener]] for have in sockets for listener in fresh if listener in old)
+    return Landing(merged, (*covered, *retired), len(retired), fresh, bound, replaced)
 
 
 def covers(wider: ListenerSettings, listener: ListenerSettings) -> bool:

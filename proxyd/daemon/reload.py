@@ -219,8 +219,9 @@ class Reloader:
     def _move_in(self, landing: Landing) -> None:
         estate, known = self._estate, self._estate.extra
         estate.listeners, estate.extra, estate.retired = landing.sockets, landing.extra, landing.retired
+        sockets.close_all(landing.replaced)
         for listener in landing.fresh:
-            self._logs.note("bound", sockets.raw_sockaddr(listener), len(estate.listeners))
+            self._logs.note(*sockets.bound_event(listener, len(estate.listeners)))
         for listener in estate.extra[len(estate.extra) - estate.retired :]:
             if listener not in known:
                 self._logs.note("listener-retired", sockets.raw_sockaddr(listener))

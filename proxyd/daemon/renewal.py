@@ -171,7 +171,8 @@ def _moving(estate: Estate, landing: Landing | None) -> list[ListenerSettings]:
     sockets of an address by another hash than among those of a wildcard. Source: net/ipv4/udp.c.
     """
     fresh = () if landing is None or len(estate.listeners) == 1 else landing.fresh
-    return [listener for listener in fresh if any(covers(wider, listener) for wider in estate.standing)]
+    added = (listener for listener in fresh if listener not in estate.standing)
+    return [listener for listener in added if any(covers(wider, listener) for wider in estate.standing)]
 
 
 def _make_rates(estate: Estate, settings: Settings) -> RateRegion | None:

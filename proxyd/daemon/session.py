@@ -20,6 +20,8 @@ PROXY_WORKER: WorkerMain = loop.run
 def land_on(estate: Estate, settings: Settings) -> Landing:
     """Return where to listen with new settings, beside where the proxy does now. Raises SetupError."""
     owner, wishes = identity.look_up(settings).uid, demands.wishes(settings)
+    first = estate.listeners[0]
+    astray = [one for one, sock in zip(estate.standing, first, strict=True) if sockets.is_astray(one, sock)]
     landing = land(
         estate.standing,
         estate.listeners,
@@ -27,6 +29,7 @@ def land_on(estate: Estate, settings: Settings) -> Landing:
         lambda fresh: sockets.bind_listeners(
             fresh, len(estate.listeners), wishes, owner, estate.standing, estate.given
         ),
+        astray,
     )
     kept = (*settings.listeners, *landing.extra)
     try:

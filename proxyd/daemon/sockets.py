@@ -38,6 +38,7 @@ _SO_BINDTODEVICE = 25
 _SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 _SO_RXQ_OVFL = 40
+_SO_BINDTOIFINDEX = 62
 _IP_PKTINFO = 8
 _IP_MTU_DISCOVER = 10
 _IP_RECVTTL = 12
@@ -208,6 +209,14 @@ def join(sock: socket.socket, standing: socket.socket) -> None:
     sock.bind(standing.getsockname())
 
 
+def bound_event(listener: ListenerSettings, workers: int) -> tuple[str, bytes, *tuple[str | int, ...]]:
+    """Return the event that tells of a listener that is bound, with its fields."""
+    raw = raw_sockaddr(listener)
+    if listener.transparent:
+        return "bound-transparently", raw, listener.device or "every interface", workers
+    return "bound", raw, workers
+
+
 def raw_sockaddr(listener: ListenerSettings) -> bytes:
     """Return a listener's address as the log takes it: a struct sockaddr_in or sockaddr_in6."""
     version, value = listener.address
@@ -215,6 +224,19 @@ def raw_sockaddr(listener: ListenerSettings) -> bytes:
     if version == 4:
         return socket.AF_INET.to_bytes(2, sys.byteorder) + port + value.to_bytes(4, "big") + bytes(8)
     return socket.AF_INET6.to_bytes(2, sys.byteorder) + port + bytes(4) + value.to_bytes(16, "big") + bytes(4)
+
+
+def is_astray(listener: ListenerSettings, sock: socket.socket) -> bool:
+    """Tell whether a listener's socket hears a device that has gone, while another one has its name now.
+
+    Source: socket option SO_BINDTOIFINDEX, Linux 5.0; interfaces that are made anew have another index.
+    """
+    if listener.device is None:
+        return False
+    try:
+        return sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX) not in (0, socket.if_nametoindex(listener.device))
+    except OSError:  # there is none of this name now, or the kernel is older
+        return False
 
 
 def close_all(sockets: Sequence[socket.socket]) -> None:

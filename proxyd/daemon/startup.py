@@ -50,7 +50,7 @@ from proxyd.daemon.thrift import give_back
 from proxyd.errors import SetupError
 from proxyd.logs.setup import Logs
 from workers.contract.context import Confinement
-from workers.contract.settings import ListenerSettings, Settings
+from workers.contract.settings import Settings
 
 CLOSING_S = 3.0
 """How long a service manager may take to close what it was told to forget."""
@@ -227,7 +227,7 @@ def _set_up(start: Start, stack: ExitStack) -> Estate:
     if heir is None:
         listeners = _bind(start)
         for listener in settings.listeners:
-            _note_bound(listener, start.workers, logs)
+            logs.note(*sockets.bound_event(listener, start.workers))
     else:
         listeners = heir.past.listeners
         order.openings.adapt(listeners)
@@ -287,14 +287,6 @@ def _open_places(estate: Estate, start: Start, held: list[Pidfile], stack: ExitS
         estate.control = open_post(path, wanted.group)
     if estate.control is not None:
         stack.callback(estate.control.remove)
-
-
-def _note_bound(listener: ListenerSettings, workers: int, logs: Logs) -> None:
-    raw = sockets.raw_sockaddr(listener)
-    if listener.transparent:
-        logs.note("bound-transparently", raw, listener.device or "every interface", workers)
-    else:
-        logs.note("bound", raw, workers)
 
 
 def _serve(estate: Estate, start: Start, on_ready: Callable[[], None]) -> Ending:

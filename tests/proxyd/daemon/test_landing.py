@@ -95,6 +95,16 @@ def test_where_binding_fails_nothing_has_changed(opening: Opening) -> None:
         land((A,), opening.bind((A,)), (A, B), refuse)
 
 
+def test_what_went_astray_is_bound_anew_and_its_old_sockets_go(opening: Opening) -> None:
+    sockets = opening.bind((A, B))
+    opening.asked.clear()
+    landing = land((A, B), sockets, (B, A), opening.bind, {A})
+    assert (opening.asked, landing.extra) == ([A], ())
+    assert [group[0] for group in landing.sockets] == [group[1] for group in sockets]
+    assert list(landing.replaced) == [group[0] for group in sockets]
+    assert not set(landing.replaced) & {sock for group in landing.sockets for sock in group}
+
+
 def test_undoing_closes_what_was_bound_only_now(opening: Opening) -> None:
     sockets = opening.bind((A,))
     landing = land((A,), sockets, (A, B), opening.bind)

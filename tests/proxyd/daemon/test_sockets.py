@@ -11,10 +11,21 @@ import pytest
 
 from proxyd.daemon.activation import Given
 from proxyd.daemon.demands import Choice, Wishes
-from proxyd.daemon.sockets import adapt, bind_listeners, close_all, describe, join, open_more, raw_sockaddr
+from proxyd.daemon.sockets import (
+    adapt,
+    bind_listeners,
+    bound_event,
+    close_all,
+    describe,
+    is_astray,
+    join,
+    open_more,
+    raw_sockaddr,
+)
 from proxyd.errors import SetupError
 from tests.kit.place import Namespace
 from tests.kit.requirement import requires_namespaces, requires_root
+from tests.kit.traffic import network_of_its_own
 from tests.workers.forked import in_child
 from workers import sandbox
 from workers.contract.settings import Address, ListenerSettings
@@ -277,6 +288,20 @@ def test_a_listener_on_a_device_hears_that_device_alone(bound: list[Group]) -> N
     assert [sum(_receive(sock) is not None for sock in socks) for socks in zip(*group, strict=True)] == [0, 1, 0]
 
 
+@requires_namespaces
+def test_a_listener_is_astray_when_its_device_was_made_anew() -> None:
+    with network_of_its_own("link add left type veth") as place:
+        wanted = ListenerSettings(ANY, 5300, True, "left")
+        ((sock,),) = place.call(lambda: bind_listeners([wanted], 1))
+        with sock:
+            assert not place.call(lambda: is_astray(wanted, sock))
+            place.configure(["link del left"])
+            assert not place.call(lambda: is_astray(wanted, sock))
+            place.configure(["link add left type veth"])
+            assert place.call(lambda: is_astray(wanted, sock))
+            assert not place.call(lambda: is_astray(ListenerSettings(ANY, 5300), sock))
+
+
 @requires_root
 def test_a_stranger_is_found_under_a_listener_on_a_device() -> None:
     with stranger(own_address(), 0) as taken, pytest.raises(SetupError, match=r"on lo: Address already in use"):
@@ -300,6 +325,13 @@ def test_a_stranger_is_found_on_the_second_device_too() -> None:
             close_all(socks)
     finally:
         place.close()
+
+
+def test_of_a_transparent_listener_its_device_is_told_too() -> None:
+    raw = raw_sockaddr(ListenerSettings(ANY, 69))
+    assert bound_event(ListenerSettings(ANY, 69, True, "eth0"), 2) == ("bound-transparently", raw, "eth0", 2)
+    assert bound_event(ListenerSettings(ANY, 69, True), 2)[2:] == ("every interface", 2)
+    assert bound_event(ListenerSettings(ANY, 69), 2) == ("bound", raw, 2)
 
 
 def test_a_device_that_is_not_there_is_told() -> None:
