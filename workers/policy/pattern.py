@@ -43,7 +43,8 @@ _CLASSES = {
 """The first and the last character of each range."""
 _ANY = CharacterSet((), negated=True)
 _INTERVAL = re.compile(r"\{([0-9]{0,4})(?:(,)([0-9]{0,4}))?\}")
-_NAMED = re.compile(r"\[([:=.])(.*?)\1\]", re.DOTALL)
+_NAMED = re.compile(r"\[([:=.])(?:(.*?)\1\])?", re.DOTALL)
+"""A class, an equivalence class or a collating element; group 2 is missing if nothing ends it."""
 
 _Ranges = list[tuple[str, str]]
 
@@ -212,7 +213,7 @@ class _Compiler:
 
     def _bracket_member(self, start: int) -> _Ranges:
         """Read one class, range or character; none is empty, so a `]` before all of them is a character."""
-        named = _NAMED.match(self._pattern, self._offset)
+        named = self._named()
         if named is not None and named[1] == ":":
             if named[2] not in _CLASSES:
                 raise self._error(f"there is no class [:{named[2]}:]", self._offset)
@@ -232,7 +233,7 @@ class _Compiler:
     def _bracket_character(self, start: int) -> str:
         if self._offset >= len(self._pattern):
             raise self._error("the bracket expression is not closed", start)
-        named = _NAMED.match(self._pattern, self._offset)
+        named = self._named()
         if named is None:
             self._offset += 1
             return self._pattern[self._offset - 1]
@@ -240,3 +241,10 @@ class _Compiler:
             raise self._error(f"{named[0]} does not stand for one character", self._offset)
         self._offset = named.end()
         return named[2]
+
+    def _named(self) -> re.Match[str] | None:
+        """Return what begins here as `[:`, `[=` or `[.` do; none of these is a character of its own."""
+        named = _NAMED.match(self._pattern, self._offset)
+        if named is not None and named[2] is None:
+            raise self._error(f"{named[0]} is not closed; wanted {named[1]}]", self._offset)
+        return named
