@@ -245,6 +245,12 @@ class Crew:
             self._send_signal(child, signal.SIGTERM)
         return True
 
+    def renew_resolver(self, now_ns: int) -> None:
+        """Have the resolver leave its work to a replacement, which learns of the machine what it can now."""
+        for child in self.roster.alive:
+            if child.role is Role.RESOLVER:
+                self.freeze(child, now_ns)
+
     def end_overdue(self, now_ns: int) -> None:
         """Kill the children that take too long to leave their work."""
         for child in self.roster.overdue(now_ns):

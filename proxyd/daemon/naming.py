@@ -6,6 +6,7 @@ A program without names to resolve does not load this, nor the resolver's librar
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from proxyd.daemon.roster import Child
 from proxyd.daemon.spawn import Estate
@@ -16,14 +17,25 @@ from workers.contract.settings import Address
 from workers.resolver import child as resolver
 from workers.resolver import lookup, reverse, system
 
+LOOK_NS = 1_000_000_000
+"""How often the machine's tables are looked at."""
+
 
 class DnsNaming:
-    """See proxyd.daemon.spawn.Naming."""
+    """See proxyd.daemon.spawn.Naming. resolv_conf, hosts: where the machine's tables are."""
+
+    def __init__(self, resolv_conf: Path = system.RESOLV_CONF, hosts: Path = system.HOSTS) -> None:
+        self._tables = resolv_conf, hosts
+        self._given: system.Prepared | None = None
+        self._stamps: tuple[tuple[int, ...], ...] = ()
+        self._settling: tuple[tuple[int, ...], ...] = ()
+        self._due_ns = 0
 
     def plan(self, estate: Estate, child: Child, channel: ChildEnd, known: Names | None) -> tuple[BootPlan, Serve]:
         """Return how the resolver's child begins, and its work. known: what is resolved already."""
         # Read anew for each replacement, and while it can be read: the resolver has another root.
-        prepared = system.prepare(estate.settings.resolver)
+        self._stamps = self._settling = system.stamps(*self._tables)
+        prepared = self._given = system.prepare(estate.settings.resolver, *self._tables)
         plan = BootPlan(
             child=child.name,
             proxy=estate.settings.name,
@@ -35,6 +47,23 @@ class DnsNaming:
         )
         log, book = resolver.channel_log(channel), None if known is None else _as_book(known)
         return plan, lambda wakeup: resolver.serve(estate.names, prepared, channel, wakeup, log, book)
+
+    def outdated(self, estate: Estate, now_ns: int) -> bool:
+        """Tell whether the machine's tables say something else than to the resolver's child when it began.
+
+        They are looked at once a second, and what has changed only just is left to settle first.
+        """
+        if self._given is None or now_ns < self._due_ns:
+            return False
+        self._due_ns = now_ns + LOOK_NS
+        stamps, before = system.stamps(*self._tables), self._settling
+        self._settling = stamps
+        if stamps == self._stamps or stamps != before:
+            return False
+        if system.prepare(estate.settings.resolver, *self._tables) != self._given:
+            return True
+        self._stamps = stamps
+        return False
 
     def own(self, estate: Estate) -> OwnResolver:
         """Return the resolver's work for one process that does everything. To be called before it is confined."""

@@ -160,6 +160,10 @@ class Naming(Protocol):
         """Return how the resolver's child begins, and its work. known: what is resolved already."""
         ...
 
+    def outdated(self, estate: Estate, now_ns: int) -> bool:
+        """Tell whether a new child would know of the machine what the present one cannot."""
+        ...
+
     def own(self, estate: Estate) -> OwnNaming:
         """Return the resolver's work for one process that does everything. To be called before it is confined."""
         ...

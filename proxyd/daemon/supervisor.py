@@ -136,6 +136,7 @@ class Supervisor:
         # First of all: who has asked for a reload hears in the same turn what came of it.
         if self._ending is None and not self._passage.under_way:
             self._reloader.step(now_ns)
+            self._keep_names(now_ns)
         self._keep_time(now_ns)
         self._crew.end_overdue(now_ns)
         self._crew.start_due(now_ns)
@@ -182,6 +183,12 @@ class Supervisor:
                 self._end(ending)
         if self._ending is not None and now_ns >= self._kill_ns:
             self._crew.signal_all(signal.SIGKILL)
+
+    def _keep_names(self, now_ns: int) -> None:
+        """Let a new resolver begin where the machine's tables have changed, unless it is to be renewed anyway."""
+        naming = self._estate.naming
+        if naming is not None and not self._reloader.running and naming.outdated(self._estate, now_ns):
+            self._crew.renew_resolver(now_ns)
 
     def _end(self, ending: Ending) -> None:
         if self._ending is None:

@@ -47,12 +47,13 @@ class Frame:
         self.run_directory.mkdir(exist_ok=True)
         self.directory = directory
         self.without: frozenset[int] = frozenset()
+        self.hosts: Path | None = None
         self._socket: socket.socket | None = None
 
     def start(
         self, *, background: bool = False, uid: int | None = None, ready: bool = True, names: tuple[str, ...] = ()
     ) -> Frame:
-        recipe = Recipe(self.settings, self.run_directory, background, uid, names, self.without)
+        recipe = Recipe(self.settings, self.run_directory, background, uid, names, self.without, self.hosts)
         path = self.directory / f"recipe-{next(_numbers)}"
         path.write_bytes(pickle.dumps(recipe))
         self.process = subprocess.Popen(

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import pickle
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from proxyd.daemon import capabilities
 from proxyd.daemon.detach import in_background
+from proxyd.daemon.naming import DnsNaming
 from proxyd.daemon.order import Order
 from proxyd.daemon.session import SESSION_PROXY
 from proxyd.daemon.startup import run_proxy
@@ -22,7 +23,10 @@ from workers.contract.settings import Settings
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to run, and as whom: uid None is root. without: capabilities that the machine is not to give it."""
+    """What to run, and as whom: uid None is root. without: capabilities that the machine is not to give it.
+
+    hosts: the table of hosts in the place of the machine's.
+    """
 
     settings: Settings
     run_directory: Path
@@ -30,6 +34,7 @@ class Recipe:
     uid: int | None = None
     names: tuple[str, ...] = ()
     without: frozenset[int] = frozenset()
+    hosts: Path | None = None
 
 
 def main() -> int:
@@ -40,6 +45,9 @@ def main() -> int:
         os.setgroups([])
         os.setresgid(recipe.uid, recipe.uid, recipe.uid)
         os.setresuid(recipe.uid, recipe.uid, recipe.uid)
+    openings = SESSION_PROXY
+    if recipe.hosts is not None:
+        openings = replace(openings, naming=DnsNaming(Path("/nonexistent"), recipe.hosts))
     order = Order(
         recipe.settings,
         echo_loop.run,
@@ -48,7 +56,7 @@ def main() -> int:
         (),
         recipe.names,
         recipe.run_directory,
-        openings=SESSION_PROXY,
+        openings=openings,
     )
     if recipe.background:
         ending = in_background(lambda on_ready: run_proxy(order, on_ready))

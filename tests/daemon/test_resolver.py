@@ -62,6 +62,18 @@ def test_a_killed_resolver_is_replaced_and_takes_no_worker_with_it(tmp_path: Pat
         assert frame.wait()[0] == 0
 
 
+def test_a_hosts_table_that_changes_is_read_again_by_a_new_resolver(tmp_path: Path) -> None:
+    frame = Frame(tmp_path, resolver=SETTINGS)
+    frame.hosts = tmp_path / "hosts"
+    frame.hosts.write_text("10.0.0.1 moving.test\n")
+    with frame.start(names=("moving.test",)):
+        frame.wait_for_log(r"worker 0 knows \{'moving.test': .*0a000001")
+        frame.hosts.write_text("10.0.0.2 moving.test\n")
+        for worker in (0, 1):
+            frame.wait_for_log(rf"worker {worker} knows \{{'moving.test': .*0a000002")
+        assert "ended unexpectedly" not in frame.log()
+
+
 def test_one_process_resolves_names_before_it_serves(tmp_path: Path) -> None:
     with Frame(tmp_path, resolver=SETTINGS, single_process=True, workers=1).start(names=(NAME,)) as frame:
         frame.wait_for_log(rf"worker 0 begins with {BOOK}")

@@ -51,10 +51,16 @@ class _Entry:
 
 
 class Schedule:
-    """All names of a configuration, due at once at first. known: addresses from earlier, believed until then."""
+    """All names of a configuration, due at once at first.
+
+    known: addresses from earlier, believed until then; where there are any, all names have been asked for before.
+    """
 
     def __init__(self, names: Iterable[str], now_ns: int, known: NameBook) -> None:
-        self._entries = {name: _Entry(known.get(name, frozenset()), now_ns) for name in names}
+        before = False if known else None
+        self._entries = {
+            name: _Entry(known.get(name, frozenset()), now_ns, None if name in known else before) for name in names
+        }
 
     @property
     def book(self) -> dict[str, frozenset[Address]]:

@@ -1,4 +1,4 @@
-"""What name resolution takes from the machine: /etc/hosts and /etc/resolv.conf, read once, while they can be read.
+"""What name resolution takes from the machine: /etc/hosts and /etc/resolv.conf, read while they can be read.
 
 A resolver child has another root directory when it begins to work, so it is given what it needs. A file that is not
 there is as good as empty. Source: hosts(5), resolv.conf(5).
@@ -59,6 +59,19 @@ def prepare(settings: ResolverSettings, resolv_conf: Path = RESOLV_CONF, hosts: 
         settings.conf_timeout_ns,
         settings.initial_timeout_ns,
     )
+
+
+def stamps(resolv_conf: Path = RESOLV_CONF, hosts: Path = HOSTS) -> tuple[tuple[int, ...], ...]:
+    """Return what changes whenever one of the files does."""
+    return tuple(_stamp(path) for path in (resolv_conf, hosts))
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def parse_resolv_conf(text: str) -> ResolvConf:

@@ -202,6 +202,16 @@ def test_a_question_goes_to_the_resolver_and_its_answer_to_who_asked(tmp_path: P
         yard.turn_until(lambda: "0 heard asked-by-0" in yard.text())
 
 
+def test_a_resolver_is_renewed_without_a_death(tmp_path: Path) -> None:
+    with a_crew(tmp_path, ask_and_tell, Child(Role.RESOLVER, 0), forks=Answering) as yard:
+        resolver = yard.roster.children[1]
+        yard.turn_until(lambda: resolver.state is State.READY)
+        first = resolver.pid
+        yard.crew.renew_resolver(time.monotonic_ns())
+        yard.turn_until(lambda: resolver.state is State.READY and resolver.pid != first)
+        assert "ended unexpectedly" not in yard.text()
+
+
 def test_a_question_without_a_resolver_is_left_unanswered(tmp_path: Path) -> None:
     with a_crew(tmp_path, ask_and_tell) as yard:
         yard.turn_until(lambda: yard.worker.state is State.READY)

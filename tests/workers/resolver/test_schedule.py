@@ -91,3 +91,10 @@ def test_what_was_known_earlier_is_believed_until_the_first_answer():
     assert schedule.book == {"a": {A1}}
     assert schedule.due(START) == ["a", "b"]
     assert schedule.answered("a", answer(A1), START) == Change(False, Turn.NOTHING)
+
+
+def test_a_name_that_had_no_address_before_is_not_lost_once_more_and_may_be_found():
+    schedule = begin("a", "b", known={"a": frozenset({A1})})
+    assert schedule.answered("b", FAILED, START) == Change(False, Turn.NOTHING)
+    assert schedule.answered("b", answer(A2), START) == Change(True, Turn.FOUND)
+    assert schedule.answered("a", FAILED, START) == Change(False, Turn.LOST)
