@@ -123,12 +123,17 @@ def _options4(settings: UftpSettings) -> tuple[tuple[int, int, int | bytes], ...
 
 def _options6(settings: UftpSettings) -> tuple[tuple[int, int, int | bytes], ...]:
     level = socket.IPPROTO_IPV6
+    # IPv4 groups are multicast from this socket as well, where only the tunnel is IPv6.
+    number = settings.out_interface.number.to_bytes(4, "little")
     return (
         (level, socket.IPV6_V6ONLY, 0),
         (level, socket.IPV6_MULTICAST_IF, settings.out_interface.number),
         (level, socket.IPV6_MULTICAST_HOPS, settings.ttl),
         (level, socket.IPV6_TCLASS, settings.dscp << 2),
+        (socket.IPPROTO_IP, socket.IP_MULTICAST_IF, bytes(8) + number),
+        (socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, settings.ttl),
         (socket.IPPROTO_IP, socket.IP_TOS, settings.dscp << 2),
+        (socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_DONT),
         (level, _IPV6_MTU_DISCOVER, _PMTUDISC_DONT),
         (level, _IPV6_MULTICAST_ALL, 0),
         (socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0),

@@ -148,6 +148,17 @@ def test_an_ipv6_socket_hears_ipv4_groups_too() -> None:
         assert len(waiting(sock)) == 1
 
 
+def test_an_ipv6_socket_multicasts_to_ipv4_groups_as_it_does_to_its_own() -> None:
+    here, text = Interface("lo", LOOPBACK.number, Address(6, 1)), str(IPv4Address(own_group().value))
+    settings = make_settings(version=6, out_interface=here, interfaces=(here,), ttl=9)
+    with bound(settings, 1) as (sock,), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as member:
+        member.bind((text, 0))
+        member.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(text) + bytes([127, 0, 0, 1]))
+        sock.sendto(b"x", (f"::ffff:{text}", member.getsockname()[1]))
+        assert waiting(member) == [b"x"]
+        assert sock.getsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL) == 9
+
+
 def test_a_group_that_cannot_be_joined_ends_the_start_and_frees_the_port() -> None:
     settings = make_settings(Mode.SERVER, public_groups=(raw(Address(4, 0x0A000001), 1),))
     with pytest.raises(SetupError, match=r"join 10\.0\.0\.1"):
