@@ -42,6 +42,8 @@ class Word(IntEnum):
     LAST_FAILED = 3
     """1 when the last reload was refused, and the configuration before it goes on."""
     LAST_RELOAD_MS = 4
+    STUCK = 5
+    """Workers that let datagrams wait."""
 
 
 class Column(IntEnum):
@@ -79,7 +81,7 @@ class Reloads(NamedTuple):
 
 
 class Board:
-    """The parent's side writes (`look`, `note_reload`), the monitor's reads (`processes`, `reloads`)."""
+    """The parent's side writes (`look`, `note_…`), the monitor's reads (`processes`, `reloads`, `stuck`)."""
 
     def __init__(self) -> None:
         size = (_FIRST_ROW + ROWS * _ROW_WORDS) * 8
@@ -114,6 +116,10 @@ class Board:
         words[Word.LAST_FAILED] = failed
         words[Word.LAST_RELOAD_MS] = time.time_ns() // 1_000_000
 
+    def note_stuck(self, workers: int) -> None:
+        """Write down how many workers do nothing while datagrams wait for them."""
+        self._words[Word.STUCK] = workers
+
     def _write_row(self, row: int, head: tuple[int, ...]) -> None:
         start = _FIRST_ROW + row * _ROW_WORDS
         for word, value in enumerate((*head, *measure(head[Column.PID])), start):
@@ -143,6 +149,11 @@ class Board:
             None if rss == UNKNOWN else rss,
             None if descriptors == UNKNOWN else descriptors,
         )
+
+    @property
+    def stuck(self) -> int:
+        """How many workers do nothing while datagrams wait for them."""
+        return self._words[Word.STUCK]
 
     @property
     def reloads(self) -> Reloads:

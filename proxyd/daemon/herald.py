@@ -17,6 +17,9 @@ from proxyd.daemon.spawn import Estate
 from proxyd.daemon.titles import ParentTitle
 from workers.contract.slots import Counter
 
+LOOK_NS = 5_000_000_000
+"""How often workers are looked at, at least: one that lets datagrams wait is told of after twice that."""
+
 
 class Herald:
     """Speaks for one proxy. roster: its children."""
@@ -27,7 +30,7 @@ class Herald:
         self._roster = roster
         self._journal = journal
         self._title = ParentTitle(estate.settings.name, estate.settings.program)
-        self._pulse = Pulse(notifier.beat_ns)
+        self._pulse = Pulse(min(notifier.beat_ns or LOOK_NS, LOOK_NS))
         self._serving = self._reloading = False
         self._stuck: list[int] = []
 
@@ -62,10 +65,12 @@ class Herald:
             self._look(now_ns)
 
     def _look(self, now_ns: int) -> None:
-        """Give a sign of life, unless a worker is stuck."""
+        """Give a sign of life, where one is wanted, unless a worker is stuck."""
         stuck = self._pulse.look(now_ns, self._beats())
-        if not stuck:
+        if not stuck and self._notifier.beat_ns:
             self._notifier.alive()
+        if self._estate.monitoring is not None:
+            self._estate.monitoring.note_stuck(len(stuck))
         for worker in stuck:
             if worker not in self._stuck:
                 self._journal.note("child-stuck", f"worker {worker}")

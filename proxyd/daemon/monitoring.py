@@ -108,6 +108,10 @@ class HttpMonitor:
         """Let the monitor know that the configuration was read again."""
         self.board.note_reload(failed=failed)
 
+    def note_stuck(self, workers: int) -> None:
+        """Let the monitor know how many workers let datagrams wait."""
+        self.board.note_stuck(workers)
+
     def conceal(self) -> None:
         """Take the board out of a child's memory: it is the parent's and the monitor's."""
         self.board.unmap()

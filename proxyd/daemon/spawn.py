@@ -196,6 +196,10 @@ class Monitoring(Protocol):
         """Let the monitor know that the configuration was read again."""
         ...
 
+    def note_stuck(self, workers: int) -> None:
+        """Let the monitor know how many workers let datagrams wait."""
+        ...
+
     def conceal(self) -> None:
         """Take out of a child's memory what the parent writes for the monitor."""
         ...

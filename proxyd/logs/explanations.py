@@ -327,7 +327,7 @@ FRAME_EXPLANATIONS = {
         "Mend what is named, and give the order again.",
     ),
     "UDPS-516-C": Explanation(
-        "A worker does not take the datagrams that wait for it; the service manager gets no sign of life meanwhile.",
+        "A worker does not take the datagrams that wait for it; the proxy is not ready, and gives no sign of life.",
         "The process was stopped (SIGSTOP), the machine is overloaded, or an error of the program.",
         "Look at the process with `ps` and `strace`; killing it (SIGKILL) loses no session.",
     ),

@@ -117,15 +117,17 @@ class View:
 
     @property
     def ready(self) -> bool:
-        """Whether new clients are served: every worker turns, and none drains."""
-        return not self.draining and all(region.words[Counter.TURNS] for region in self.regions)
+        """Whether new clients are served: every worker turns, and none drains or lets datagrams wait."""
+        return self.state == "serving"
 
     @property
     def state(self) -> str:
         """The state in a word."""
         if self.draining:
             return "draining"
-        return "serving" if self.ready else "starting"
+        if not all(region.words[Counter.TURNS] for region in self.regions):
+            return "starting"
+        return "stuck" if self.board.stuck else "serving"
 
     def saved_ns(self, now_ns: int) -> list[int]:
         """Return by worker how old what another process would go on with may be (ns): what its slots have."""

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from proxyd.daemon.herald import Herald
+from proxyd.daemon.herald import LOOK_NS, Herald
+from proxyd.daemon.monitoring import HttpMonitor
 from proxyd.daemon.notify import Notifier
 from proxyd.daemon.roster import Child, Role, Roster, State
 from proxyd.daemon.spawn import Estate
@@ -95,6 +96,24 @@ def test_a_worker_that_lets_datagrams_wait_gets_no_sign_of_life_given_until_it_g
     assert scene.diary.notes == [("child-stuck", "worker 0")]
     scene.estate.shared.regions[0].words[Counter.TURNS] += 1
     assert "WATCHDOG=1" in scene.tend(4)
+
+
+def test_where_nobody_wants_signs_of_life_the_log_and_the_monitor_know_of_a_stuck_worker(tmp_path: Path) -> None:
+    with an_estate(tmp_path / "log") as estate, socket.create_server(("127.0.0.1", 0)) as http:
+        monitor = estate.monitoring = HttpMonitor(http, 0.0)
+        diary = Diary()
+        herald = Herald(Notifier(), estate, Roster([Child(Role.WORKER, 0, State.READY, 7)], 1, 1), diary)
+        herald.serve()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.connect(estate.listeners[0][0].getsockname())
+            client.send(b"anybody there?")
+        herald.tend(0, reloading=False)
+        assert (diary.notes, monitor.board.stuck) == ([], 0)
+        herald.tend(LOOK_NS, reloading=False)
+        assert (diary.notes, monitor.board.stuck) == ([("child-stuck", "worker 0")], 1)
+        estate.shared.regions[0].words[Counter.TURNS] += 1
+        herald.tend(2 * LOOK_NS, reloading=False)
+        assert monitor.board.stuck == 0
 
 
 def test_a_worker_that_is_being_renewed_is_not_stuck(scene: Scene) -> None:

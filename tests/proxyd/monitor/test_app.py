@@ -68,6 +68,17 @@ def test_a_proxy_whose_workers_have_not_turned_is_starting() -> None:
         assert asked(Monitor(view, Site({})), "/readyz").body == b"starting\n"
 
 
+def test_a_proxy_one_of_whose_workers_lets_datagrams_wait_is_not_ready() -> None:
+    with a_view() as view:
+        monitor = Monitor(view, Site({}))
+        view.board.note_stuck(1)
+        stuck = asked(monitor, "/readyz")
+        assert (stuck.status, stuck.body) == (HTTPStatus.SERVICE_UNAVAILABLE, b"stuck\n")
+        assert b"udp_proxy_ready 0" in asked(monitor, "/metrics").body
+        view.board.note_stuck(0)
+        assert asked(monitor, "/readyz").status is HTTPStatus.OK
+
+
 def test_metrics_come_as_the_client_accepts_them() -> None:
     with a_view() as view:
         monitor = Monitor(view, Site({}))
