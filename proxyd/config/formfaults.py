@@ -83,7 +83,7 @@ _STRANGE = {
 """What to say of characters that others use, by character."""
 
 _VARIABLE = re.compile(r"\$[A-Za-z0-9_.\-]*")
-_NETWORK = re.compile(r"[0-9]+(\.[0-9]+){0,3}/[0-9][0-9A-Fa-fx.]*")
+_NETWORK = re.compile(r"[0-9]+(\.[0-9]+){3}/[0-9][0-9A-Fa-fx.]*")
 
 
 class Source(NamedTuple):

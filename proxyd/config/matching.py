@@ -5,6 +5,7 @@ Named parts and keys may come in any order, the others in theirs. Source: udp-pr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,6 +16,8 @@ from proxyd.config.prototype import Keyword, Part, Parts
 from proxyd.config.statements import Member, Place, Statement, Word
 from proxyd.config.values.kind import UnfitError, describe
 from proxyd.config.values.words import nearest
+
+_HINT = re.compile(r" \(did you mean '[^']*'\?\)$")
 
 
 @dataclass(slots=True)
@@ -64,9 +67,16 @@ def _merged(best: list[Match], shown_forms: int) -> Match:
     ]
     alternatives = list(dict.fromkeys([first.wanted, *asked]))
     if len(alternatives) > 1 and all(text.startswith("wanted ") for text in alternatives):
-        joined = " or ".join(text.removeprefix("wanted ") for text in alternatives)
-        chosen.faults[0] = UnfitError(first.place, first.found, f"wanted {joined}")
+        chosen.faults[0] = UnfitError(first.place, first.found, _joined(alternatives))
     return chosen
+
+
+def _joined(alternatives: Sequence[str]) -> str:
+    """Return one text that asks for all that these ask for: nothing twice, the end of the item and a hint last."""
+    hints = [hint[0] for text in alternatives if (hint := _HINT.search(text)) is not None]
+    asked = [piece for text in alternatives for piece in _HINT.sub("", text).removeprefix("wanted ").split(" or ")]
+    pieces = sorted(dict.fromkeys(asked), key=lambda piece: piece == "';'")
+    return f"wanted {' or '.join(pieces)}{''.join(hints[:1])}"
 
 
 def _has(found: Match, fault: UnfitError) -> bool:
@@ -131,8 +141,9 @@ class _Form:
     def _positional(self) -> Part | None:
         """Return the next part that stands without a name, or a leading key that has to be there."""
         for part in self._open:
-            if part.kind is None and not part.optional and not self._match.values:
-                return part
+            if part.kind is None and not part.optional:
+                # What stands behind such a key cannot be meant before it.
+                return None if self._match.values else part
             if part.kind is not None and not part.named:
                 return part
         return None
@@ -167,7 +178,7 @@ class _Form:
         value = element.value
         hint = ""
         if isinstance(value, Word):
-            if value.text.lower() in self._names:
+            if value.text.lower() in self._names and not element.negated:
                 return UnfitError(element.place, f"found '{value.text}' a second time", "wanted it once")
             hint = nearest(value.text, self._names)
         options = [f"'{part.name}'" for part in self._open if (part.kind is None or part.named) and not part.silent]

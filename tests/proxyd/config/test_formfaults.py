@@ -48,6 +48,7 @@ def test_a_mistake_of_form_is_named_with_its_place(text: str, message: str) -> N
         ("from 10.0.0.0/8;\n", "t.cfg:1:6: found '10.0.0.0/8'; wanted brackets around a network: [10.0.0.0/8]"),
         ("from { a, 10.0.0.0/8,\n b };", "t.cfg:1:11: found '10.0.0.0/8'; wanted brackets around a network"),
         ("from { 10.1.0.0/16, 10.2.0.0/16 };", "t.cfg:1:8: found '10.1.0.0/16'; wanted brackets around a network"),
+        ("from 5/0 1;\n", "found a regular expression that does not end"),
         ("from 2001:db8::1;", "t.cfg:1:14: found ':'; wanted ';' to end the item, another element, or '{'; IPv6 addr"),
         ("from { 2001:db8::1 };", "; IPv6 addresses stand in brackets, times have no ':'"),
         ("item /var/log/x;\n", "wanted '/' at its end, or double quotes around a path"),

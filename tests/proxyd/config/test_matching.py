@@ -99,3 +99,24 @@ def test_the_doubts_of_a_type_are_handed_on() -> None:
 def test_the_form_that_led_deeper_into_a_set_explains_it() -> None:
     row = Keyword("item", "Doc.", ((key("none", optional=False),), (value("texts", STRINGS_OR_ALL),)))
     assert faults("{ *, a }", row)[0].startswith("found '*'; wanted a string; other texts")
+
+
+CHOICE = Keyword(
+    "item",
+    "Doc.",
+    (
+        (key("loud"), key("big", optional=False), value("name", WORD, optional=True)),
+        (key("loud"), key("small", optional=False)),
+    ),
+)
+
+
+def test_a_misspelt_word_that_chooses_the_form_is_not_taken_for_another_part() -> None:
+    assert faults("loud smal", CHOICE) == ["found 'smal'; wanted 'big' or 'small' or ';' (did you mean 'small'?)"]
+    assert tried("loud big x", CHOICE).values == {"loud": True, "big": True, "name": "x"}
+
+
+def test_what_several_forms_want_is_asked_for_once() -> None:
+    assert faults("loud 5", CHOICE) == ["found '5'; wanted 'big' or 'small' or ';'"]
+    assert faults("loud loud", CHOICE) == ["found 'loud' a second time; wanted it once"]
+    assert faults("! loud", CHOICE)[0].startswith("found '!' before 'loud'; wanted 'big' or 'small'")
