@@ -75,7 +75,8 @@ def _joined(alternatives: Sequence[str]) -> str:
     """Return one text that asks for all that these ask for: nothing twice, the end of the item and a hint last."""
     hints = [hint[0] for text in alternatives if (hint := _HINT.search(text)) is not None]
     asked = [piece for text in alternatives for piece in _HINT.sub("", text).removeprefix("wanted ").split(" or ")]
-    pieces = sorted(dict.fromkeys(asked), key=lambda piece: piece == "';'")
+    ends = [piece for piece in asked if piece.startswith("';'")]
+    pieces = [*dict.fromkeys(piece for piece in asked if piece not in ends), *ends[:1]]
     return f"wanted {' or '.join(pieces)}{''.join(hints[:1])}"
 
 
@@ -182,7 +183,11 @@ class _Form:
                 return UnfitError(element.place, f"found '{value.text}' a second time", "wanted it once")
             hint = nearest(value.text, self._names)
         options = [f"'{part.name}'" for part in self._open if (part.kind is None or part.named) and not part.silent]
-        wanted = " or ".join([*options, f"';' after '{self._keyword.text}'" if not options else "';'"])
+        if not options:
+            options = [f"';' after '{self._keyword.text}'"]
+        elif all(part.optional for part in self._open):
+            options.append("';'")
+        wanted = " or ".join(options)
         return UnfitError(element.place, f"found {_shown(element)}", f"wanted {wanted}{hint}")
 
 

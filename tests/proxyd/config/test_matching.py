@@ -112,11 +112,17 @@ CHOICE = Keyword(
 
 
 def test_a_misspelt_word_that_chooses_the_form_is_not_taken_for_another_part() -> None:
-    assert faults("loud smal", CHOICE) == ["found 'smal'; wanted 'big' or 'small' or ';' (did you mean 'small'?)"]
+    assert faults("loud smal", CHOICE) == ["found 'smal'; wanted 'big' or 'small' (did you mean 'small'?)"]
     assert tried("loud big x", CHOICE).values == {"loud": True, "big": True, "name": "x"}
 
 
 def test_what_several_forms_want_is_asked_for_once() -> None:
-    assert faults("loud 5", CHOICE) == ["found '5'; wanted 'big' or 'small' or ';'"]
+    assert faults("loud 5", CHOICE) == ["found '5'; wanted 'big' or 'small'"]
     assert faults("loud loud", CHOICE) == ["found 'loud' a second time; wanted it once"]
     assert faults("! loud", CHOICE)[0].startswith("found '!' before 'loud'; wanted 'big' or 'small'")
+
+
+def test_an_item_is_not_ended_before_what_it_needs() -> None:
+    row = Keyword("item", "Doc.", ((value("text", WORD), named("port", UINT8, optional=False), key("loud")),))
+    assert faults("a prt 5", row) == ["found 'prt'; wanted 'port' or 'loud' (did you mean 'port'?)"]
+    assert faults("a port 5 x", row) == ["found 'x'; wanted 'loud' or ';'"]
