@@ -75,6 +75,7 @@ def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
     interfaces = Interfaces()
     known = interfaces if needs_addresses(settings) else None
     sockets = SessionSockets(settings, engine, transport, poll, keeper, known)
+    sockets.follow(interfaces.table)
     listeners = [Listener.of(index, sock, settings.listeners[index]) for index, sock in enumerate(context.listeners)]
     for sock in context.listeners:
         transport.adopt(sock)

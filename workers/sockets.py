@@ -14,6 +14,8 @@ from contextlib import suppress
 from workers.contract.settings import QueueSettings, Settings
 from workers.deadlines import NEVER
 from workers.keeper import Keeper
+from workers.net.ancillary import is_link_local
+from workers.net.interfaces import Table
 from workers.net.plain import from_python
 from workers.net.transport import Transport
 from workers.net.upstream import (
@@ -28,7 +30,6 @@ from workers.net.upstream import (
 from workers.origin import NO_INTERFACE, Known
 from workers.serverside import SameInterfaceError, ServerSides, Shared
 from workers.session.engine import Engine
-from workers.session.reach import Addresses
 from workers.session.session import Session
 from workers.stats import RuleTally
 from workers.wire.sockaddr import V4_BYTES
@@ -60,6 +61,8 @@ class SessionSockets:
         self._keeper = keeper
         self._lost: dict[int, int] = {}
         self._newly_lost = 0
+        self._own: frozenset[bytes] = frozenset()
+        self._stuck = False
         self._upstreams = Upstreams(poll, transport, reuse=settings.fast_path, doubled=keeper.entrusting)
         self._special = ServerSides(settings, self._upstreams, engine.trails, known)
 
@@ -214,21 +217,23 @@ class SessionSockets:
             return False
         return self._upstreams.move(session.sock, session.target)
 
-    def follow(self, table: Addresses) -> None:
+    def follow(self, table: Table) -> None:
         """Move the sessions whose own address this machine has lost. table: the addresses it has now.
 
-        Over IPv4 the kernel refuses to send from there, over IPv6 it sends what nobody can answer.
+        Over IPv4 the kernel refuses to send from there, over IPv6 it sends what nobody can answer. Sessions are looked
+        at when an address has gone, and again at every change as long as one has no other way.
         """
+        own = frozenset(entry.local for entry in table.assigned if not is_link_local(entry.local))
+        gone, self._own = self._own - own, own
+        if not gone and not self._stuck:
+            return
+        self._stuck = False
         for session in self._engine.everybody():
             if session.sock is not None and session.terms.bare and session.connected:
                 version = 4 if len(session.target) == V4_BYTES else 6
                 local = from_python(version, session.sock.getsockname())
                 if not table.is_own(local[4:8] if version == 4 else local[8:24]):
-                    self.move(session)
-
-    def shares(self, session: Session) -> bool:
-        """Tell whether other sessions have the same socket."""
-        return session.sock.fileno() in self._special.shared
+                    self._stuck |= not self.move(session)
 
     def shared(self, fd: int) -> Shared | None:
         """Return the socket that sessions share by its descriptor, None for every other descriptor."""
