@@ -17,7 +17,7 @@ from operator import attrgetter
 
 from workers.contract.context import WorkerContext
 from workers.contract.custody import Kept
-from workers.contract.slots import CloseReason, Counter, SlotFields
+from workers.contract.slots import GENERATIONS, CloseReason, Counter, SlotFields
 from workers.errors import RevivalError
 from workers.listener import Listener
 from workers.net import ancillary
@@ -75,7 +75,7 @@ class Heirs:
             if not (listener.wildcard or listener.transparent)
         }
         self._generations = dict(context.earlier)
-        self._generations[context.settings.generation & 0xFFFF] = context.settings
+        self._generations[context.settings.generation % GENERATIONS] = context.settings
         self._queues = {
             generation: {queue.name: queue for queue in settings.queues}
             for generation, settings in self._generations.items()

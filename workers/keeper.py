@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from workers.contract.slots import (
+    GENERATIONS,
     HEADER_BYTES,
     SLOT,
     SLOT_BYTES,
@@ -60,7 +61,7 @@ class Keeper:
         self._region = region
         self._memory = region.memory
         self._rules = rules
-        self._generation = generation & 0xFFFF
+        self._generation = generation % GENERATIONS
         self._places = places
         self._custodian = None if custody is None else Custodian(custody, self._describe)
         self._since_ns = self._began_ns = 0

@@ -19,14 +19,11 @@ from proxyd.control.protocol import NUMBER, ListenerState, RuleState, Slots
 from proxyd.errors import ProxydError
 from proxyd.logs.fields import FieldError, decode_sockaddr
 from workers.contract.settings import SessionKind
-from workers.contract.slots import SLOT, SlotFields
+from workers.contract.slots import GENERATIONS, SLOT, TRANSPARENT, SlotFields
 
 _KINDS = tuple(kind.value for kind in SessionKind)
-_TRANSPARENT = 1
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _STAMP_DIGITS = 5
-_GENERATION = 0xFFFF
-"""What of a generation has room in a record."""
 NS = 1e9
 CACHED = 32_768
 """Addresses and ids remembered: who looks at the same sessions every few seconds saves half of the work."""
@@ -94,7 +91,7 @@ class Reader:
         generation: int = 1,
         earlier: Mapping[int, list[RuleState]] = MappingProxyType({}),
     ) -> None:
-        self._rules = {**earlier, generation & _GENERATION: rules}
+        self._rules = {**earlier, generation % GENERATIONS: rules}
         self._listeners = listeners
 
     def read(self, part: Slots) -> Iterator[Session]:
@@ -120,7 +117,7 @@ class Reader:
             began_ns=began,
             acl=f"#{record.rule}" if limits is None else limits.name,
             type=_KINDS[record.kind] if record.kind < len(_KINDS) else "?",
-            transparent=bool(record.flags & _TRANSPARENT),
+            transparent=bool(record.flags & TRANSPARENT),
             listener=self._listeners[record.listener].address if record.listener < len(self._listeners) else "?",
             client=_sock(record.client),
             destination=_sock(record.destination),

@@ -36,7 +36,7 @@ from workers.contract.custody import MAX_NOTE_BYTES, Entry, Kept
 from workers.contract.messages import Names
 from workers.contract.rates import RateRegion
 from workers.contract.settings import ListenerSettings, Settings
-from workers.contract.slots import Region
+from workers.contract.slots import GENERATIONS, Region
 from workers.contract.store import Store
 from workers.errors import ContractError
 
@@ -236,7 +236,7 @@ class Legacy:
         """Return all that was left, None and why where that cannot be."""
         own = len(standing) - left.extra
         try:
-            present = recompile(left.texts[left.generation & inventory.LOW])
+            present = recompile(left.texts[left.generation % GENERATIONS])
             shared = self._share(left)
         except (ProxydError, ContractError) as error:
             reason = error.errors[0] if isinstance(error, ConfigErrors) else error
@@ -274,7 +274,7 @@ def _recompile_all(left: EstateLeft, recompile: Callable[[str], Settings]) -> di
             settings = recompile(text)
         except ProxydError:
             continue
-        if number != left.generation & inventory.LOW:
+        if number != left.generation % GENERATIONS:
             found[number] = replace(settings, generation=number)
     return found
 

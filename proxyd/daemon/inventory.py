@@ -20,12 +20,11 @@ import msgspec
 from proxyd.errors import ProxydError
 from workers.contract.custody import LATEST_NS
 from workers.contract.settings import Address, ListenerSettings
+from workers.contract.slots import GENERATIONS
 
 VERSION = 1
 """Of the first part; fields may be added with defaults, and nothing else changes without a new number."""
 MISSING = -1
-LOW = 0xFFFF
-"""What of a generation stands in slots."""
 MAX_BYTES = 256 * 1024 * 1024
 """Far beyond any: 8,000 sessions take 1 MiB, a configuration 16 MiB at most."""
 
@@ -238,7 +237,7 @@ def _check(manifest: Manifest, estate: EstateLeft | None) -> None:
         named += [] if estate.rates is None else [estate.rates]
         fits = fits and len(estate.regions) == workers and len(estate.stores) in (0, workers)
         fits = fits and all(0 <= item.worker < workers and item.slot >= 0 for item in estate.sessions)
-        fits = fits and estate.generation & LOW in estate.texts
+        fits = fits and estate.generation % GENERATIONS in estate.texts
         fits = fits and 0 <= estate.retired <= estate.extra <= len(manifest.listeners)
     if not fits or not all(0 <= number < count for number in named):
         raise InventoryError("the parts of the list do not fit each other")

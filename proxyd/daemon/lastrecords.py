@@ -12,12 +12,11 @@ from typing import TypeAlias
 from proxyd.logs.fields import Field
 from workers.contract.custody import Kept, describe
 from workers.contract.settings import Settings
-from workers.contract.slots import CLOSE_WORDS, CloseReason, Region, SlotFields
+from workers.contract.slots import CLOSE_WORDS, TRANSPARENT, CloseReason, Region, SlotFields
 
 EVENT = "session-end"
 Record: TypeAlias = tuple[int, tuple[Field, ...]]
 """A session's number in the log, and the fields of its EVENT."""
-_TRANSPARENT = 1
 
 
 def records(
@@ -50,7 +49,7 @@ def _fields(slot: SlotFields, rule: str | None, note: bytes, now_ns: int) -> tup
     return (
         slot.client,
         slot.target,
-        slot.flags & _TRANSPARENT,
+        slot.flags & TRANSPARENT,
         user,
         CLOSE_WORDS[CloseReason.SHUTDOWN],
         "ACCEPTED",

@@ -16,10 +16,10 @@ from proxyd.daemon.notify import Notifier
 from proxyd.daemon.spawn import Estate
 from proxyd.logs.fields import FieldError
 from workers.contract.custody import Kept
+from workers.contract.slots import GENERATIONS
 
 Sessions: TypeAlias = Sequence[Sequence[Kept]]
 """By worker."""
-_GENERATION = 0xFFFF
 
 
 def lay_up(estate: Estate, left: Left, notifier: Notifier, stored: int, journal: SessionJournal) -> None:
@@ -47,7 +47,7 @@ def lay_up(estate: Estate, left: Left, notifier: Notifier, stored: int, journal:
 def bury(estate: Estate, kept: Sessions, safe: Sessions, journal: SessionJournal) -> None:
     """Write the last records of all sessions that nobody has, now that the workers rest. safe: those somebody has."""
     settings, now_ns = estate.settings, time.monotonic_ns()
-    generations = {**estate.earlier, settings.generation & _GENERATION: settings}
+    generations = {**estate.earlier, settings.generation % GENERATIONS: settings}
     for worker, region in enumerate(estate.shared.regions):
         ours = kept[worker] if worker < len(kept) else ()
         others = safe[worker] if worker < len(safe) else ()

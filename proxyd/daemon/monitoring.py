@@ -29,6 +29,7 @@ from proxyd.monitor.view import View
 from workers.boot import BootPlan, Serve
 from workers.contract.channel import ChildEnd
 from workers.contract.settings import HostName, Settings, Sock
+from workers.contract.slots import GENERATIONS
 from workers.contract.tallies import line_key, target_key
 
 BACKLOG = 32
@@ -80,7 +81,7 @@ class HttpMonitor:
     def view(self, estate: Estate) -> View:
         """Return what the monitor looks at, as things are now."""
         settings = estate.settings
-        generations = {**estate.earlier, settings.generation & 0xFFFF: settings}
+        generations = {**estate.earlier, settings.generation % GENERATIONS: settings}
         return View(
             program=settings.program,
             name=settings.name,

@@ -18,7 +18,7 @@ from proxyd.daemon.demands import item_of, text
 from proxyd.daemon.fixed import LATER
 from proxyd.logs.fields import decode_sockaddr
 from workers.contract.settings import AclSettings, Address, ListenerSettings, Settings
-from workers.contract.slots import Region
+from workers.contract.slots import TRANSPARENT, Region
 
 _MAX_DETAIL = 500
 _APART = frozenset(("listeners", "acls", "generation", "name", "program"))
@@ -51,7 +51,6 @@ _WORDS = {
 }
 """How the configuration calls fields that are not called by their keyword."""
 _LATER = frozenset(name for item in LATER for name in item.fields)
-_TRANSPARENT = 1
 
 
 def changes(before: Settings, after: Settings, fixed_workers: str = "") -> Iterator[Change]:
@@ -192,7 +191,7 @@ def seated(region: Region) -> Iterator[Seated]:
         found = region.fields(slot)
         client, destination = _end(found.client), _end(found.destination)
         if client is not None and destination is not None:
-            yield Seated(slot, found.opened_ns, *client, *destination, bool(found.flags & _TRANSPARENT))
+            yield Seated(slot, found.opened_ns, *client, *destination, bool(found.flags & TRANSPARENT))
 
 
 def _end(raw: bytes) -> tuple[Address, int] | None:

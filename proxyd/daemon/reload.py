@@ -20,7 +20,7 @@ from proxyd.daemon import demands, sockets
 from proxyd.daemon.crew import Crew
 from proxyd.daemon.landing import Landing
 from proxyd.daemon.reading import Reading, mistakes
-from proxyd.daemon.renewal import GENERATIONS, Means, Prepared, check, prepare, remarks
+from proxyd.daemon.renewal import Means, Prepared, check, prepare, remarks
 from proxyd.daemon.resettling import Resettling
 from proxyd.daemon.rest import Rest
 from proxyd.daemon.rollout import Rollout
@@ -31,6 +31,7 @@ from proxyd.daemon.turnstile import Turnstile
 from proxyd.errors import ProxydError, SetupError
 from proxyd.logs.setup import Logs
 from workers.contract.settings import ListenerSettings, Settings
+from workers.contract.slots import GENERATIONS
 
 CLEAR_NS = 5_000_000_000
 """How often is looked whether a listener that has vanished has sessions still."""

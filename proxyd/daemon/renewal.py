@@ -23,9 +23,7 @@ from proxyd.logs.setup import Logs
 from workers.contract.context import Confinement
 from workers.contract.rates import RateRegion
 from workers.contract.settings import ListenerSettings, Settings
-
-GENERATIONS = 1 << 16
-"""A slot has room for so many."""
+from workers.contract.slots import GENERATIONS
 
 
 @dataclass(frozen=True, slots=True)

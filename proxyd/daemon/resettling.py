@@ -19,7 +19,6 @@ from proxyd.daemon import demands, seats, sockets
 from proxyd.daemon.demands import Choice, Wishes
 from proxyd.daemon.emptying import Taken, empty
 from proxyd.daemon.homes import Caller, Homes
-from proxyd.daemon.inventory import LOW
 from proxyd.daemon.membership import Group
 from proxyd.daemon.seats import Seated
 from proxyd.daemon.spawn import Estate
@@ -27,7 +26,7 @@ from proxyd.errors import SetupError
 from workers.contract.backlog import Backlog
 from workers.contract.custody import Kept, describe
 from workers.contract.settings import ListenerSettings, Settings
-from workers.contract.slots import Region
+from workers.contract.slots import GENERATIONS, Region
 from workers.net import cbpf
 from workers.net.delivery import Delivery, Flow, cookie_of
 from workers.net.interfaces import Interfaces, Table
@@ -124,7 +123,7 @@ def require_steering(estate: Estate, settings: Settings) -> None:
 
 def _needed(estate: Estate) -> Wishes:
     """Return what the rules of the sessions that there are want of the listeners."""
-    generations = {**estate.earlier, estate.settings.generation & LOW: estate.settings}
+    generations = {**estate.earlier, estate.settings.generation % GENERATIONS: estate.settings}
     found = {
         (found.generation, found.rule)
         for region in estate.shared.regions

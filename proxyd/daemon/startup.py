@@ -34,7 +34,7 @@ from proxyd.daemon.bequest import Legacy
 from proxyd.daemon.control import open_post
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.heir import Heir, come_into
-from proxyd.daemon.inventory import LOW, InventoryError
+from proxyd.daemon.inventory import InventoryError
 from proxyd.daemon.landing import Listeners
 from proxyd.daemon.notify import Notifier
 from proxyd.daemon.oob import UsersFile
@@ -51,6 +51,7 @@ from proxyd.errors import SetupError
 from proxyd.logs.setup import Logs
 from workers.contract.context import Confinement
 from workers.contract.settings import Settings
+from workers.contract.slots import GENERATIONS
 
 CLOSING_S = 3.0
 """How long a service manager may take to close what it was told to forget."""
@@ -242,7 +243,7 @@ def _set_up(start: Start, stack: ExitStack) -> Estate:
         version=order.version,
         file=order.file,
         naming=order.openings.naming,
-        texts={settings.generation & LOW: order.text} if past is None else past.texts,
+        texts={settings.generation % GENERATIONS: order.text} if past is None else past.texts,
         given=start.given,
     )
     start.given.note(settings.listeners, logs)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from proxyd.control.protocol import ListenerState, RuleState
 from proxyd.daemon.board import Board
-from workers.contract.slots import CLOSE_WORDS, Counter, DropReason, Region
+from workers.contract.slots import CLOSE_WORDS, GENERATIONS, Counter, DropReason, Region
 from workers.contract.tallies import (
     LINES,
     NO_RULE,
@@ -104,7 +104,7 @@ class View:
     @property
     def present_rules(self) -> list[RuleState]:
         """The rules that let clients in now."""
-        return self.rules.get(self.generation & 0xFFFF, [])
+        return self.rules.get(self.generation % GENERATIONS, [])
 
     def total(self, counter: int) -> int:
         """Return a counter's sum over all workers."""

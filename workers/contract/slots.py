@@ -33,6 +33,10 @@ SLOT = struct.Struct("@BBBBIqqqqQQQQQQHH28s28s28s28s")
 counts), side (IP version of the server side), listener index; established, last in, last out, first possible deadline
 (ns); datagrams in, out; bytes in, out passed; bytes in, out received; rule index, generation (low 16 bits);
 client, original destination, target, local server-side address (struct sockaddr_in or sockaddr_in6, zero-padded)."""
+TRANSPARENT, ANSWERED = 1, 2
+"""The flags."""
+GENERATIONS = 1 << 16
+"""So many generations of the configuration can be told apart by what of their number stands in a slot."""
 
 
 class SlotFields(NamedTuple):

@@ -13,7 +13,7 @@ import msgspec
 
 from workers.contract.custody import MAX_NOTE_BYTES, Described
 from workers.contract.settings import ListenerSettings, SessionKind
-from workers.contract.slots import SOCKADDR_BYTES, SlotFields
+from workers.contract.slots import ANSWERED, SOCKADDR_BYTES, TRANSPARENT, SlotFields
 from workers.errors import RevivalError
 from workers.session.engine import LAST_TRACK
 from workers.session.session import UNLIMITED, Grant, Session, Terms
@@ -25,7 +25,6 @@ KINDS = {kind: number for number, kind in enumerate(SessionKind)}
 """How a slot names the kinds of session."""
 LAG_NS = 1_000_000_000
 """How long what traffic changes may be missing in a slot, once the last sweep is done."""
-_TRANSPARENT, _FIXED = 1, 2
 _IPV4, _IPV6 = sockaddr.FAMILY.pack(sockaddr.AF_INET), sockaddr.FAMILY.pack(sockaddr.AF_INET6)
 _PADDING, _NO_FLOW = bytes(SOCKADDR_BYTES - 8), bytes(4)
 _NAMES = ("server_name", "client_name", "user")
@@ -35,7 +34,7 @@ _NAMES = ("server_name", "client_name", "user")
 def flags_of(session: Session) -> int:
     """Return a session's flags as its slot has them."""
     trail = session.trail
-    return session.transparent | (_FIXED if trail is not None and trail.fixed else 0)
+    return session.transparent | (ANSWERED if trail is not None and trail.fixed else 0)
 
 
 class Place(NamedTuple):
@@ -96,9 +95,9 @@ def revive(saved: SlotFields, track: int, note: Note, terms: Terms, slot: int, n
     session.client, session.destination, session.target = map(_address, (saved.client, saved.destination, saved.target))
     _require(session.client[:2] == session.destination[:2], "its addresses do not fit each other")
     _require(saved.side == (4 if len(session.target) == V4_BYTES else 6), "its addresses do not fit each other")
-    session.transparent = bool(saved.flags & _TRANSPARENT)
+    session.transparent = bool(saved.flags & TRANSPARENT)
     if session.trail is not None:
-        session.trail.fixed = bool(saved.flags & _FIXED)
+        session.trail.fixed = bool(saved.flags & ANSWERED)
     _spend(session, saved)
     names = note.user, note.client_name, note.server_name
     session.grant = Grant(terms.rule, None, terms, session.target, *names)
@@ -123,7 +122,7 @@ def presume_active(session: Session, swept_ns: int, until_ns: int) -> None:
 
 def _check_kind(saved: SlotFields, terms: Terms) -> None:
     _require(saved.kind == KINDS[terms.rule.kind], "its rule is of another kind")
-    permitted = _TRANSPARENT | (_FIXED if terms.behaviour.fixes else 0)
+    permitted = TRANSPARENT | (ANSWERED if terms.behaviour.fixes else 0)
     _require(not saved.flags & ~permitted, "its rule is of another kind")
 
 
