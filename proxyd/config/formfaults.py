@@ -73,6 +73,7 @@ _BROKEN = {
 _STRANGE = {
     "$": "there are no variables",
     "=": "values follow without it",
+    ".": "words and numbers begin with a letter or a digit",
     "(": "several values stand in braces: { a, b }",
     "\\": "a line that goes on needs no sign",
     "\ufeff": "a byte order mark stands at the beginning of the file only",
@@ -169,7 +170,7 @@ def _token(error: UnexpectedToken, stack: list[Any], source: Source, item: str) 
             return _Mistake(second.place, f"found {describe(second.value)}", hint)
         return _Mistake(*_found(token, source), hint)
     opened = bool(stack) and isinstance(stack[-1], Token) and stack[-1].type == "LBRACE"
-    wanted = _IN_SECTION if opened and not item and token.type == "SEMICOLON" else _wanted(accepted)
+    wanted = _IN_SECTION if opened and not item and token.type in ("SEMICOLON", "$END") else _wanted(accepted)
     return _Mistake(*_found(token, source), wanted + _slip(token.type, accepted))
 
 

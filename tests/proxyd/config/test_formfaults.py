@@ -58,6 +58,7 @@ def test_a_mistake_of_form_is_named_with_its_place(text: str, message: str) -> N
             "a { from b { 1- 5 }; }",
             "t.cfg:1:17: a: found '5'; wanted ',' between members, or '}' and ';' to end 'from'",
         ),
+        ("a { # }", "t.cfg:1:8: a: found the end of the file; wanted an item, a section, or '}'"),
         ("a { ; }", "t.cfg:1:5: a: found ';'; wanted an item, a section, or '}'"),
         (
             "a { // b\n item c; }",
@@ -69,6 +70,7 @@ def test_a_mistake_of_form_is_named_with_its_place(text: str, message: str) -> N
         ("item = 5;", "found the character '='; values follow without it"),
         ("item 'x';", "strings stand in plain double quotes"),
         ("item a\\\n b;", "found the character '\\\\'; a line that goes on needs no sign"),
+        ("item .5;", "words and numbers begin with a letter or a digit"),
         ("item (a, b);", "several values stand in braces: { a, b }"),
         ("item mon\u2013fri;", "(U+2013); ranges have a plain '-'"),
         ("item \u0430;", "(U+0430); a text with such characters"),
