@@ -102,7 +102,7 @@ class Page {
     byId("pause").addEventListener("click", () => this.pause());
     byId("filter").addEventListener("input", (event) => {
       this.tables?.sessions?.filter(event.target.value);
-      this.tellShown();
+      this.tellShown("polite");
     });
   }
 
@@ -238,13 +238,15 @@ class Page {
     this.flows.begin(performance.now() / 1000);
     for (const session of sessions) session.rate = this.flows.of(session.id, session.bytes_in + session.bytes_out);
     this.tables.sessions.show(sessions);
-    this.tellShown();
+    this.tellShown("off");
   }
 
-  tellShown() {
+  /** Say how many sessions are shown. live: screen readers speak of it when somebody has asked, not every two seconds. */
+  tellShown(live) {
     const table = this.tables?.sessions;
     if (!table) return;
     const { shown, items, words } = table;
+    set(byId("sessions-shown"), "aria-live", live);
     say(byId("sessions-shown"), words.length ? `${count(shown.length)} of ${count(items.length)}` : count(items.length));
   }
 

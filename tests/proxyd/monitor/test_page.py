@@ -139,6 +139,11 @@ def test_a_filter_leaves_what_has_all_its_words(running: Any) -> None:
         sight.until("document.querySelector('#sessions-shown').textContent === '6 of 40'")
         assert all("[10.0.0.3" in client for client in column(sight, 0))
         assert set(column(sight, 2)) == {"SYSLOG"}
+        # Screen readers speak of the number when somebody has asked, and not with each look.
+        live = "document.querySelector('#sessions-shown').ariaLive"
+        sight.until(f"{live} === 'off'")
+        asked = f"(box) => {{ box.dispatchEvent(new Event('input')); return {live}; }}"
+        assert sight.page.get_by_label("Filter").evaluate(asked) == "polite"
         sight.page.get_by_label("Filter").fill("nobody")
         sight.until(f"{ROWS}.length === 0")
         assert sight.page.locator("#sessions table").get_attribute("aria-rowcount") == "1"
