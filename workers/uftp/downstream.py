@@ -2,7 +2,8 @@
 
 Whoever knows a live group ID could otherwise speak to its server through us. A neighbour with several addresses answers
 from the one that its kernel chooses, which need not be the one it is reached at: whoever registers in a group with its
-port, before the neighbour has answered there and before the server has come to its files, is taken for it.
+port, before the neighbour has answered there and before the server has come to its files, is taken for it, until the
+neighbour does answer there.
 Source: UFTP 4.10.2, observed, which passes on what anybody sends; who is believed: ours.
 """
 

@@ -213,7 +213,7 @@ def patience_ns(robust: int, grtt: int) -> int:
 class Groups:
     """All groups by their key. limit: how many there may be. closed: whether no other one is taken, room or not.
 
-    generation: a number that changes when a group goes: what is known of it elsewhere is void.
+    generation: a number that changes when a group goes, or who speaks in it: what is known of it elsewhere is void.
     """
 
     __slots__ = ("_by_key", "_limit", "closed", "generation")

@@ -71,6 +71,10 @@ def speaks(station: Station, group: Group, source: bytes) -> bool:
     """Tell whether what comes from here may go on to a group's server: our downstream is there."""
     if station.downstream.admits(source):
         group.settled = True
+        if group.aliases:
+            # It does answer from where it is reached: who was taken for it until now is somebody else.
+            group.aliases.clear()
+            station.groups.generation += 1
         return True
     return host_of(source) in group.aliases
 

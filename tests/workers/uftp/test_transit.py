@@ -100,6 +100,17 @@ def test_who_registers_after_the_downstream_has_answered_is_a_stranger() -> None
     assert one.feed(datagram(Register(Timestamp()), 0xC0C0), raw("10.99.3.30")) == []
 
 
+def test_who_was_taken_for_the_downstream_is_a_stranger_as_soon_as_that_answers_itself() -> None:
+    one, other = bench(Mode.SERVER), raw("10.99.3.30")
+    answer = datagram(Register(Timestamp()), 0xC0C0)
+    assert [item.to for item in one.feed(answer, other)] == [SERVER]
+    generation = one.machine.generation
+    assert [item.to for item in one.feed(answer, CLIENT_PROXY)] == [SERVER]
+    assert one.machine.generation != generation
+    assert one.feed(answer, other) == []
+    assert one.machine.route(datagram(Complete(1, 0), 0xC0C0)[:16], other) is None
+
+
 PAST_REGISTRATION = [FileInfo(1, 0, 5, 0, Timestamp(), b"name"), FileSeg(1, 2, 3, b"data"), Encrypted(1, b"", b"pay")]
 
 
