@@ -53,7 +53,8 @@ class Logs:
         self._debug = debug
         self._stats = stats
         self._clock = clock
-        self._reported_second = 0
+        self._reported: dict[Sink, int] = {}
+        self._ailing: set[Sink] = set()
         self._sinks = (debug.sink,) if stats.sink is debug.sink else (debug.sink, stats.sink)
         self.level = level
 
@@ -96,16 +97,26 @@ class Logs:
         """Pass on what was written; to be called once a turn. Never blocks but as a disk does, never raises."""
         for sink in self._sinks:
             sink.flush()
-            if sink.trouble.reason is not None and sink.healthy:
+            if sink.trouble.reason is not None and self._is_to_be_told(sink):
                 self._report(sink)
+
+    def _is_to_be_told(self, sink: Sink) -> bool:
+        """Tell whether a log's trouble is told: at its end, and at its beginning if the log for that works."""
+        if sink.healthy:
+            self._ailing.discard(sink)
+            return True
+        if sink in self._ailing or not self._debug.sink.healthy:
+            return False
+        self._ailing.add(sink)
+        return True
 
     def _report(self, sink: Sink) -> None:
         second = int(self._clock())
-        if second == self._reported_second:
+        if second == self._reported.get(sink):
             return
         report = sink.trouble.take()
         if report is not None:
-            self._reported_second = second
+            self._reported[sink] = second
             self.note("log-trouble", sink.name, *report)
 
     @property
@@ -132,6 +143,7 @@ class Logs:
         """Write to where others do from now on, and close what was written to before. The others are not used again."""
         self.close()
         self._debug, self._stats, self._sinks = others._debug, others._stats, others._sinks
+        self._reported, self._ailing = {}, set()
 
     def close(self) -> None:
         """Pass on what waits, within half a second a log, and close."""

@@ -341,6 +341,32 @@ def test_trouble_is_told_once_a_second_at_most(tmp_path: Path) -> None:
     assert re.findall(r"a fit; (\d+) records", (tmp_path / "log").read_text()) == ["1", "3"]
 
 
+def test_each_logs_trouble_is_told_whatever_the_other_has(tmp_path: Path) -> None:
+    debug, stats = (RollingFile(str(tmp_path / name)) for name in ("debug", "stats"))
+    logs = Logs(Log(Format("DNS", "fw"), debug), Log(Format("DNS", "fw"), stats), 6, clock=lambda: 1000.0)
+    debug.trouble.note("a fit", 1)
+    stats.trouble.note("a fever", 2)
+    logs.flush()
+    logs.close()
+    assert re.findall(r"trouble: (.*)", (tmp_path / "debug").read_text()) == [
+        "a fit; 1 records lost",
+        "a fever; 2 records lost",
+    ]
+
+
+def test_the_trouble_of_a_log_that_does_not_work_is_told_once_in_the_other(tmp_path: Path) -> None:
+    now = [1000.0]
+    debug, stats = RollingFile(str(tmp_path / "debug")), RollingFile("/dev/full")
+    logs = Logs(Log(Format("DNS", "fw"), debug), Log(Format("DNS", "fw"), stats), 6, clock=lambda: now[0])
+    for _ in range(3):
+        now[0] += 1
+        logs.note("session-end", *ENDED)
+        logs.flush()
+        logs.flush()
+    logs.close()
+    assert re.findall(r"trouble: (.*)", (tmp_path / "debug").read_text()) == ["No space left on device; 0 records lost"]
+
+
 def test_a_log_with_stop_tells_why_the_proxy_must_end(stage: Stage) -> None:
     logs = stage.open(LogSettings(syslog_failure=SyslogFailure.STOP), LogSettings())
     for _ in range(20_000):
