@@ -87,6 +87,10 @@ _VARIABLE = re.compile(r"\$[A-Za-z0-9_.\-]*")
 _NETWORK = re.compile(r"[0-9]+(\.[0-9]+){3}/[0-9][0-9A-Fa-fx.]*")
 
 
+_BRACES = re.compile(r'#[^\n]*|"(?:\\.|[^"\\\r\n])*"|/(?:\\.|[^/\\\r\n])*/|\[[^\[\]\r\n]*\]|([{}])')
+"""Braces, and whatever may hold some that are none."""
+
+
 class Source(NamedTuple):
     """The text that was read. name: for the file in messages. end: what to call where it ends."""
 
@@ -103,6 +107,17 @@ class _Mistake(NamedTuple):
     place: Place
     found: str
     wanted: str
+
+
+def too_deep(text: str) -> Place:
+    """Return the place of the first brace that is nested more than MAX_DEPTH deep, the text's start without one."""
+    depth = 0
+    for brace in _BRACES.finditer(text):
+        depth += {"{": 1, "}": -1}.get(brace[1], 0)
+        if depth > MAX_DEPTH:
+            before = text[: brace.start()]
+            return Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
+    return Place(1, 1)
 
 
 def explain(error: UnexpectedInput, source: Source, is_item: Callable[[str], bool]) -> ConfigError:

@@ -13,7 +13,7 @@ from typing import Any
 from lark import Lark, Token, Transformer, v_args
 from lark.exceptions import UnexpectedInput
 
-from proxyd.config.formfaults import MAX_DEPTH, Source, explain
+from proxyd.config.formfaults import MAX_DEPTH, Source, explain, too_deep
 from proxyd.config.statements import (
     Braces,
     Bracketed,
@@ -33,19 +33,17 @@ from proxyd.errors import ConfigError, ConfigErrors, Position
 
 
 class _TooDeep(Exception):
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        self.place = place
+    pass
 
 
 def _place(token: Token) -> Place:
     return Place(token.line or 1, token.column or 1)
 
 
-def _deeper(inner: Iterable[int], place: Place) -> int:
+def _deeper(inner: Iterable[int]) -> int:
     depth = 1 + max(inner, default=0)
     if depth > MAX_DEPTH:
-        raise _TooDeep(place)
+        raise _TooDeep
     return depth
 
 
@@ -73,7 +71,7 @@ class _Builder(Transformer[Token, Any]):
         return Statement(self.word(keyword), tuple(elements), None, _elements_depth(elements))
 
     def section(self, keyword: Token, elements: list[Member], body: list[Statement]) -> Statement:
-        depth = _deeper((statement.depth for statement in body), _place(keyword))
+        depth = _deeper(statement.depth for statement in body)
         return Statement(self.word(keyword), tuple(elements), tuple(body), max(depth, _elements_depth(elements)))
 
     def hollow(self, keyword: Token, elements: list[Member], _: Token) -> Statement:
@@ -92,8 +90,7 @@ class _Builder(Transformer[Token, Any]):
         return HostPort(host, port, host.place)
 
     def filled(self, brace: Token, members: list[Member]) -> Braces:
-        place = _place(brace)
-        return Braces(tuple(members), place, _deeper((_value_depth(member.value) for member in members), place))
+        return Braces(tuple(members), _place(brace), _deeper(_value_depth(member.value) for member in members))
 
     def empty(self, token: Token) -> Braces:
         return Braces((), _place(token))
@@ -145,8 +142,8 @@ def parse(
     """
     try:
         statements: list[Statement] = _PARSER.parse(text)  # type: ignore[assignment]
-    except _TooDeep as error:
-        position = Position(name, *error.place)
+    except _TooDeep:
+        position = Position(name, *too_deep(text))
         found = f"braces nested more than {MAX_DEPTH} deep"
         raise ConfigErrors([ConfigError(position, "", found, "wanted fewer levels")]) from None
     except UnexpectedInput as error:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from proxyd.config.formfaults import MAX_DEPTH, too_deep
 from proxyd.config.parser import parse
 from proxyd.errors import ConfigErrors
 
@@ -79,6 +80,13 @@ def test_a_mistake_of_form_is_named_with_its_place(text: str, message: str) -> N
 )
 def test_a_usual_slip_is_answered_with_what_was_meant(text: str, message: str) -> None:
     assert message in mistake(text)
+
+
+def test_the_brace_that_is_too_deep_is_placed() -> None:
+    text = "a { # {\n" * MAX_DEPTH + ' from { "{", /{/, {[{]} };' + "}" * MAX_DEPTH
+    assert too_deep(text) == (MAX_DEPTH + 1, 7)
+    assert mistake(text) == f"t.cfg:{MAX_DEPTH + 1}:7: braces nested more than {MAX_DEPTH} deep; wanted fewer levels"
+    assert too_deep("a { }" * 20) == (1, 1)
 
 
 def test_the_end_is_called_by_its_name() -> None:
