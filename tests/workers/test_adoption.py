@@ -1,23 +1,18 @@
-"""Sessions that outlive their worker: the next one goes on with them, and refuses what is not what it says."""
+"""Sessions that outlive their worker: the next one goes on with them. What it refuses is in test_adoption_refusals."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
-import struct
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import pytest
 
-from tests.kit.datapath import Datapath, Estate
 from tests.kit.ports import free_port
 from tests.kit.requirement import requires_root
 from tests.kit.session_parts import SECOND
-from tests.kit.traffic import Peer, both_paths, close_all, forward_to, listen, udp
-from workers.adoption import take_over
-from workers.contract.custody import Kept
+from tests.kit.traffic import Peer, both_paths, forward_to, udp
+from tests.workers.succession import NOW, T0, Line, answer, ask, line, place, spent
 from workers.contract.settings import (
     AclSettings,
     Limits,
@@ -28,80 +23,12 @@ from workers.contract.settings import (
     SourcePort,
     SourcePortMode,
 )
-from workers.contract.slots import SLOT_BYTES, USED_OFFSET, CloseReason, Counter, DropReason
+from workers.contract.slots import ANSWERED, CloseReason, Counter, DropReason
 from workers.net.upstream import REST_NS
-from workers.session.saved import OPEN
 from workers.sockets import LASTING_READS
 
-T0 = 1000 * SECOND
-NOW = T0 + SECOND
 KINDS = pytest.mark.parametrize("kind", SessionKind)
 HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-
-
-class Line:
-    """A line of workers with the same listeners, of which the last one serves. path: that one's datapath."""
-
-    def __init__(self, settings: Settings, listeners: Sequence[socket.socket]) -> None:
-        self.settings = settings
-        self.listeners = tuple(listeners)
-        self.path = Datapath(settings, listeners)
-
-    def die(self, now_ns: int = NOW) -> Estate:
-        """Let the worker save what it has begun, and then be killed."""
-        self.path.tend(now_ns)
-        return self.path.die()
-
-    def succeed(
-        self, estate: Estate, now_ns: int = NOW, settings: Settings | None = None, **others: object
-    ) -> Datapath:
-        """Let the next worker take over."""
-        self.path = Datapath(settings or self.settings, self.listeners, estate=estate, **others)
-        take_over(self.path.context, self.path.parts, now_ns)
-        self.path.parts.journal.flush()
-        return self.path
-
-    def renew(self, now_ns: int = NOW, settings: Settings | None = None, **others: object) -> Datapath:
-        """Kill the worker and let the next one take over."""
-        return self.succeed(self.die(now_ns), now_ns, settings, **others)
-
-
-@contextlib.contextmanager
-def line(*rules: AclSettings, hosts: Sequence[str] = ("127.0.0.1",), **others: object) -> Iterator[Line]:
-    """Begin a line of workers with these rules and a listener on each host; the last is held to account."""
-    settings, sockets = listen(rules, hosts, **others)
-    made = Line(settings, sockets)
-    try:
-        yield made
-        made.path.close()
-    finally:
-        close_all(sockets)
-
-
-def ask(path: Datapath, client: socket.socket, server: socket.socket, now_ns: int = T0, payload: bytes = b"q") -> Peer:
-    """Send a datagram through; return where the server sees it come from."""
-    client.sendto(payload, path.to[0])
-    path.settle(now_ns)
-    found, proxys = server.recvfrom(100)
-    assert found == payload
-    return proxys
-
-
-def answer(path: Datapath, server: socket.socket, client: socket.socket, proxys: Peer, now_ns: int = T0) -> Peer:
-    """Let a server answer; return where the client sees it come from."""
-    server.sendto(b"a", proxys)
-    path.settle(now_ns)
-    found, source = client.recvfrom(100)
-    assert found == b"a"
-    return source[:2]
-
-
-def spent(path: Datapath) -> list[tuple[int, ...]]:
-    """Return what sessions have used."""
-    return [
-        (session.dgrams_in, session.dgrams_out, session.bytes_in, session.bytes_out, session.wasted_out)
-        for session in path.sessions
-    ]
 
 
 # --- gone on with ----------------------------------------------------------------------------------------------------
@@ -148,8 +75,9 @@ def test_the_server_that_was_found_stays_the_only_one(fast_path: str, kind: Sess
         if not told:  # as if it had been killed after it had noted the server, before it told the kernel
             start = estate.region.offset(0)
             port = answering.getsockname()[1].to_bytes(2, "big")
-            estate.region.memory[start + FLAGS] = 2
-            estate.region.memory[start + TARGET + 2 : start + TARGET + 4] = port
+            estate.region.memory[start + place("flags")] = ANSWERED
+            at = start + place("target") + 2
+            estate.region.memory[at : at + 2] = port
         path = workers.succeed(estate)
         (session,) = path.sessions
         assert session.fixed
@@ -465,137 +393,3 @@ def test_a_session_whose_listener_is_gone_is_refused() -> None:
         elsewhere = replace(workers.settings.listeners[0], port=1)
         path = workers.renew(settings=replace(workers.settings, listeners=(elsewhere,)))
         assert [record.fields for record in path.logged("sessions-refused")] == [(1, "its listener is gone")]
-
-
-# --- not believed ----------------------------------------------------------------------------------------------------
-
-FLAGS, LISTENER, OPENED, RULE, GENERATION, CLIENT, TARGET, LOCAL = 2, 4, 8, 88, 90, 92, 148, 176
-
-
-def write(at: int, data: bytes) -> Callable[[Estate], Estate]:
-    """Return what spoils the first slot."""
-
-    def spoil(estate: Estate) -> Estate:
-        start = estate.region.offset(0) + at
-        estate.region.memory[start : start + len(data)] = data
-        return estate
-
-    return spoil
-
-
-def with_socket(make: Callable[[int], int]) -> Callable[[Estate], Estate]:
-    """Return what puts another descriptor in the place of the first session's."""
-
-    def spoil(estate: Estate) -> Estate:
-        kept = estate.kept[0]
-        other = make(kept.fd)
-        os.close(kept.fd)
-        return replace(estate, kept=(kept._replace(fd=other), *estate.kept[1:]))
-
-    return spoil
-
-
-def with_note(note: bytes) -> Callable[[Estate], Estate]:
-    def spoil(estate: Estate) -> Estate:
-        return replace(estate, kept=(estate.kept[0]._replace(note=note), *estate.kept[1:]))
-
-    return spoil
-
-
-def as_descriptor(sock: socket.socket) -> int:
-    return sock.detach()
-
-
-def connected_elsewhere(_fd: int) -> int:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.connect(("127.0.0.1", 9))
-    return sock.detach()
-
-
-def same_port_elsewhere(fd: int) -> int:
-    with socket.socket(fileno=os.dup(fd)) as sock:
-        sock.connect(("127.0.0.1", 9))
-    return os.dup(fd)
-
-
-SPOILERS: dict[str, tuple[str, Callable[[Estate], Estate]]] = {
-    "closed": ("its slot is another session's", write(0, b"\0")),
-    "of another": ("its slot is another session's", write(OPENED, struct.pack("=q", T0 + 1))),
-    "kind": ("its rule is of another kind", write(1, b"\2")),
-    "rule": ("its rule is unknown", write(RULE, b"\1\0")),
-    "generation": ("its rule is unknown", write(GENERATION, b"\7\0")),
-    "times": ("its times cannot be", write(USED_OFFSET, struct.pack("=q", NOW + 1))),
-    "counts": ("its counts cannot be", write(USED_OFFSET + 7 * 8, bytes(8) + b"\0" * 8)),
-    "client": ("an address of it is none", write(CLIENT, b"\xff")),
-    "target": ("its socket has another server", write(TARGET + 2, b"\0\1")),
-    "port": ("its socket has another port", write(LOCAL + 2, b"\0\1")),
-    "note": ("its note cannot be read", with_note(b"\xc1")),
-    "pipe": ("what was kept for it is no socket", with_socket(lambda _: os.pipe2(os.O_CLOEXEC)[0])),
-    "stream": (
-        "its socket is of another kind",
-        with_socket(lambda _: as_descriptor(socket.socket(socket.AF_INET, socket.SOCK_STREAM))),
-    ),
-    "ipv6": (
-        "its socket is of another kind",
-        with_socket(lambda _: as_descriptor(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))),
-    ),
-    "unix": (
-        "its socket is of another kind",
-        with_socket(lambda _: as_descriptor(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))),
-    ),
-    "fresh": (
-        "its socket has another port",
-        with_socket(lambda _: as_descriptor(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))),
-    ),
-    "other port": ("its socket has another port", with_socket(connected_elsewhere)),
-    "other server": ("its socket has another server", with_socket(same_port_elsewhere)),
-}
-
-
-@pytest.mark.parametrize("spoiler", SPOILERS)
-def test_what_does_not_fit_is_refused_and_everybody_else_goes_on(spoiler: str) -> None:
-    reason, spoil = SPOILERS[spoiler]
-    with udp() as server, udp() as client, udp() as other, line(forward_to(server.getsockname())) as workers:
-        ask(workers.path, client, server)
-        proxys = ask(workers.path, other, server, T0 + 1)
-        path = workers.succeed(spoil(workers.die()))
-        assert [record.fields for record in path.logged("sessions-refused")] == [(1, reason)]
-        assert path.logged("sessions-taken-over")[0].fields == (1,)
-        assert path.region.memory[path.region.offset(0)] != OPEN
-        assert path.region.words[Counter.PERMITS] == 1
-        assert path.closes == {CloseReason.FAILURE: 1}
-        assert ask(path, other, server, NOW) == proxys
-        ask(path, client, server, NOW)  # a new session, in the slot that was free
-        assert sorted(session.slot for session in path.sessions) == [0, 1]
-
-
-def test_two_sessions_of_one_client_are_one() -> None:
-    with udp() as server, udp() as client, udp() as other, line(forward_to(server.getsockname())) as workers:
-        ask(workers.path, client, server)
-        ask(workers.path, other, server, T0 + 1)
-        estate = workers.die()
-        first, second = (estate.region.offset(slot) + CLIENT for slot in (0, 1))
-        estate.region.memory[second : second + 28] = estate.region.memory[first : first + 28]
-        path = workers.succeed(estate)
-        assert [record.fields for record in path.logged("sessions-refused")] == [(1, "its client has another one")]
-        assert [session.slot for session in path.sessions] == [0]
-
-
-def test_no_slot_of_a_hostile_worker_ends_the_next_one() -> None:
-    hostile = [bytes([value]) * SLOT_BYTES for value in range(1, 256)]
-    with udp() as server, udp() as client, line(forward_to(server.getsockname()), max_sessions=300) as workers:
-        ask(workers.path, client, server)
-        estate = workers.die()
-        region, genuine = estate.region, estate.kept[0]
-        kept: list[Kept] = [genuine]
-        for slot, raw in enumerate(hostile, 1):
-            start = region.offset(slot)
-            region.memory[start : start + SLOT_BYTES] = raw
-            opened_ns = int.from_bytes(raw[:8], "little", signed=True)
-            kept.append(Kept(slot, opened_ns, genuine.note, os.dup(genuine.fd)))
-        region.words[Counter.TOP] = len(kept)
-        region.words[Counter.PERMITS] = len(kept)
-        path = workers.succeed(replace(estate, kept=tuple(kept)))
-        assert [session.slot for session in path.sessions] == [0]
-        assert sum(record.fields[0] for record in path.logged("sessions-refused")) == len(hostile)
-        ask(path, client, server, NOW)
