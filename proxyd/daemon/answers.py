@@ -343,7 +343,7 @@ class Answers:
             yield protocol.Refused("its workers rest, as another program is to go on with their work; try again")
             return
         self._conductor.drain(request.timeout_s)
-        yield protocol.Done(f"draining, {self._estate.shared.sessions} sessions are left")
+        yield protocol.Done(f"draining, {self._estate.shared.left} sessions are left")
 
 
 def _rules(acls: Sequence[AclSettings], generation: int | None) -> Iterator[Reply]:

@@ -122,7 +122,7 @@ class CrewConductor:
         """Begin no session any more; end with the last one, or when the time is up. The last order counts."""
         if not self.draining:
             self._crew.drain()
-        self._logs.note("draining", self._shared.sessions)
+        self._logs.note("draining", self._shared.left)
         self._end_ns = NEVER_NS if timeout_s is None else time.monotonic_ns() + int(timeout_s * 1e9)
 
     def outcome(self, now_ns: int) -> Ending | None:

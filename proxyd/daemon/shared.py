@@ -53,6 +53,14 @@ class Shared:
         """Return how many sessions are open in all workers."""
         return sum(region.sessions for region in self.regions)
 
+    @property
+    def left(self) -> int:
+        """Return how many sessions there are, a millisecond ago at most: each holds a permit.
+
+        UFTP's groups hold none; of them it is known what workers tell, five times a second.
+        """
+        return self.sessions if self.stores else self.total(Counter.PERMITS)
+
     def total(self, counter: Counter) -> int:
         """Return a counter's sum over all workers."""
         return sum(region.words[counter] for region in self.regions)

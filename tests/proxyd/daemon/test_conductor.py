@@ -131,7 +131,7 @@ def test_a_proxy_that_does_not_drain_does_not_end(yard: Yard) -> None:
 
 
 def test_a_drained_proxy_ends_once_every_worker_said_so_and_the_last_session_is_over(yard: Yard) -> None:
-    yard.words[Counter.SESSIONS] = 1
+    yard.words[Counter.SESSIONS] = yard.words[Counter.PERMITS] = 1
     yard.conductor.drain(None)
     assert yard.conductor.draining
     assert "UDPS-744-K Draining: no session begins any more, 1 are left" in yard.text()

@@ -12,6 +12,7 @@ from proxyd.daemon.shared import Shared
 from tests.proxyd.daemon.estates import free
 from workers.contract.settings import Settings
 from workers.contract.slots import Counter, Region
+from workers.contract.store import Store
 from workers.permits import Permits
 
 
@@ -45,6 +46,15 @@ def test_sums_are_over_all_workers() -> None:
         region.words[Counter.BYTES_IN] = 10 * sessions
     assert shared.sessions == 3
     assert shared.total(Counter.BYTES_IN) == 30
+
+
+def test_what_is_left_is_counted_by_permits_and_where_there_are_stores_by_what_workers_tell() -> None:
+    shared = make()
+    shared.regions[1].words[Counter.PERMITS] = 3
+    shared.regions[1].words[Counter.SESSIONS] = 2
+    assert shared.left == 3
+    shared.stores = (Store.create("TEST", 0),)
+    assert shared.left == 2
 
 
 def test_a_dead_workers_permits_come_back_and_its_sessions_are_forgotten() -> None:
