@@ -112,8 +112,11 @@ def test_a_file_arrives_though_a_proxy_is_stopped_and_started_by_a_service_manag
         scene.start_proxy("sproxy", OURS, "-s", address, "-I", "lan1", "-M", PUBLIC)
         scene.start_client("client1", 3, *keys)
         path = scene.make_file(size=FIFTY_MB)
-        # Clients wait for a stream that stops as long as the server's idea of the round trip says.
-        server = scene.send(path, 1, "-R", "80000", "-r", "0.2:0.2:5", *options.split())
+        # Clients and server wait for a proxy that is away as long as the server's idea of the round trip says; who is
+        # named need not be waited for at the beginning.
+        (tmp_path / "proxies").write_text(f"{UIDS['cproxy']}\n")
+        named = ("-H", UIDS["client1"], "-j", str(tmp_path / "proxies"))
+        server = scene.send(path, 1, "-R", "80000", "-r", "1:1:5", *named, *options.split())
         server.wait_for("Sending section 1", within_s=WITHIN_S)
         proxy.signal(signal.SIGTERM)
         proxy.wait_for("laid up with the service manager")
