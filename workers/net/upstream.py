@@ -148,7 +148,9 @@ class Upstreams:
         old server's. Raises OSError with the failing step in filename: `socket`, `option`, `bind` or `connect`.
         """
         resting = self._resting[version]
-        if setup is BARE and resting and resting[0][2] <= now_ns - REST_NS:
+        # Disconnecting leaves an IPv6 socket its peer's address: unconnected, it would go on hearing nobody else.
+        suitable = setup is BARE and (target is not None or version == 4)
+        if suitable and resting and resting[0][2] <= now_ns - REST_NS:
             sock, fd, _ = resting.popleft()
         else:
             sock, fd = self._make(version)

@@ -112,6 +112,24 @@ def test_a_socket_is_used_again_only_when_it_has_rested():
     assert shore.open()[1] != fd
 
 
+@requires_namespaces
+@pytest.mark.parametrize(("first", "other"), [("127.0.0.1", "127.0.0.2"), ("::1", "fd00::2")])
+def test_an_unconnected_socket_hears_everybody_whomever_the_last_one_was_connected_to(first, other):
+    def look() -> None:
+        shore = Shore(host=first)
+        shore.rest()
+        shore.now_ns = REST_NS
+        sock, _ = shore.upstreams.open(shore.version, BARE, None, shore.now_ns)
+        sock.sendto(b"question", shore.server.getsockname())
+        _, where = shore.server.recvfrom(10)
+        with udp(other) as stranger:
+            stranger.sendto(b"answer", (first, where[1]))
+            assert waiting(sock) == [b"answer"]
+
+    with network_of_its_own("addr add fd00::2/128 dev lo nodad") as place:
+        place.call(look)
+
+
 def test_a_socket_used_again_is_watched_still():
     shore = Shore()
     fd = shore.rest()
