@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -22,7 +23,12 @@ QUESTION = (
     "import dns.message as m, dns.query as q; "
     f'print(q.udp(m.make_query("hello.example", "TXT"), "{PROXY[0]}", port={PROXY[1]}, timeout=5))'
 )
-HINT = f"""
+PROXYCTL = Path(sys.executable).with_name("proxyctl")
+
+
+def hint(control: Path) -> str:
+    """Return what there is to type. control: the proxy's control socket."""
+    return f"""
   udp-proxy takes datagrams on {PROXY[0]} port {PROXY[1]} for a small DNS server on port {UPSTREAM[1]}.
   Type this in another terminal, and see the answer there and the session here:
 
@@ -31,6 +37,10 @@ HINT = f"""
   or, where there is no dig:
 
     {shlex.quote(sys.executable)} -c '{QUESTION}'
+
+  How the proxy is, and what else it can be asked (--help):
+
+    {shlex.quote(str(PROXYCTL))} -s {shlex.quote(str(control))} status
 
   Ctrl-C ends everything.
 """
@@ -53,13 +63,13 @@ def start_upstream() -> subprocess.Popen[str] | None:
     return None
 
 
-def show(proxy: subprocess.Popen[str]) -> None:
-    """Copy the proxy's log to ours until it ends; when it says that it started, say what to type."""
+def show(proxy: subprocess.Popen[str], text: str) -> None:
+    """Copy the proxy's log to ours until it ends; when it says that it started, say this."""
     for line in proxy.stderr or ():
         sys.stderr.write(line)
         sys.stderr.flush()
         if STARTED in line:
-            print(HINT, flush=True)
+            print(text, flush=True)
 
 
 def stop(process: subprocess.Popen[str]) -> int:
@@ -73,14 +83,16 @@ def stop(process: subprocess.Popen[str]) -> int:
         return process.wait()
 
 
-def run_proxy() -> int:
-    """Run the proxy until it ends or we are told to; return our exit status."""
-    proxy = start([sys.executable, "-m", "proxyd.cli.udp_proxy", "-f", str(CONFIGURATION)], stderr=subprocess.PIPE)
+def run_proxy(folder: Path) -> int:
+    """Run the proxy until it ends or we are told to; return our exit status. folder: for its pidfile and socket."""
+    command = [sys.executable, "-m", "proxyd.cli.udp_proxy", "-P", str(folder / "demo.pid"), "-f", str(CONFIGURATION)]
+    text = hint(folder / "demo.ctl")
+    proxy = start(command, stderr=subprocess.PIPE)
     try:
-        show(proxy)
+        show(proxy, text)
     except KeyboardInterrupt:
         proxy.terminate()
-        show(proxy)
+        show(proxy, text)
         return stop(proxy)
     status = proxy.wait()
     print(f"scripts/run: udp-proxy ended with status {status}; its last lines say why", file=sys.stderr)
@@ -97,7 +109,8 @@ def main() -> int:
         if upstream is None:
             print("scripts/run: the port is needed; does another scripts/run hold it?", file=sys.stderr)
             return 1
-        return run_proxy()
+        with tempfile.TemporaryDirectory(prefix="proxyd-demo-") as folder:
+            return run_proxy(Path(folder))
     except KeyboardInterrupt:
         return 0
     finally:

@@ -6,6 +6,7 @@ Its ports are fixed and so is its pidfile: it runs in a network namespace of its
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -47,6 +48,9 @@ def test_a_question_is_answered_through_the_proxy_and_its_session_shown(alone: N
     answer = alone.run([sys.executable, "-c", ASK, "TXT"]).stdout
     assert "hello, your question came from 127.0.0.1 port" in answer
     assert "dgrams-reached" in demo.wait_for("Session terminated")
+    assert "no pidfile" not in demo.output
+    (command,) = re.findall(r"\S+/proxyctl -s \S+", demo.output)
+    assert "serving" in alone.run([*command.split(), "status"]).stdout
 
 
 @requires_namespaces
