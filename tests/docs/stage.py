@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import time
 from pathlib import Path
 
 from tests.docs.scenes import Scene
@@ -11,6 +13,7 @@ from tests.kit.pages import Block, missing_line
 from tests.kit.town import Town
 
 WITHIN_S = 120.0
+AGAIN_S = 0.2
 _FURNISH = """
 tar -C / -xf {archive}
 useradd --system --user-group --no-create-home --home-dir / --shell /usr/sbin/nologin proxyd
@@ -59,11 +62,17 @@ class Stage:
             assert missing is None, f"line {block.line}: {missing!r} was not printed, but:\n{self._printed}"
 
     def _run(self, block: Block) -> None:
+        deadline = time.monotonic() + WITHIN_S
+        wanted = int(block.words.get("status", "0"))
+        done = self._run_once(block)
+        while "until" in block.words and done.returncode != wanted and time.monotonic() < deadline:
+            time.sleep(AGAIN_S)
+            done = self._run_once(block)
+        self._printed = done.stdout + done.stderr
+        assert done.returncode == wanted, f"line {block.line}: ended with {done.returncode}:\n{self._printed}"
+
+    def _run_once(self, block: Block) -> subprocess.CompletedProcess[str]:
         machine = self._machines[block.host]
         if "online" in block.words or "scripts/" in block.text:
-            done = machine.online(["bash", "-euc", f"cd {ROOT}\n{block.text}"])
-        else:
-            done = machine.shell(block.text, check=False, within_s=WITHIN_S)
-        self._printed = done.stdout + done.stderr
-        wanted = int(block.words.get("status", "0"))
-        assert done.returncode == wanted, f"line {block.line}: ended with {done.returncode}:\n{self._printed}"
+            return machine.online(["bash", "-euc", f"cd {ROOT}\n{block.text}"])
+        return machine.shell(block.text, check=False, within_s=WITHIN_S)

@@ -1,7 +1,9 @@
 """The fenced blocks of a page of documentation, in their order, with what the words behind the fence say of each.
 
-```sh on=HOST status=N online not-run    commands, on this host; status: they end with it; online: they need package
-                                        indexes; not-run: no test can run them, and their first line says why
+```sh on=HOST status=N online until not-run
+                                        commands, on this host; status: they end with it; online: they need package
+                                        indexes; until: what they look for comes a moment later, so they are asked
+                                        again; not-run: no test can run them, and their first line says why
 ```text file=PLACE on=HOST              a file's content
 ```text output                          what the commands before have printed, in this order; … is anything
 Any other block is a picture or the like. Source: CommonMark, fenced code blocks.
