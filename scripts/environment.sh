@@ -53,9 +53,10 @@ packages() {
     [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}" || say "not installed: ${missing[*]}"
 }
 
-# A venv that was moved with its folder, or whose Python has gone, is no good.
+# A venv that was moved with its folder, or whose Python has gone, is no good. Where its path is long or has blanks, a
+# program of it begins with two lines of shell.
 venv_works() {
-    "$VENV/bin/python" -c '' 2>/dev/null && [[ $(head -n 1 "$VENV/bin/pip" 2>/dev/null) == "#!$VENV/"* ]]
+    "$VENV/bin/python" -c '' 2>/dev/null && grep -qF "$VENV/bin/" <(head -n 2 "$VENV/bin/pip" 2>/dev/null)
 }
 
 make_venv() {
