@@ -24,7 +24,7 @@ from proxyd.daemon.reading import Reading
 from proxyd.daemon.session import PROXY_WORKER, SESSION_PROXY
 from proxyd.daemon.startup import run_proxy
 from proxyd.errors import ConfigError, ConfigErrors
-from proxyd.logs.setup import EarlyLog
+from proxyd.logs.setup import EarlyLog, Logs, open_refusal_log
 
 PROGRAM = "udp-proxy"
 _DEFAULT_LEVEL = 6
@@ -40,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         reading = read_again(arguments.file, foreground=arguments.foreground)
     except ConfigErrors as errors:
-        return _refuse(log, errors.errors)
+        attended = arguments.foreground or arguments.checks_only
+        return _refuse([log] if attended else [log, open_refusal_log(PROGRAM)], errors.errors)
     if arguments.checks_only:
         sys.stdout.write("configuration OK\n")
         return int(ExitStatus.OK)
@@ -96,10 +97,12 @@ def read_again(file: str, *, foreground: bool = False) -> Reading:
     )
 
 
-def _refuse(log: EarlyLog, errors: Sequence[ConfigError]) -> int:
-    """Log every error, and return the exit status; nothing was opened."""
-    for error in errors:
-        log.note("config-error", str(error))
+def _refuse(logs: Sequence[Logs | None], errors: Sequence[ConfigError]) -> int:
+    """Write every error to the logs that are there, and return the exit status; nothing else was opened."""
+    for log in filter(None, logs):
+        for error in errors:
+            log.note("config-error", str(error))
+        log.close()
     return int(ExitStatus.CONFIGURATION)
 
 

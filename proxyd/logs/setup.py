@@ -215,6 +215,16 @@ class _Opening:
         return Format(self.ident, host_name(), json=log.json, facility=facility)
 
 
+def open_refusal_log(ident: str, places: Places | None = None) -> Logs | None:
+    """Open the log in which somebody looks for a proxy that does not start: syslog, at its defaults; None without one.
+
+    ident: as in open_logs.
+    """
+    log = LogSettings()
+    opened = _Opening(False, ident, places or Places()).open(_DEBUG, log)
+    return None if opened.sink.fileno() < 0 else Logs(opened, opened, log.level)
+
+
 def host_name() -> str:
     """Return this machine's name without its domain, as syslog writes it."""
     return socket.gethostname().partition(".")[0]

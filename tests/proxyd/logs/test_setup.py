@@ -18,7 +18,7 @@ from proxyd.errors import SetupError
 from proxyd.logs.fields import Field, FieldError
 from proxyd.logs.lines import Format
 from proxyd.logs.rolling import RollingFile
-from proxyd.logs.setup import EarlyLog, Log, Logs, Places, host_name, open_logs
+from proxyd.logs.setup import EarlyLog, Log, Logs, Places, host_name, open_logs, open_refusal_log
 from workers.contract.messages import LogRecord
 from workers.contract.settings import LogSettings, Settings, SyslogFailure
 
@@ -403,3 +403,14 @@ def test_the_early_log_keeps_to_its_level(stage: Stage) -> None:
     log.note("config-error", "a.cfg:1:1: wrong")
     assert ids(stage.stderr()) == ["CFGP-300-E"]
     log.close()
+
+
+def test_why_a_proxy_does_not_start_goes_to_syslog_where_there_is_one(stage: Stage) -> None:
+    log = open_refusal_log("udp-proxy", stage.places)
+    assert log is not None
+    log.note("config-error", "a.cfg:1:1: wrong")
+    log.close()
+    (line,) = stage.syslog()
+    assert line.startswith("<163>")
+    assert "CFGP-300-E a.cfg:1:1: wrong" in line
+    assert open_refusal_log("udp-proxy", Places(syslog=str(stage.folder / "nobody"))) is None
