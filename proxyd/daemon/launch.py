@@ -106,6 +106,11 @@ class Attempt:
                 self.status = os.waitstatus_to_exitcode(status)
                 self._read()
 
+    def end(self) -> None:
+        """Have it end, if it runs still."""
+        if self.status is None:
+            os.kill(self.process, signal.SIGTERM)
+
     def close(self) -> None:
         """Let it run on by itself."""
         if self._pipe >= 0:

@@ -324,6 +324,9 @@ class Passage:
             self._fail(failures.of_silence(attempt.process, checking=self._step.checking))
 
     def _fail(self, failure: Failure) -> None:
+        if self._attempt is not None:
+            # What was given up is not to take over later, and from another run perhaps.
+            self._attempt.end()
         self._leave_alone()
         self._journal.note("upgrade-failed", failure.line)
         refused = protocol.Refused(f"not upgraded, the running program goes on: {failure.why}"[:_MAX_CHARS])
