@@ -17,6 +17,8 @@ from workers.uftp.register import ClientKey, Register
 from workers.uftp.station import Station
 from workers.uftp.suite import SignatureType
 
+_WAITING = frozenset({ClientState.REGISTERED, ClientState.CONFIRMED})
+
 
 def register(station: Station, group: Group, uid: int, message: Register, now_ns: int) -> None:
     """Take in a client's REGISTER; one that may not take part is told so."""
@@ -70,10 +72,16 @@ def keyinfo_ack(station: Station, group: Group, client: Client[ClientLeg], messa
 
 
 def refuse(station: Station, group: Group, uid: int, why: str, now_ns: int) -> None:
-    """Tell a client that it may not take part, or cannot."""
+    """Tell a client that it may not take part, or cannot.
+
+    An ABORT for nobody would be obeyed by all; and where the client of this UID has registered and waits for the
+    group's key, or needs none, it is not told either: somebody else may have sent this.
+    """
     station.drop(DropReason.CLIENT_REFUSED)
     station.note("uftp-client-refused", group, uid, why)
-    outlet.abort_down(station, group, uid, why, now_ns)
+    client = group.clients.get(uid)
+    if uid and (client is None or client.state not in _WAITING):
+        outlet.abort_down(station, group, uid, why, now_ns)
 
 
 def _enter(station: Station, group: Group, uid: int, now_ns: int) -> Client[ClientLeg] | None:

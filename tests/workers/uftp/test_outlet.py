@@ -36,11 +36,11 @@ def test_an_abort_to_the_server_is_sealed_once_the_group_has_a_key() -> None:
 def test_aborts_are_rationed() -> None:
     bench = Bench()
     bench.announce()
-    sent = [bench.register(0) for _ in range(2 * ABORTS_AT_ONCE)]
+    sent = [bench.register(bench.uid) for _ in range(2 * ABORTS_AT_ONCE)]
     assert sum(map(len, sent)) == ABORTS_AT_ONCE
     assert bench.machine.drops[DropReason.RATE_LIMITED] == ABORTS_AT_ONCE
     bench.wait(GRTT_NS)
-    assert len(bench.register(0)) == 1
+    assert len(bench.register(bench.uid)) == 1
 
 
 def test_a_text_from_the_network_goes_on_as_it_is_and_no_longer_than_fits() -> None:

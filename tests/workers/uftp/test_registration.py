@@ -119,11 +119,30 @@ def test_clients_of_groups_that_end_make_room() -> None:
     assert one.machine.facts[Fact.CLIENTS] == 0
 
 
-@pytest.mark.parametrize("uid", [0, 0xC0C0])
-def test_nobody_registers_under_the_uid_of_the_proxy_or_none(uid: int) -> None:
+def test_nobody_registers_under_the_uid_of_the_proxy() -> None:
     one = bench()
-    assert aborted(one, one.register(uid)).host == uid
+    assert aborted(one, one.register(one.uid)).host == one.uid
     assert one.wait(GRTT_NS) == []
+
+
+def bad_register(uid: int) -> bytes:
+    return Header(Function.REGISTER, uid, GROUP).encode() + bytes((Function.REGISTER, 10)) + bytes(38)
+
+
+def test_who_has_no_uid_is_not_answered_since_all_clients_would_obey() -> None:
+    one = bench()
+    assert one.register(0) == []
+    assert one.feed(bad_register(0), CLIENT) == []
+    assert one.machine.drops[DropReason.CLIENT_REFUSED] == 2
+    assert one.wait(GRTT_NS) == []
+
+
+def test_a_client_that_has_registered_is_not_told_of_what_somebody_sends_under_its_name() -> None:
+    one = bench()
+    one.register(1)
+    assert one.feed(bad_register(1), CLIENT) == []
+    assert aborted(one, one.feed(bad_register(2), CLIENT)).host == 2
+    assert one.machine.drops[DropReason.CLIENT_REFUSED] == 2
 
 
 @pytest.mark.parametrize("spec", [None, (4, 3, 1, 1), (6, 3, 3, 1)], ids=["plain", "hmac", "gcm"])
