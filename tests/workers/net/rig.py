@@ -47,6 +47,13 @@ class Rig:
         self.transport.adopt(sock)
         return sock.fileno()
 
+    def connected(self, target: tuple[str, int]) -> socket.socket:
+        """Return a new socket, connected and known to the transport."""
+        sock = udp()
+        sock.connect(target)
+        self.adopt(sock)
+        return sock
+
     def address(self, peer: tuple[str, int]) -> int:
         """Write a peer's raw address into the shared memory; return where."""
         raw = sockaddr.encode(address(peer[0]), peer[1])
