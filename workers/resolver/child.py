@@ -9,6 +9,7 @@ before (workers.resolver.system).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -22,6 +23,7 @@ from workers.contract.exitcodes import ExitCode
 from workers.contract.messages import LogBatch, LogRecord, Looked, Lookup, Names
 from workers.contract.naming import split
 from workers.contract.settings import Address
+from workers.deadlines import NEVER
 from workers.policy.hostset import NameBook
 from workers.resolver import lookup
 from workers.resolver.reverse import Reverse
@@ -30,6 +32,8 @@ from workers.resolver.system import Prepared
 
 GATHER_S = 0.1
 """How long a change waits for others, so that a start with a thousand names is not a thousand messages."""
+MARGIN_S = 1.0
+"""How much longer than for one name workers wait for all of them: not all can be asked for at a time."""
 FULL_S = 0.1
 """How long to wait when the channel is full: a large table takes several messages."""
 RETRY_S = 0.02
@@ -57,6 +61,7 @@ def serve(
 
     wakeup: readable when a signal came, one byte each. known: what a predecessor had found; the parent knows it too.
     Without it the parent is first told when every name was asked for, and even if none has an address: workers wait.
+    Where that takes longer than one name may, they are told what is known by then.
     """
     child = _Child(Schedule(names, time.monotonic_ns(), known or {}), prepared, channel, wakeup, log)
     return asyncio.run(child.run(announced=known is not None))
@@ -92,6 +97,7 @@ class _Child:
         self._channel = channel
         self._wakeup = wakeup
         self._log = log
+        self._patience_s = prepared.timeout_ns / SECOND_NS + MARGIN_S
         self._changed = asyncio.Event()
         self._complete = asyncio.Event()
         self._unsaid: deque[Names] = deque()
@@ -111,13 +117,25 @@ class _Child:
         return watch.result()
 
     async def _resolve_for_ever(self) -> ExitCode:
+        asking: set[asyncio.Task[None]] = set()
         while True:
-            await asyncio.gather(*map(self._resolve, self._schedule.due(time.monotonic_ns())))
-            if not self._complete.is_set():
-                self._complete.set()
-                self._changed.set()
-            left_s = (self._schedule.next_ns() - time.monotonic_ns()) / SECOND_NS
-            await asyncio.sleep(min(left_s, LONGEST_SLEEP_S))
+            now_ns = time.monotonic_ns()
+            asking |= {asyncio.create_task(self._resolve(name)) for name in self._schedule.take_due(now_ns)}
+            if not asking:
+                self._begin_to_tell()
+            left_s = min((self._schedule.next_ns() - now_ns) / SECOND_NS, LONGEST_SLEEP_S)
+            if asking:
+                done, asking = await asyncio.wait(asking, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            else:
+                await asyncio.sleep(left_s)
+
+    def _begin_to_tell(self) -> None:
+        """Let the parent be told what is known, once: from then on it is told what changes."""
+        if not self._complete.is_set():
+            self._complete.set()
+            self._changed.set()
 
     async def _resolve(self, name: str) -> None:
         answer = await self._lookup.look_up(name)
@@ -130,7 +148,9 @@ class _Child:
             self._changed.set()
 
     async def _publish_for_ever(self) -> ExitCode:
-        await self._complete.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._complete.wait(), self._patience_s)
+        self._begin_to_tell()
         while True:
             await self._changed.wait()
             await asyncio.sleep(GATHER_S)
@@ -187,6 +207,7 @@ class _Child:
             return b""
 
     def _state(self) -> str:
-        left_s = max(0, self._schedule.next_ns() - time.monotonic_ns()) // SECOND_NS
+        next_ns = self._schedule.next_ns()
+        left_s = 0 if next_ns == NEVER else max(0, next_ns - time.monotonic_ns()) // SECOND_NS
         found, missing = len(self._schedule.book), ", ".join(self._schedule.unresolved[:20]) or "none"
         return f"resolver: {found} names have addresses, next look-up in {left_s} s, unresolved: {missing}"

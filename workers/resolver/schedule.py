@@ -73,12 +73,15 @@ class Schedule:
         return [name for name, entry in self._entries.items() if entry.resolved is False]
 
     def next_ns(self) -> int:
-        """Return when the next name is due, NEVER without names."""
+        """Return when the next name is due, NEVER without names, or while all are asked for."""
         return min((entry.due_ns for entry in self._entries.values()), default=NEVER)
 
-    def due(self, now_ns: int) -> list[str]:
-        """Return the names that are due; they are until answered."""
-        return [name for name, entry in self._entries.items() if entry.due_ns <= now_ns]
+    def take_due(self, now_ns: int) -> list[str]:
+        """Return the names that are due, to be asked for; they are due again when they have been answered."""
+        due = [name for name, entry in self._entries.items() if entry.due_ns <= now_ns]
+        for name in due:
+            self._entries[name].due_ns = NEVER
+        return due
 
     def answered(self, name: str, answer: Answer, now_ns: int) -> Change:
         """Take the answer for a name."""

@@ -23,14 +23,22 @@ def begin(*names: str, known=None) -> Schedule:
 
 def test_every_name_is_due_at_first():
     schedule = begin("a", "b")
-    assert schedule.due(START) == ["a", "b"]
     assert schedule.next_ns() == START
+    assert schedule.take_due(START) == ["a", "b"]
     assert schedule.book == {}
+
+
+def test_a_name_that_is_asked_for_is_not_due_until_it_has_been_answered():
+    schedule = begin("a", "b")
+    assert schedule.take_due(START) == ["a", "b"]
+    assert (schedule.take_due(NEVER - 1), schedule.next_ns()) == ([], NEVER)
+    schedule.answered("a", answer(A1, ttl_s=60), START)
+    assert schedule.take_due(START + 60 * S) == ["a"]
 
 
 def test_without_names_nothing_is_ever_due():
     assert begin().next_ns() == NEVER
-    assert begin().due(NEVER - 1) == []
+    assert begin().take_due(NEVER - 1) == []
 
 
 @pytest.mark.parametrize(
@@ -40,8 +48,8 @@ def test_a_name_is_due_when_its_time_is_over_within_bounds(ttl_s: int | None, wa
     schedule = begin("a")
     schedule.answered("a", answer(A1, ttl_s=ttl_s), START + S)
     assert schedule.next_ns() == START + S + wait_s * S
-    assert schedule.due(schedule.next_ns() - 1) == []
-    assert schedule.due(schedule.next_ns()) == ["a"]
+    assert schedule.take_due(schedule.next_ns() - 1) == []
+    assert schedule.take_due(schedule.next_ns()) == ["a"]
 
 
 def test_the_next_name_due_counts():
@@ -89,7 +97,7 @@ def test_a_version_that_was_not_answered_keeps_its_old_addresses_and_is_asked_fo
 def test_what_was_known_earlier_is_believed_until_the_first_answer():
     schedule = begin("a", "b", known={"a": frozenset({A1}), "c": frozenset({A2})})
     assert schedule.book == {"a": {A1}}
-    assert schedule.due(START) == ["a", "b"]
+    assert schedule.take_due(START) == ["a", "b"]
     assert schedule.answered("a", answer(A1), START) == Change(False, Turn.NOTHING)
 
 
