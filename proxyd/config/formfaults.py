@@ -21,6 +21,8 @@ MAX_DEPTH = 16
 """Braces inside braces: no sensible configuration comes near, and what walks the tree may recurse."""
 
 MAX_SHOWN_CHARS = 40
+MAX_ADDRESS_CHARS = 15
+"""Of an IPv4 address or mask."""
 
 _TERMINALS = {
     "WORD": "a word",
@@ -140,9 +142,12 @@ def _bare_network(error: UnexpectedInput, stack: list[Any], source: Source) -> _
     places = [member.place for member in _last_members(stack) if isinstance(member.value, Pattern)]
     if isinstance(error, UnexpectedCharacters) and error.char == "/":
         places.append(Place(error.line, error.column))
+    lines = source.text.split("\n") if places else []
     for place in places:
-        for network in _NETWORK.finditer(source.line(place.line)):
-            if network.start() < place.column - 1 < network.end():
+        slash = place.column - 1
+        around = max(slash - MAX_ADDRESS_CHARS, 0), slash + 1 + MAX_ADDRESS_CHARS
+        for network in _NETWORK.finditer(lines[place.line - 1], *around):
+            if network.start() < slash < network.end():
                 start = Place(place.line, network.start() + 1)
                 return _Mistake(start, f"found '{network[0]}'", f"wanted brackets around a network: [{network[0]}]")
     return None
@@ -161,10 +166,9 @@ def _last_members(stack: list[Any]) -> list[Member]:
 
 def _out_of_set(stack: list[Any]) -> _Mistake | None:
     """Find what made a section's first item look like the member of a set: a sign, or a comment in another style."""
-    last = stack[-1] if stack else None
-    if isinstance(last, Token) and last.type == "LBRACE":
-        return None
-    match last.value if isinstance(last, Member) else None:
+    before, last = stack[-2:] if len(stack) > 1 else (None, None)
+    begins = isinstance(before, Token) and before.type == "LBRACE"
+    match last.value if begins and isinstance(last, Member) else None:
         case Span(Word(), behind, _):
             return _Mistake(behind.place, "found '-' before this value", "wanted the value alone")
         case HostPort(Word(), behind, _):

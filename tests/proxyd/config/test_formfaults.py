@@ -53,6 +53,14 @@ def test_a_mistake_of_form_is_named_with_its_place(text: str, message: str) -> N
         ("from 2001:db8::1;", "t.cfg:1:14: found ':'; wanted ';' to end the item, another element, or '{'; IPv6 addr"),
         ("from { 2001:db8::1 };", "; IPv6 addresses stand in brackets, times have no ':'"),
         ("item /var/log/x;\n", "wanted '/' at its end, or double quotes around a path"),
+        (
+            "a { item /b/, c; }",
+            "t.cfg:1:13: a: found ','; wanted ';' to end the item, another element, or '{'; several",
+        ),
+        (
+            "a { item b : 5, c; }",
+            "t.cfg:1:15: a: found ','; wanted ';' to end the item, another element, or '{'; several",
+        ),
         ("item a, b;", "; several values stand in braces: { a, b }"),
         ("a { from { 1- 5 }; }", "t.cfg:1:15: a: found '5'; wanted ',' between members"),
         (
