@@ -75,6 +75,7 @@ _BROKEN = {
 _STRANGE = {
     "$": "there are no variables",
     "=": "values follow without it",
+    "]": "wanted '[' before the address",
     ".": "words and numbers begin with a letter or a digit",
     "(": "several values stand in braces: { a, b }",
     "\\": "a line that goes on needs no sign",

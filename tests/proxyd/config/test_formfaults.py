@@ -79,6 +79,7 @@ def test_a_mistake_of_form_is_named_with_its_place(text: str, message: str) -> N
         ("item = 5;", "found the character '='; values follow without it"),
         ("item 'x';", "strings stand in plain double quotes"),
         ("item a\\\n b;", "found the character '\\\\'; a line that goes on needs no sign"),
+        ("from { 192.0.2.1] };", "t.cfg:1:17: found the character ']'; wanted '[' before the address"),
         ("item .5;", "words and numbers begin with a letter or a digit"),
         ("item (a, b);", "several values stand in braces: { a, b }"),
         ("item mon\u2013fri;", "(U+2013); ranges have a plain '-'"),
