@@ -136,9 +136,9 @@ def _prefix_of(version: int) -> Kind:
 
     def parse(member: Member) -> Prefix:
         value = scalar(member, wanted)
-        text, _, length = value.text.partition("/") if isinstance(value, Bracketed) else ("", "", "")
+        text, slash, length = value.text.partition("/") if isinstance(value, Bracketed) else ("", "", "")
         address = parse_address(text.strip())
-        bits = parse_number(length.strip()) if length else BITS[version]
+        bits = parse_number(length.strip()) if slash else BITS[version]
         if address is None or address.version != version or bits is None or bits > BITS[version]:
             raise unfit(value, wanted)
         return Prefix(address, bits)

@@ -111,6 +111,13 @@ def test_interface_addresses_keep_their_host_part() -> None:
     prefix = hosts.PREFIX4.parse(element("[192.0.2.7/24]"))
     assert (prefix.address, prefix.length) == (Address(4, 0xC0000207), 24)
     assert hosts.PREFIX4.show(prefix) == "[192.0.2.7/24]"
+    assert hosts.PREFIX4.parse(element("[192.0.2.7]")).length == 32
+
+
+@pytest.mark.parametrize("text", ["[192.0.2.7/]", "[192.0.2.7/ ]", "[192.0.2.7/33]", "[2001:db8::1/24]", "host"])
+def test_what_is_no_address_with_a_prefix_is_refused(text: str) -> None:
+    with pytest.raises(UnfitError, match=r"wanted an IPv4 address"):
+        hosts.PREFIX4.parse(element(text))
 
 
 def test_a_sock_behind_a_bang_is_shown_with_it() -> None:
