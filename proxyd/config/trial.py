@@ -14,6 +14,7 @@ from proxyd.config.expression import Command, Help, Probe, ShowAcl, ShowHash, Sh
 from proxyd.config.keywords import KEYWORDS
 from proxyd.config.prototype import Scope
 from proxyd.config.values.hosts import show_host
+from proxyd.config.values.words import show_string
 from workers.contract.settings import (
     AclSettings,
     Address,
@@ -195,5 +196,6 @@ def _sock(sock: Sock) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a field's value, in double quotes where it holds blanks."""
-    return f'"{text}"' if not text or any(char.isspace() for char in text) else text
+    """Return a field's value, as a string of the configuration where it could be taken for something else."""
+    plain = text.isprintable() and not set(text) & set(' "')
+    return text if plain and text not in ("", NOBODY) else show_string(text)

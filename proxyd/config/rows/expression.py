@@ -9,7 +9,8 @@ EXPRESSION = (
     Keyword(
         "test",
         "Search the session-acl sections as for a session of this client, original destination, server, user and"
-        " time; only what the conditions in use look at has to be given. A time is [[mm]dd]hhmm, 0 is now.",
+        " time; only what the conditions in use look at has to be given. A time is [[mm]dd]hhmm, 0 is now,"
+        " and midnight takes its day: 310000.",
         (
             (
                 named("from", hosts.HOST),

@@ -6,6 +6,7 @@ import pytest
 
 from proxyd.config.expression import parse_expression
 from proxyd.config.trial import Answer, Trial, help_text
+from proxyd.config.values.words import show_string
 from tests.proxyd.config.samples import ACTIONS, acl, config, load
 from workers.contract.settings import Address
 from workers.policy.hostset import NameBook
@@ -195,3 +196,11 @@ def test_no_name_is_asked_for_that_no_expression_is_held_against() -> None:
 def test_a_name_in_the_expression_needs_no_look_up() -> None:
     answer, asked = try_names("test from PC1.corp.example;", {})
     assert (answer.accepted, asked) == (True, [])
+
+
+@pytest.mark.parametrize("user", ["ann lee", "", "<NULL>", 'a"b', "a\tb", "a\nb"])
+def test_a_user_who_could_be_taken_for_more_is_a_string_on_the_one_line(user: str) -> None:
+    written = show_string(user)
+    answer = ask(f"test user {written};")
+    assert f" USER={written} NAME=" in answer.text
+    assert answer.text.count("\n") == 1
