@@ -57,6 +57,23 @@ class Post:
         """Let it be whosever it is beside us."""
         self.ours = False
 
+    def restore(self) -> socket.socket | None:
+        """Lie at the path again, with a socket anew, where nothing lies any more; return the older one, to be closed.
+
+        None where it need not be, or cannot.
+        """
+        if not self.ours or os.path.lexists(self.path):
+            return None
+        fresh = _make_socket()
+        try:
+            _bind(fresh, self.path, self.group)
+            self.inode = self.path.lstat().st_ino
+        except OSError:
+            fresh.close()
+            return None
+        before, self.sock = self.sock, fresh
+        return before
+
     def remove(self) -> None:
         """Stop listening, and remove the socket, if it is ours, from its directory as far as that is permitted."""
         with contextlib.suppress(OSError):
@@ -104,13 +121,17 @@ def open_post(path: Path, group: str | None) -> Post:
     Raises SetupError when the group is not known, somebody serves there, or it cannot be made.
     """
     number = _number_of(group, path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    sock = _make_socket()
     try:
         _bind(sock, path, number)
         return Post(sock, path, path.lstat().st_ino, number)
     except OSError as error:
         sock.close()
         raise SetupError(f"control socket {path}", error.strerror or str(error)) from error
+
+
+def _make_socket() -> socket.socket:
+    return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
 
 
 def _bind(sock: socket.socket, path: Path, group: int | None) -> None:
@@ -224,6 +245,15 @@ class Control:
                 self._close(client)
         if len(self._clients) < MAX_CLIENTS:
             self._accept_again(True)
+
+    def restore(self) -> None:
+        """Be found at the path again, if somebody has removed what lay there."""
+        before = self._post.restore()
+        if before is not None:
+            self._epoll.unregister(before.fileno())
+            before.close()
+            self._epoll.register(self._post.sock.fileno(), select.EPOLLIN if self._accepting else 0)
+            self._journal.note("config-warning", f"the control socket {self._post.path} was gone: it is made anew")
 
     def let_in(self, letting: bool) -> None:
         """Take new clients, or let them wait in the queue: another process is to serve them, or nobody for a while."""

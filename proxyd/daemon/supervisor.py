@@ -209,6 +209,8 @@ class Supervisor:
     def _reload(self) -> None:
         if self._ending is None:
             self._reloader.ask()
+            if self._control is not None and not self._passage.under_way:
+                self._control.restore()
         else:
             self._passage.pass_on(signal.SIGHUP)
 

@@ -336,6 +336,22 @@ def test_more_clients_than_there_may_be_wait_until_others_have_gone(office: Offi
         client.close()
 
 
+def test_a_socket_that_was_removed_is_made_anew_and_one_that_was_not_stays(office: Office) -> None:
+    before, client = office.path.lstat().st_ino, office.client()
+    office.control.restore()
+    assert office.path.lstat().st_ino == before
+    office.path.unlink()
+    office.control.restore()
+    assert stat.S_IMODE(office.path.lstat().st_mode) == 0o660
+    assert office.ask(office.client(), AskStatus()) == office.ask(client, AskStatus()) == [Done()]
+    assert [note[0] for note in office.diary.notes] == ["config-warning"]
+    office.path.unlink()
+    office.path.write_text("somebody else's")
+    office.control.restore()
+    assert office.path.read_text() == "somebody else's"
+    office.path.unlink()
+
+
 def test_who_leaves_in_the_middle_of_an_answer_is_forgotten(office: Office) -> None:
     client = office.client()
     client.send(protocol.encode(AskSessions()))
