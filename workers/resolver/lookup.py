@@ -19,8 +19,8 @@ from workers.policy.hostset import normal_address
 from workers.resolver.asking import Asker
 from workers.resolver.system import Prepared, prepare
 
-MAX_PARALLEL = 32
-"""Names asked for at a time; two sockets each."""
+MAX_PARALLEL = 128
+"""Names asked for at a time; two sockets each, four where the servers are silent: within 1024 descriptors."""
 MAX_ADDRESSES = 2_000
 """Addresses of one name, of each version from servers, of both from the hosts table: they have to fit one message."""
 _VERSIONS = {4: dns.rdatatype.A, 6: dns.rdatatype.AAAA}
