@@ -12,6 +12,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 from proxyd.cli import ctl_arguments
@@ -237,7 +238,11 @@ def _filter_parser() -> argparse.ArgumentParser:
 
 def _styles() -> dict[Style, int]:
     """Return how lines are shown: without colours, everything can still be told apart."""
-    curses.curs_set(0)
+    if not curses.tigetstr("cup"):
+        raise curses.error("it cannot put text where it belongs")
+    # Many cannot hide the cursor, those on a serial line among them.
+    with suppress(curses.error):
+        curses.curs_set(0)
     alert = curses.A_BOLD
     if curses.has_colors():
         curses.use_default_colors()

@@ -89,11 +89,13 @@ def _group(spent: float) -> bytes:
 
 
 @contextmanager
-def shown(folder: Path, proxy: Proxy, *words: str, columns: int = 80, lines: int = 24) -> Iterator[Terminal]:
-    """The view of a proxy in a terminal."""
+def shown(
+    folder: Path, proxy: Proxy, *words: str, columns: int = 80, lines: int = 24, kind: str = "xterm"
+) -> Iterator[Terminal]:
+    """The view of a proxy in a terminal of a kind. Source: terminfo(5)."""
     with (
         attended(folder / "x.ctl", proxy.answer) as path,
-        Terminal([*PROXYCTL, "-s", path, "top", "-i", "0.5", *words], columns, lines) as terminal,
+        Terminal([*PROXYCTL, "-s", path, "top", "-i", "0.5", *words], columns, lines, {"TERM": kind}) as terminal,
     ):
         yield terminal
 
@@ -111,6 +113,20 @@ def test_sessions_are_shown_the_fastest_first_with_their_rates_within_80_columns
         assert "[sessions]" in screen
         terminal.press("q")
         assert terminal.end() == 0
+
+
+def test_a_terminal_that_cannot_hide_its_cursor_will_do(tmp_path: Path) -> None:
+    with shown(tmp_path, Proxy(), kind="vt100") as terminal:
+        terminal.wait_for("[10.0.0.3]:1003", "KiB", "begun/s")
+        terminal.press("q")
+        assert terminal.end() == 0
+
+
+@pytest.mark.parametrize("kind", ["dumb", "there-is-no-such"])
+def test_a_terminal_that_cannot_show_it_is_told(tmp_path: Path, kind: str) -> None:
+    with shown(tmp_path, Proxy(), columns=120, kind=kind) as terminal:
+        terminal.wait_for("this terminal cannot show it", "--once prints it")
+        assert terminal.end() == 64
 
 
 def test_keys_choose_page_order_and_pace(tmp_path: Path) -> None:
