@@ -17,8 +17,13 @@ from proxyd.control.doctor import Finding
 from proxyd.control.facts import strict_interfaces
 
 PROC = Path("/proc")
-_EVERYBODY = frozenset(("224.0.0.1", "ff01::1", "ff02::1"))
-"""All hosts: every interface is a member without being asked."""
+_KERNELS = frozenset(
+    ("224.0.0.1", "ff01::1", "ff02::1", "ff01::2", "ff02::2", "ff05::2", "224.0.0.2", "224.0.0.106", "ff02::6a")
+)
+_SOLICITED_NODE = "ff02::1:ff"
+"""What the kernel itself joins: all hosts, all routers where it forwards, all snoopers where it bridges, and for each IPv6
+address the group that neighbours ask. Source: RFC 4291, 2.7.1; RFC 4286.
+"""
 
 
 class Multicast(msgspec.Struct, frozen=True):
@@ -42,11 +47,15 @@ def read_multicast(process: int, proc: Path = PROC) -> Multicast:
         joined += parse_igmp6((net / "igmp6").read_text())
     flags = {name: stats.flags.split(",") for name, stats in sorted(psutil.net_if_stats().items())}
     return Multicast(
-        joined=tuple(pair for pair in joined if pair[1] not in _EVERYBODY),
+        joined=tuple(pair for pair in joined if not _is_kernels(pair[1])),
         able=tuple(name for name, words in flags.items() if {"up", "multicast"} <= set(words) and name != "lo"),
         receive_bytes=int((proc / "sys/net/core/rmem_max").read_text()),
         strict=strict_interfaces(proc / "sys/net/ipv4/conf"),
     )
+
+
+def _is_kernels(group: str) -> bool:
+    return group in _KERNELS or group.startswith(_SOLICITED_NODE)
 
 
 def parse_igmp(text: str) -> list[tuple[str, str]]:
