@@ -11,6 +11,7 @@ from proxyd.config.compiler import Compiled, compile_tree
 from proxyd.config.keywords import is_item
 from proxyd.config.listeners import read_automatic_ports
 from proxyd.config.parser import parse
+from proxyd.config.unclosed import with_suspect
 from proxyd.errors import ConfigError, ConfigErrors, Position
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -49,7 +50,11 @@ def load_text(text: str, name: str) -> Compiled:
     """
     name = shown(name)
     checker = Checker(name)
-    tree = checker.check(parse(text, name, is_item))
+    try:
+        statements = parse(text, name, is_item)
+    except ConfigErrors as errors:
+        raise ConfigErrors([with_suspect(error, text, name) for error in errors.errors]) from None
+    tree = checker.check(statements)
     return compile_tree(tree, checker.errors, read_automatic_ports())
 
 

@@ -31,6 +31,8 @@ from proxyd.config.statements import (
 )
 from proxyd.errors import ConfigError, ConfigErrors, Position
 
+END_OF_FILE = "the end of the file"
+
 
 class _TooDeep(Exception):
     pass
@@ -131,9 +133,7 @@ _PARSER = Lark(
 )
 
 
-def parse(
-    text: str, name: str, is_item: Callable[[str], bool], end: str = "the end of the file"
-) -> tuple[Statement, ...]:
+def parse(text: str, name: str, is_item: Callable[[str], bool], end: str = END_OF_FILE) -> tuple[Statement, ...]:
     """Parse a whole configuration; name stands for the file in messages, and end for where it ends.
 
     is_item tells of a lower-case keyword whether the table knows it as an item: `{ }` before a further word
