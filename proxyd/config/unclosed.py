@@ -1,7 +1,7 @@
-"""Where a brace that is missing at the end of a file may be missing: before the first thing that is out of place.
+"""Where a brace that is missing at the end of a file, or too many there, may be: before the first thing out of place.
 
-The parser can only say that the file has ended. What follows a section that was not closed has become part of it, and
-most of it may not stand there. Source: udp-proxy.cfg(5), SYNTAX.
+The parser can only say that the file has ended, or has not. What follows a section that was not closed has become part
+of it, what follows one that was not opened stands outside, and most of it may not. Source: udp-proxy.cfg(5), SYNTAX.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ from proxyd.config.keywords import is_item
 from proxyd.config.parser import END_OF_FILE, parse
 from proxyd.errors import ConfigError, ConfigErrors
 
-_OUT_OF_PLACE = (", which does not belong here", "found '{' after ")
-"""What the checker finds of statements in sections, or in sets, that should have ended before."""
+_OUT_OF_PLACE = (", which does not belong here", "' after '")
+"""What the checker finds of statements in sections, or in sets, that should have ended or begun before."""
 
 
 def with_suspect(error: ConfigError, text: str, name: str) -> ConfigError:
-    """Return the mistake that ended the reading; at the end of the file, with what is out of place if that is known."""
-    if error.found != f"found {END_OF_FILE}" or not error.path:
+    """Return the mistake that ended the reading, for want of a brace or for one too many with what is out of place."""
+    if error.path and error.found == f"found {END_OF_FILE}":
+        closed = f"{text}\n{'}' * (error.path.count(' / ') + 1)}"
+    elif not error.path and error.found == "found '}'":
+        *before, last = text.split("\n")[: error.position.line]
+        closed = "\n".join([*before, last[: error.position.column - 1]])
+    else:
         return error
-    open_braces = error.path.count(" / ") + 1
-    suspect = _first_out_of_place(f"{text}\n{'}' * open_braces}", name)
+    suspect = _first_out_of_place(closed, name)
     if suspect is None:
         return error
     hint = f"; the first thing out of place is on line {suspect.position.line}: {suspect.found.removeprefix('found ')}"

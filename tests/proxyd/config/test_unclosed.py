@@ -37,6 +37,20 @@ def test_what_follows_an_unclosed_section_is_named(closed: str, unclosed: str, s
     assert said.endswith(SUSPECT + suspect)
 
 
+@pytest.mark.parametrize(
+    ("opened", "unopened", "suspect"),
+    [
+        ("A { from", "A from", "5: 'deny', which does not belong here"),
+        ("log-debug { level", "log-debug; level", "2: 'level', which does not belong here"),
+        ("P {", "P", "2: 'log-debug' after 'udp-proxy'"),
+    ],
+)
+def test_what_stands_outside_a_section_that_was_not_opened_is_named(opened: str, unopened: str, suspect: str) -> None:
+    said = mistake(TEXT.replace(opened, unopened, 1))
+    assert said.startswith("t.cfg:7:1: found '}'; wanted an item or a section")
+    assert said.endswith(SUSPECT + suspect)
+
+
 @pytest.mark.parametrize("text", [TEXT.removesuffix("}\n"), TEXT + "item", TEXT + "udp-proxy Q { from { x", "}"])
 def test_where_nothing_is_out_of_place_nothing_is_named(text: str) -> None:
     assert SUSPECT not in mistake(text)
