@@ -26,7 +26,7 @@ from proxyd.control.tables import counted
 from proxyd.daemon import capabilities
 from proxyd.errors import ConfigErrors
 from workers.contract.settings import Settings
-from workers.contract.uftp import DEFAULT_BUFFER_BYTES
+from workers.contract.uftp import DEFAULT_BUFFER_BYTES, Mode
 
 PROGRAM = "proxyctl"
 LEVELS = range(3, 10)
@@ -228,7 +228,8 @@ def _findings_of_uftp(arguments: argparse.Namespace) -> list[doctor.Finding] | N
         proxy = inquiry.ask_state(connection).proxy
     if proxy.program != "uftpproxyd":
         return None
-    return multicast.examine(multicast.read_multicast(proxy.pid), DEFAULT_BUFFER_BYTES)
+    joins = proxy.name != Mode.CLIENT.value
+    return multicast.examine(multicast.read_multicast(proxy.pid), DEFAULT_BUFFER_BYTES, joins=joins)
 
 
 def _capacity(arguments: argparse.Namespace) -> int:

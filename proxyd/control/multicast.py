@@ -21,8 +21,8 @@ _KERNELS = frozenset(
     ("224.0.0.1", "ff01::1", "ff02::1", "ff01::2", "ff02::2", "ff05::2", "224.0.0.2", "224.0.0.106", "ff02::6a")
 )
 _SOLICITED_NODE = "ff02::1:ff"
-"""What the kernel itself joins: all hosts, all routers where it forwards, all snoopers where it bridges, and for each IPv6
-address the group that neighbours ask. Source: RFC 4291, 2.7.1; RFC 4286.
+"""What the kernel itself joins: all hosts, all routers where it forwards, all snoopers where it bridges, and the group
+that neighbours ask for each IPv6 address. Source: RFC 4291, 2.7.1; RFC 4286.
 """
 
 
@@ -77,14 +77,20 @@ def parse_igmp6(text: str) -> list[tuple[str, str]]:
     return [(words[1], socket.inet_ntop(socket.AF_INET6, bytes.fromhex(words[2]))) for words in rows]
 
 
-def examine(facts: Multicast, wanted_bytes: int) -> list[Finding]:
-    """Return what was found, for a proxy whose socket wants so large a receive buffer."""
+def examine(facts: Multicast, wanted_bytes: int, *, joins: bool = True) -> list[Finding]:
+    """Return what was found, for a proxy whose socket wants so large a receive buffer. joins: groups, as all but client
+    proxies do.
+    """
     found = []
     groups = ", ".join(f"{group} on {interface}" for interface, group in facts.joined[:8])
     if facts.joined:
         more = len(facts.joined) - 8
         rest = f" and {more} more" if more > 0 else ""
         found.append(Finding("ok", "multicast membership", f"joined: {groups}{rest}"))
+    elif not joins:
+        found.append(
+            Finding("ok", "multicast membership", "none is needed: a client proxy hears server proxies by unicast")
+        )
     else:
         text = "no group is joined on this machine: announcements reach a proxy by unicast only"
         found.append(Finding("warning", "multicast membership", text, "uftpproxyd -M with the servers' public group"))

@@ -96,6 +96,11 @@ def test_what_is_missing_is_told_with_what_mends_it(
     assert (found[subject][1] or "").startswith(remedy)
 
 
+def test_a_client_proxy_needs_no_group() -> None:
+    found = examine(Multicast((), ("eth0",), 1 << 20, ()), 1 << 20, joins=False)
+    assert {finding.verdict for finding in found} == {"ok"}
+
+
 def test_many_groups_are_not_all_named() -> None:
     many = Multicast(tuple(("eth0", f"230.4.4.{number}") for number in range(20)), ("eth0",), 1 << 20, ())
     (finding,) = (finding for finding in examine(many, 1) if finding.subject == "multicast membership")
