@@ -151,12 +151,12 @@ UFTP_EXPLANATIONS = {
         "Look at the log of the station that is named.",
     ),
     "UFTP-257-1": Explanation(
-        "The proxy told the server that this client takes no part.",
+        "The proxy told the server that this client takes no part; 0x00000000: the whole group, here.",
         "The client was refused or lost; the text says why.",
         "As the text says; the message before it has more.",
     ),
     "UFTP-258-1": Explanation(
-        "The proxy told clients that this one takes no part, or that the group has ended.",
+        "The proxy told clients that this one takes no part; 0x00000000: that the group has ended for all.",
         "Refused, too many, or the group was aborted; the text says why.",
         "As the text says.",
     ),
