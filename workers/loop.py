@@ -66,7 +66,10 @@ class Worker:
         self._context = context
         self._poll = select.epoll()
         self._parts = assemble(context, self._poll, now_ns)
-        others = [fd for fd in (context.wakeup, context.channel.fileno(), self._parts.interfaces.fileno()) if fd >= 0]
+        interfaces = self._parts.interfaces
+        others = [fd for fd in (context.wakeup, context.channel.fileno()) if fd >= 0]
+        if interfaces is not None:
+            others.append(interfaces.fileno())
         for fd in others:
             self._poll.register(fd, select.EPOLLIN)
         self._parts.sockets.cover(max(*others, *self._parts.listeners))
@@ -201,7 +204,7 @@ class Worker:
             self._handle_signals()
         elif fd == self._context.channel.fileno():
             self._handle_messages()
-        elif fd == self._parts.interfaces.fileno():
+        elif self._parts.interfaces is not None and fd == self._parts.interfaces.fileno():
             if self._parts.interfaces.learn():
                 self._parts.sockets.follow(self._parts.interfaces.table)
         else:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from workers.answers import DUMP_BYTES
 from workers.buckets import Buckets
 from workers.contract.context import WorkerContext
+from workers.contract.settings import Settings
 from workers.inbound import Inbound
 from workers.journal import Journal
 from workers.keeper import Keeper
@@ -40,6 +41,19 @@ def civil_time() -> CivilTime:
     return CivilTime(now.tm_mon, now.tm_mday, (now.tm_wday + 1) % 7, now.tm_hour * 60 + now.tm_min)
 
 
+def watch_addresses(settings: Settings) -> Interfaces | None:
+    """Return what keeps the machine's addresses current, None where we may not ask and can do without.
+
+    Raises OSError where a configuration needs them.
+    """
+    try:
+        return Interfaces()
+    except OSError:  # a service manager, for one, may forbid the family of sockets
+        if needs_addresses(settings):
+            raise
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a worker is made of, each part made once."""
@@ -56,7 +70,7 @@ class Parts:
     outbound: Outbound
     listeners: dict[int, Listener]
     knowledge: Knowledge
-    interfaces: Interfaces
+    interfaces: Interfaces | None
 
 
 def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
@@ -72,10 +86,11 @@ def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
     rules = {acl.name: index for index, acl in enumerate(settings.acls)}
     places = tuple(Place.of(listener) for listener in settings.listeners)
     keeper = Keeper(region, rules, settings.generation, places, context.custody)
-    interfaces = Interfaces()
+    interfaces = watch_addresses(settings)
     known = interfaces if needs_addresses(settings) else None
     sockets = SessionSockets(settings, engine, transport, poll, keeper, known)
-    sockets.follow(interfaces.table)
+    if interfaces is not None:
+        sockets.follow(interfaces.table)
     listeners = [Listener.of(index, sock, settings.listeners[index]) for index, sock in enumerate(context.listeners)]
     for sock in context.listeners:
         transport.adopt(sock)

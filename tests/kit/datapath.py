@@ -139,7 +139,7 @@ class Datapath:
         for session in self.sessions:
             session.sock.close()
         self._poll.close()
-        self.parts.interfaces.close()
+        self._stop_watching()
         kept = tuple(entry for slot, entry in self.kept.items() if self.region.opened(slot) == entry.opened_ns)
         for entry in set(self.kept.values()) - set(kept):
             os.close(entry.fd)
@@ -150,6 +150,10 @@ class Datapath:
         for end in self._custody:
             end.close()
         return replace(self.estate, kept=kept)
+
+    def _stop_watching(self) -> None:
+        if self.parts.interfaces is not None:
+            self.parts.interfaces.close()
 
     def settle(self, now_ns: int = 0) -> None:
         """Take turns until nothing can be read any more."""
@@ -188,7 +192,7 @@ class Datapath:
         self.parts.sockets.close_ended(0)
         self._listen_to_custody()
         self._poll.close()
-        self.parts.interfaces.close()
+        self._stop_watching()
         self.estate.close()
         for entry in self.kept.values():
             os.close(entry.fd)

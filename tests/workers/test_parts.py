@@ -8,10 +8,12 @@ from datetime import datetime
 import pytest
 
 from tests.kit.datapath import datapath
-from tests.kit.traffic import forward_to, udp
-from workers.contract.settings import AclSettings, QueueSettings
+from tests.kit.traffic import address, forward_to, udp
+from tests.kit.worker_runner import leave_descriptors
+from tests.workers.forked import in_child
+from workers.contract.settings import AclSettings, ListenerSettings, QueueSettings, Settings
 from workers.net.marking import takes_priority
-from workers.parts import civil_time
+from workers.parts import civil_time, watch_addresses
 
 RULE = forward_to(("192.0.2.1", 53))
 
@@ -21,6 +23,17 @@ def test_every_listener_is_known_by_its_descriptor() -> None:
         found = path.parts.listeners
         assert [(listener.fd, listener.index) for listener in found.values()] == list(zip(found, (0, 1), strict=True))
         assert [listener.sock.getsockname() for listener in found.values()] == path.to
+
+
+@pytest.mark.parametrize(("transparent", "said"), [(False, "None"), (True, "OSError: [Errno 24]")])
+def test_where_we_may_not_ask_for_addresses_only_who_needs_them_fails(transparent: bool, said: str) -> None:
+    settings = Settings("T", (ListenerSettings(address("127.0.0.1"), 5, transparent),), 9, 1, (RULE,))
+
+    def look() -> object:
+        leave_descriptors(0)
+        return watch_addresses(settings)
+
+    assert in_child(look).startswith(said)
 
 
 def test_lost_priorities_are_told_by_the_first_worker_where_the_kernel_loses_them() -> None:
