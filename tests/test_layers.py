@@ -133,7 +133,6 @@ WITHOUT_MIRROR: dict[str, str] = {
     "workers.contract.context": "data only: what a worker is given",
     "workers.contract.exitcodes": "data only; each status is tested where a child ends",
     "workers.contract.messages": "data only; encoding and bounds are tested in test_channel",
-    "workers.contract.settings": "data only; filled and tested by proxyd.config.compiler",
     "workers.contract.uftp": "data only; filled and tested by proxyd.uftp",
     "workers.uftp.actions": "data only: what goes into the UFTP machine and comes out",
 }

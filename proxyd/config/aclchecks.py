@@ -6,7 +6,6 @@ Source: udp-proxy.cfg(5), SESSION-ACL; udp-proxy(8), Server connection and Broad
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv6Address
 
 from proxyd.config.defaults import setting
 from proxyd.config.filechecks import has_users
@@ -18,7 +17,6 @@ from proxyd.config.tree import Item, Section
 from proxyd.config.values import hosts, times
 from proxyd.config.values.words import nearest
 from workers.contract.settings import (
-    Address,
     AddressRange,
     HostItem,
     HostList,
@@ -220,11 +218,7 @@ def _hears(listener: ListenerSettings, target: Sock) -> bool:
     host, own = target.host, listener.address
     if isinstance(host, HostName) or listener.transparent or target.port not in (None, listener.port):
         return False
-    return host == own or (own.value == 0 and own.version == host.version and _is_loopback(host))
-
-
-def _is_loopback(address: Address) -> bool:
-    return (IPv4Address if address.version == 4 else IPv6Address)(address.value).is_loopback
+    return host == own or (own.value == 0 and own.version == host.version and host.native.is_loopback)
 
 
 def _check_mixture(acls: list[Section], findings: Findings) -> None:

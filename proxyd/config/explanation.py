@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from workers.contract.settings import AclSettings, Address, ListenerSettings, Obligation, Settings
@@ -112,8 +111,8 @@ class Explainer:
         if target.address is None:
             return Finding(False, NO_ADDRESS + remark, listener, rule, f"{target.name}:{port}", checks)
         if not self._has_source(rule, request, target.address):
-            return Finding(False, NO_SOURCE + remark, listener, rule, f"[{_text(target.address)}]:{port}", checks)
-        return Finding(True, ACCEPTED + remark, listener, rule, f"[{_text(target.address)}]:{port}", checks)
+            return Finding(False, NO_SOURCE + remark, listener, rule, f"[{target.address}]:{port}", checks)
+        return Finding(True, ACCEPTED + remark, listener, rule, f"[{target.address}]:{port}", checks)
 
     def _has_source(self, rule: AclSettings, request: Request, target: Address) -> bool:
         """Tell whether a session of this rule has an address to be sent from."""
@@ -153,7 +152,3 @@ def _fitting(listeners: tuple[ListenerSettings, ...], question: Question) -> Ite
             continue
         if listener.transparent or listener.address.value in (0, value):
             yield listener
-
-
-def _text(address: Address) -> str:
-    return str((IPv4Address if address.version == 4 else IPv6Address)(address.value))

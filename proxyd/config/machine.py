@@ -6,7 +6,6 @@ Nobody else is asked. Source: bind(2), EADDRNOTAVAIL; hosts(5).
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
 from pathlib import Path
 
@@ -23,10 +22,9 @@ def is_own(address: Address) -> bool:
 
     Only for warnings: a configuration may be checked on another machine than where it is to run.
     """
-    text = str((ipaddress.IPv4Address if address.version == 4 else ipaddress.IPv6Address)(address.value))
     try:
         with socket.socket(_FAMILIES[address.version], socket.SOCK_DGRAM) as probe:
-            probe.bind((text, 0))
+            probe.bind((str(address), 0))
     except OSError as error:
         return error.errno != errno.EADDRNOTAVAIL
     return True

@@ -55,7 +55,7 @@ def _capabilities(facts: Facts, settings: Settings) -> Iterator[Finding]:
 
 def _addresses(facts: Facts, settings: Settings) -> Iterator[Finding]:
     fixed = [listener for listener in settings.listeners if not listener.transparent and listener.address.value]
-    missing = sorted({text for listener in fixed if (text := demands.text(listener.address)) not in facts.addresses})
+    missing = sorted({text for listener in fixed if (text := str(listener.address)) not in facts.addresses})
     for text in missing:
         if not text.startswith("127."):
             yield Finding("error", "addresses", f"{text} is not this machine's", f"ip address add {text} dev INTERFACE")

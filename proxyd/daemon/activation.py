@@ -16,7 +16,6 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from proxyd.daemon.demands import text
 from proxyd.daemon.inventory import Identity, Manifest, listener_of
 from proxyd.daemon.journal import Journal
 from proxyd.errors import SetupError
@@ -140,7 +139,7 @@ def _place(listener: ListenerSettings) -> ListenerSettings:
 
 def _describe(place: ListenerSettings) -> str:
     device = "" if place.device is None else f" on {place.device}"
-    return f"[{text(place.address)}]:{place.port}{device}"
+    return f"[{place.address}]:{place.port}{device}"
 
 
 def _identify(sock: socket.socket) -> Identity:

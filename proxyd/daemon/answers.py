@@ -366,7 +366,7 @@ def _worker(index: int, region: Region) -> protocol.WorkerState:
 
 def listener_state(listener: ListenerSettings) -> protocol.ListenerState:
     """Return how a listener is shown."""
-    address = f"[{demands.text(listener.address)}]:{listener.port}"
+    address = f"[{listener.address}]:{listener.port}"
     return protocol.ListenerState(address, listener.transparent, listener.device)
 
 

@@ -6,14 +6,12 @@ Source: capabilities(7), CAP_NET_RAW and CAP_NET_BIND_SERVICE; ip(7), IP_TRANSPA
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterator
 from enum import Enum, IntEnum
 from typing import NamedTuple
 
 from workers.contract.settings import (
     AclSettings,
-    Address,
     ListenerSettings,
     QueueSettings,
     SessionKind,
@@ -73,16 +71,11 @@ class Wishes(NamedTuple):
     direct: Choice = Choice.KERNEL
 
 
-def text(address: Address) -> str:
-    """Return an address as people write it."""
-    return str((ipaddress.IPv4Address if address.version == 4 else ipaddress.IPv6Address)(address.value))
-
-
 def item_of(listener: ListenerSettings) -> str:
     """Return a listener as its item of listen-on says it: `transparent [10.0.0.1] port 69`."""
     mode = "transparent" if listener.transparent else "non-transparent"
     place = "" if listener.device is None else f" iface {listener.device}"
-    return f"{mode}{place} [{text(listener.address)}] port {listener.port}"
+    return f"{mode}{place} [{listener.address}] port {listener.port}"
 
 
 def effective_source(acl: AclSettings, settings: Settings) -> SourceAddress | None:

@@ -11,12 +11,11 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from pathlib import Path
 
 from proxyd.daemon.answers import listener_state, rule_state
 from proxyd.daemon.board import Board
-from proxyd.daemon.demands import text
 from proxyd.daemon.roster import Child
 from proxyd.daemon.served import is_served
 from proxyd.daemon.sockets import raw_sockaddr
@@ -141,15 +140,14 @@ def open_monitor(settings: Settings) -> HttpMonitor | None:
     if wanted.listen is None:
         return None
     address, port = wanted.listen
-    text = str((IPv4Address if address.version == 4 else IPv6Address)(address.value))
     sock = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((text, port))
+        sock.bind((str(address), port))
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        raise SetupError(f"bind monitoring http [{text}]:{port}", error.strerror or str(error)) from error
+        raise SetupError(f"bind monitoring http [{address}]:{port}", error.strerror or str(error)) from error
     return HttpMonitor(sock, time.time())
 
 
@@ -194,5 +192,5 @@ def _listen_at(path: str, group: str | None) -> socket.socket:
 def _title(plug_to: Sock) -> str:
     """Return a server as its rules name it: `[192.0.2.1]:53`, `ns.example:53`; no port where clients choose it."""
     host = plug_to.host
-    name = host.name if isinstance(host, HostName) else f"[{text(host)}]"
+    name = host.name if isinstance(host, HostName) else f"[{host}]"
     return name if plug_to.port is None else f"{name}:{plug_to.port}"

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import replace
 
-from proxyd.daemon.demands import item_of, text
+from proxyd.daemon.demands import item_of
 from proxyd.errors import SetupError
 from workers.contract.settings import Address, ListenerSettings
 from workers.net.interfaces import Interfaces, Table
@@ -66,7 +66,7 @@ def _on_device(listener: ListenerSettings, table: Table, names: dict[int, str]) 
     elif address.value:
         index = table.interface_of(address.value.to_bytes(_BYTES[address.version], "big"))
         if index not in names:
-            reason = f"no interface of this machine has the address {text(address)}, which tells the interface"
+            reason = f"no interface of this machine has the address {address}, which tells the interface"
             raise SetupError(f"find '{item_of(listener)}'", reason)
         device = names[index]
     return replace(listener, address=Address(address.version, 0), device=device)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from proxyd.config.doubts import Doubts
 from proxyd.config.explanation import Explainer, Finding, Question
 from proxyd.control.protocol import Change
-from proxyd.daemon.demands import item_of, text
+from proxyd.daemon.demands import item_of
 from proxyd.daemon.fixed import LATER
 from proxyd.logs.fields import decode_sockaddr
 from workers.contract.settings import AclSettings, Address, ListenerSettings, Settings
@@ -143,12 +143,12 @@ class Seated(NamedTuple):
     @property
     def client_text(self) -> str:
         """The client, as people write it."""
-        return f"[{text(self.client)}]:{self.client_port}"
+        return f"[{self.client}]:{self.client_port}"
 
     @property
     def destination_text(self) -> str:
         """Where the client sends to, as people write it."""
-        return f"[{text(self.destination)}]:{self.destination_port}"
+        return f"[{self.destination}]:{self.destination_port}"
 
 
 class Judge:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from proxyd.control import protocol
 from proxyd.control.protocol import AskGroups, AskHits, AskTap, AskUsers, Reply
-from proxyd.daemon import demands, sockets
+from proxyd.daemon import sockets
 from proxyd.daemon.asker import Asker
 from proxyd.daemon.spawn import Estate
 from workers.contract.groups import GROUP
@@ -80,8 +80,7 @@ class Showing:
             for acl in settings.acls
         ]
         by_line = [
-            (f"[{demands.text(line.address)}]:{line.port}", *lines.get(_line_key(line), _NOTHING))
-            for line in settings.listeners
+            (f"[{line.address}]:{line.port}", *lines.get(_line_key(line), _NOTHING)) for line in settings.listeners
         ]
         for start in range(0, len(by_rule), ROWS_A_MESSAGE):
             yield protocol.RuleHits(by_rule[start : start + ROWS_A_MESSAGE])

@@ -22,7 +22,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from proxyd.daemon.activation import NONE_GIVEN, Given
-from proxyd.daemon.demands import Choice, Wishes, text
+from proxyd.daemon.demands import Choice, Wishes
 from proxyd.errors import SetupError
 from workers.contract.settings import ListenerSettings
 from workers.net import cbpf
@@ -96,7 +96,7 @@ _REASONS = {
 def describe(listener: ListenerSettings) -> str:
     """Return a listener as the log writes it: `[127.0.0.1]:53`, `[0.0.0.0]:69 on eth0`."""
     device = "" if listener.device is None or listener.address.value else f" on {listener.device}"
-    return f"[{text(listener.address)}]:{listener.port}{device}"
+    return f"[{listener.address}]:{listener.port}{device}"
 
 
 def bind_listeners(
@@ -325,7 +325,7 @@ def _give(group: list[socket.socket], owner: int) -> None:
 
 
 def _bind_address(listener: ListenerSettings) -> tuple[str, int] | tuple[str, int, int, int]:
-    address = text(listener.address)
+    address = str(listener.address)
     if listener.address.version == 4:
         return address, listener.port
     link_local = ipaddress.IPv6Address(address).is_link_local and listener.device is not None

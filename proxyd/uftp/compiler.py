@@ -160,7 +160,7 @@ def _version(mode: Mode, out: Entry | None, peers: _Peers) -> int:
 def _check_source_specific(line: CommandLine, peers: _Peers) -> None:
     for group in peers.groups:
         if not (line.groups and hosts.is_source_specific(group.address)):
-            text = hosts.describe(group.address)
+            text = str(group.address)
             raise OptionError(f"-S: found the public group {text}; wanted -M with addresses of 232/8 or ff30::/96")
 
 
@@ -169,9 +169,7 @@ def _check_heard(groups: Sequence[Host], interfaces: Sequence[Interface]) -> Non
     for group in groups:
         if group.address.version not in versions:
             version = group.address.version
-            raise SetupError(
-                f"join {hosts.describe(group.address)}", f"no interface listened to has an IPv{version} address"
-            )
+            raise SetupError(f"join {group.address}", f"no interface listened to has an IPv{version} address")
 
 
 def _same_interface(entry: Entry, other: Entry) -> bool:

@@ -56,8 +56,7 @@ def look_up_with_port(text: str) -> tuple[Host, int]:
 def look_up_group(text: str) -> Host:
     """Return a multicast address. Raises OptionError for no address, SetupError for one that cannot be joined."""
     host = look_up(text)
-    kind = ipaddress.IPv4Address if host.address.version == 4 else ipaddress.IPv6Address
-    if not kind(host.address.value).is_multicast:
+    if not host.address.native.is_multicast:
         raise SetupError(f"join {text}", "not a multicast address")
     return host
 
@@ -65,7 +64,7 @@ def look_up_group(text: str) -> Host:
 def is_source_specific(address: Address) -> bool:
     """Tell whether a group may be joined for single sources. Source: observed: 4.10.2 takes ff1x, ff2x and ff3x."""
     if address.version == 4:
-        return ipaddress.IPv4Address(address.value) in _SSM4
+        return address.native in _SSM4
     return address.value >> 120 == 0xFF and bool(address.value >> 112 & 0x30)
 
 
@@ -73,12 +72,7 @@ def raw(host: Host, port: int, version: int) -> bytes:
     """Return a raw socket address for a socket of that IP version: on IPv6, IPv4 is mapped. Raises OptionError."""
     address = host.address
     if address.version > version:
-        raise OptionError(f"found the IPv6 address {describe(address)} beside IPv4 ones; wanted one version")
+        raise OptionError(f"found the IPv6 address {address} beside IPv4 ones; wanted one version")
     if address.version < version:
         address = Address(6, _MAPPED | address.value)
     return sockaddr.encode(address, port, host.scope)
-
-
-def describe(address: Address) -> str:
-    """Return an address as text."""
-    return str((ipaddress.IPv4Address if address.version == 4 else ipaddress.IPv6Address)(address.value))

@@ -49,7 +49,7 @@ class Entry:
     def link_local(self) -> bool:
         """Whether the address is good on its link only."""
         address = self.interface.address
-        return address.version == 6 and ipaddress.IPv6Address(address.value) in _LINK_LOCAL
+        return address.version == 6 and address.native in _LINK_LOCAL
 
 
 def parse_address(text: str) -> Address | None:
@@ -92,7 +92,7 @@ def _interfaces_up() -> Iterator[tuple[int, str]]:
 def _entry(assigned: Assigned, name: str) -> Entry:
     address = Address(assigned.version, int.from_bytes(assigned.local))
     label = "" if assigned.label == name else assigned.label
-    return Entry(Interface(name, assigned.interface, address), _is_loopback(address), label)
+    return Entry(Interface(name, assigned.interface, address), address.native.is_loopback, label)
 
 
 def find_interface(text: str, entries: Sequence[Entry]) -> Entry:
@@ -145,11 +145,6 @@ def default_uid(entries: Sequence[Entry]) -> int:
     """
     uids = (entry.interface.address.value & 0xFFFF_FFFF for entry in entries)
     return next((uid for uid in uids if 0 < uid < 2**32 - 1), 0)
-
-
-def _is_loopback(address: Address) -> bool:
-    kind = ipaddress.IPv4Address if address.version == 4 else ipaddress.IPv6Address
-    return kind(address.value).is_loopback
 
 
 def _own_entry(text: str, entries: Sequence[Entry]) -> Entry | None:

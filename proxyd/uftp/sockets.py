@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from proxyd.errors import SetupError
-from proxyd.uftp import hosts
 from workers.contract.settings import Settings
 from workers.contract.uftp import Mode, UftpSettings
 from workers.multicast import Multicast
@@ -153,5 +152,5 @@ def _share_out(group: list[socket.socket]) -> None:
 def _join_public(settings: UftpSettings, sock: socket.socket) -> None:
     multicast = Multicast(sock, settings.version, settings.interfaces)
     for public in settings.public_groups:
-        text = hosts.describe(sockaddr.decode(public)[0])
+        text = str(sockaddr.decode(public)[0])
         _step(f"join {text}", partial(multicast.join, public, settings.group_sources))

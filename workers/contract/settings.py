@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple, TypeAlias
 
 
@@ -17,6 +18,14 @@ class Address(NamedTuple):
 
     version: int
     value: int
+
+    def __str__(self) -> str:
+        return str(self.native)
+
+    @property
+    def native(self) -> IPv4Address | IPv6Address:
+        """The address as the library has it, which knows what it is for."""
+        return (IPv4Address if self.version == 4 else IPv6Address)(self.value)
 
 
 class SessionKind(Enum):

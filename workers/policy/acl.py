@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
@@ -272,5 +271,5 @@ def _text(place: Place) -> str:
     (address, name), port = place
     parts = [name] if name else []
     if address is not None:
-        parts.append(f"[{(IPv4Address if address.version == 4 else IPv6Address)(address.value)}]")
+        parts.append(f"[{address}]")
     return "".join(parts or ["<NULL>"]) + (f":{port}" if port else "")

@@ -6,10 +6,10 @@ Asks the compiled lists themselves, so that it cannot tell another story than th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from workers.contract.settings import (
+    Address,
     AddressRange,
     AnyHost,
     HostCondition,
@@ -21,8 +21,6 @@ from workers.contract.settings import (
     MaskedAddress,
 )
 from workers.policy.hostset import LAST, NameBook, Peer, compile_hosts
-
-_CLASSES = {4: IPv4Address, 6: IPv6Address}
 
 
 def deciding_item(conditions: Sequence[HostCondition], peer: Peer, port: int, names: NameBook) -> str | None:
@@ -56,21 +54,17 @@ def member_text(member: HostMember) -> str:
     return f"{'!' if member.negated else ''}{_TEXTS[type(member.item)](member.item)}"
 
 
-def _address(version: int, value: int) -> str:
-    return str(_CLASSES[version](value))
-
-
 def _range(item: AddressRange) -> str:
     if item.first == item.last:
-        return f"[{_address(item.version, item.first)}]"
+        return f"[{Address(item.version, item.first)}]"
     length = (item.first ^ item.last).bit_length()
     if item.last - item.first == (1 << length) - 1:
-        return f"[{_address(item.version, item.first)}/{LAST[item.version].bit_length() - length}]"
-    return f"[{_address(item.version, item.first)}]-[{_address(item.version, item.last)}]"
+        return f"[{Address(item.version, item.first)}/{LAST[item.version].bit_length() - length}]"
+    return f"[{Address(item.version, item.first)}]-[{Address(item.version, item.last)}]"
 
 
 def _mask(item: MaskedAddress) -> str:
-    return f"[{_address(item.version, item.value)}/{_address(item.version, item.mask)}]"
+    return f"[{Address(item.version, item.value)}/{Address(item.version, item.mask)}]"
 
 
 _TEXTS: dict[type[HostItem], Callable[[Any], str]] = {

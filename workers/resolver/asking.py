@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Address
 
 import dns.asyncbackend
 import dns.asyncresolver
@@ -30,7 +29,6 @@ import dns.rdtypes.IN.A
 import dns.rdtypes.IN.AAAA
 import dns.resolver
 
-from workers.contract.settings import Address
 from workers.resolver.system import Prepared
 
 TURN_S = 2.0
@@ -47,9 +45,7 @@ class Asker:
     def __init__(self, prepared: Prepared, lifetime_s: float, turn_s: float = TURN_S) -> None:
         self.turn_s = turn_s
         self._lifetime_s = lifetime_s
-        self._servers = [
-            dns.nameserver.Do53Nameserver(address_text(address), port) for address, port in prepared.servers
-        ]
+        self._servers = [dns.nameserver.Do53Nameserver(str(address), port) for address, port in prepared.servers]
         self._patient = _make_resolver(prepared, lifetime_s)
         self._eager = _make_resolver(prepared, turn_s)
 
@@ -122,8 +118,3 @@ def _domains(names: Iterable[str]) -> list[dns.name.Name]:
         with contextlib.suppress(dns.exception.DNSException):
             domains.append(dns.name.from_text(name))
     return domains
-
-
-def address_text(address: Address) -> str:
-    """Return an address as people write it."""
-    return str((IPv4Address if address.version == 4 else IPv6Address)(address.value))

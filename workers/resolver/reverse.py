@@ -19,7 +19,7 @@ import dns.reversename
 from workers.contract.messages import MAX_NAME_CHARS, Looked, Lookup
 from workers.contract.settings import Address, ResolverSettings
 from workers.policy.hostset import normal_address, normal_name
-from workers.resolver.asking import TURN_S, Asker, address_text
+from workers.resolver.asking import TURN_S, Asker
 from workers.resolver.system import Prepared, prepare
 
 MAX_PARALLEL = 128
@@ -73,7 +73,7 @@ class Reverse:
             async with asyncio.timeout(self._timeout_s), self._room:
                 if clock() < half:  # Whoever comes later has not been given the time.
                     nothing = NOTHING
-                pointer = dns.reversename.from_address(address_text(address))
+                pointer = dns.reversename.from_address(str(address))
                 names, ttl_s = await self._records(pointer, dns.rdatatype.PTR)
                 for name in names[:MAX_NAMES]:
                     confirmed_s = await self._confirm(name, address)

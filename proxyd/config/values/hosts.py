@@ -69,13 +69,7 @@ def parse_address(text: str) -> Address | None:
 
 def show_address(address: Address) -> str:
     """Return an address as text, in brackets."""
-    return f"[{plain_address(address)}]"
-
-
-def plain_address(address: Address) -> str:
-    """Return an address as text."""
-    kind = ipaddress.IPv4Address if address.version == 4 else ipaddress.IPv6Address
-    return str(kind(address.value))
+    return f"[{address}]"
 
 
 def parse_name(value: Word) -> HostName:
@@ -143,7 +137,7 @@ def _prefix_of(version: int) -> Kind:
             raise unfit(value, wanted)
         return Prefix(address, bits)
 
-    return Kind("host", wanted, parse, lambda prefix: f"[{plain_address(prefix.address)}/{prefix.length}]")
+    return Kind("host", wanted, parse, lambda prefix: f"[{prefix.address}/{prefix.length}]")
 
 
 # --- socks -------------------------------------------------------------------------------------------------------
@@ -304,7 +298,7 @@ def _show_item(item: HostItem) -> str:
         case HostPattern(pattern):
             return "/{}/".format(pattern.replace("/", "\\/"))
         case MaskedAddress(version, value, mask):
-            return f"[{plain_address(Address(version, value))}/{plain_address(Address(version, mask))}]"
+            return f"[{Address(version, value)}/{Address(version, mask)}]"
         case AddressRange():
             return _show_range(item)
         case HostList():
@@ -317,7 +311,7 @@ def _show_range(item: AddressRange) -> str:
     if size == 1:
         return show_address(first)
     if size & (size - 1) == 0 and item.first % size == 0:
-        return f"[{plain_address(first)}/{BITS[item.version] - size.bit_length() + 1}]"
+        return f"[{first}/{BITS[item.version] - size.bit_length() + 1}]"
     return f"{show_address(first)}-{show_address(Address(item.version, item.last))}"
 
 

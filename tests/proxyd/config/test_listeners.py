@@ -7,7 +7,6 @@ import pytest
 
 from proxyd.config.findings import Findings
 from proxyd.config.listeners import ListenerCompiler, read_automatic_ports
-from proxyd.config.values.hosts import plain_address
 from tests.proxyd.config.samples import config, errors, load, warnings
 from workers.contract.settings import ListenerSettings
 
@@ -19,7 +18,7 @@ INTERFACE = (
 
 def shown(listener: ListenerSettings) -> str:
     mode = "T" if listener.transparent else "N"
-    return f"{mode} {plain_address(listener.address)} {listener.port} {listener.device or '-'}"
+    return f"{mode} {listener.address} {listener.port} {listener.device or '-'}"
 
 
 def listeners(listen: str) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 
 from proxyd.control import protocol
 from proxyd.control.protocol import NUMBER, AskGroups, AskHits, AskTap, AskUsers, Done, Refused, Reply
-from proxyd.daemon import demands, sockets
+from proxyd.daemon import sockets
 from proxyd.daemon.asker import Asker
 from proxyd.daemon.oob import UsersFile
 from proxyd.daemon.showing import TAPS_A_SECOND, Showing, slot_records
@@ -161,7 +161,7 @@ def test_what_rules_and_listeners_had_is_added_up_over_the_workers(estate: Estat
                 region.words[start + column] = 10 * number + column
     rules, lines, done = told(Showing(dataclasses.replace(estate, settings=settings), Chief()).hits(AskHits()))
     assert rules == protocol.RuleHits([("INSIDE", 32, 34, 36), ("REST", 0, 0, 0)])
-    assert lines == protocol.ListenerHits([(f"[{demands.text(line.address)}]:5300", 32, 34, 36)])
+    assert lines == protocol.ListenerHits([(f"[{line.address}]:5300", 32, 34, 36)])
     assert done == Done()
 
 

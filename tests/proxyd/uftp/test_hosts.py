@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from proxyd.errors import SetupError
-from proxyd.uftp.hosts import Host, describe, is_source_specific, look_up, look_up_group, look_up_with_port, raw
+from proxyd.uftp.hosts import Host, is_source_specific, look_up, look_up_group, look_up_with_port, raw
 from proxyd.uftp.options import OptionError
 from workers.contract.settings import Address
 from workers.wire import sockaddr
@@ -78,8 +78,3 @@ def test_an_ipv6_socket_sees_ipv4_mapped() -> None:
     assert sockaddr.decode(raw(LOCAL, 9, 6)) == (Address(6, 0xFFFF_7F00_0001), 9)
     with pytest.raises(OptionError, match="one version"):
         raw(Host(Address(6, 1)), 9, 4)
-
-
-def test_addresses_are_written_as_usual() -> None:
-    assert describe(Address(4, 0xE6040401)) == "230.4.4.1"
-    assert describe(Address(6, 1)) == "::1"
