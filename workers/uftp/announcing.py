@@ -9,7 +9,7 @@ from __future__ import annotations
 from workers.contract.uftp import DropReason, Fact, Mode
 from workers.deadlines import NEVER
 from workers.errors import DecodeError, PeerError, SealError, WorkerError
-from workers.uftp import exchange, keys, messages, outlet
+from workers.uftp import exchange, keys, lifetime, messages, outlet
 from workers.uftp.actions import Arrival, GroupKey
 from workers.uftp.addresses import is_multicast, is_source_specific, raw_group
 from workers.uftp.aggregate import Pending
@@ -71,6 +71,7 @@ def _refuse(station: Station, header: Header, arrival: Arrival, error: WorkerErr
 
 
 def _open(station: Station, datagram: bytes, message: Announce, header: Header, arrival: Arrival, now_ns: int) -> Group:
+    lifetime.make_room(station, now_ns)
     if station.groups.full:
         raise PeerError("draining" if station.groups.closed else "too many groups")
     if station.mode is Mode.SERVER and arrival.source == station.downstream.current:

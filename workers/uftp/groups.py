@@ -22,6 +22,8 @@ from workers.uftp.timers import SECOND_NS
 MIN_PATIENCE_NS = SECOND_NS
 MAX_PATIENCE_NS = 3600 * SECOND_NS
 """No group outlives an hour of silence, whatever GRTT it claims (1,000 s are possible, times 255)."""
+MIN_LULL_NS, MAX_LULL_NS, LULL_ROUND_TRIPS = 2 * SECOND_NS, 10 * SECOND_NS, 4
+"""A silence in which a server that lives would have spoken: it repeats everything after three round trips."""
 MIN_KEYINFO_WAIT_NS = 10_000_000
 """A server's own floor of the GRTT: with 1 us in a header, KEYINFO would be repeated without end."""
 MAX_BODY_BYTES = 8_192
@@ -164,6 +166,12 @@ class Group:
         return self.heard_ns + self.patience_ns if not self.pending else NEVER
 
     @property
+    def lull_ns(self) -> int:
+        """When the group ends unless something happens, where others have more need of its place."""
+        lull_ns = min(max(LULL_ROUND_TRIPS * self.grtt_ns, MIN_LULL_NS), MAX_LULL_NS)
+        return min(self.silence_ns, self.heard_ns + lull_ns)
+
+    @property
     def due_ns(self) -> int:
         """The earliest of the group's deadlines."""
         return min(self.pending_ns, self.silence_ns, self.setup_ns, self.keyinfo_ns)
@@ -213,16 +221,18 @@ def patience_ns(robust: int, grtt: int) -> int:
 class Groups:
     """All groups by their key. limit: how many there may be. closed: whether no other one is taken, room or not.
 
-    generation: a number that changes when a group goes, or who speaks in it: what is known of it elsewhere is void.
+    looked_ns: when it was looked last which of them are quiet. generation: a number that changes when a group goes, or
+    who speaks in it: what is known of it elsewhere is void.
     """
 
-    __slots__ = ("_by_key", "_limit", "closed", "generation")
+    __slots__ = ("_by_key", "_limit", "closed", "generation", "looked_ns")
 
     def __init__(self, limit: int) -> None:
         self._by_key: dict[GroupKey, Group] = {}
         self._limit = limit
         self.closed = False
         self.generation = 0
+        self.looked_ns = 0
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -234,6 +244,11 @@ class Groups:
     def full(self) -> bool:
         """Whether no other group is taken."""
         return self.closed or len(self._by_key) >= self._limit
+
+    @property
+    def crowded(self) -> bool:
+        """Whether three quarters of all places are taken."""
+        return 4 * len(self._by_key) >= 3 * self._limit
 
     def get(self, key: GroupKey) -> Group | None:
         """Return a group, None if it is not known."""

@@ -1,6 +1,6 @@
 """What becomes due in a group, and how it ends.
 
-Source: UFTP 4.10.2, observed; KEYINFO's own timer, and time for clients that come late: ours.
+Source: UFTP 4.10.2, observed; KEYINFO's own timer, time for clients that come late, and room for other groups: ours.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from workers.uftp.clients import Client
 from workers.uftp.exchange import ClientLeg
 from workers.uftp.groups import Group, PhaseInput
 from workers.uftp.station import Station
+from workers.uftp.timers import SECOND_NS
 
 
 def expire(station: Station, group: Group, now_ns: int) -> None:
@@ -45,6 +46,21 @@ def give_up(station: Station, group: Group, why: str, now_ns: int) -> None:
     """End a group that cannot go on through this proxy: tell the server, and forget it."""
     outlet.abort_up(station, group, 0, why, now_ns)
     drop(station, group)
+
+
+def make_room(station: Station, now_ns: int) -> None:
+    """Have groups end soon whose servers would have spoken by now: of an hour's patience that somebody may claim.
+
+    To be called when many places are taken; it looks at all groups, once a second at most.
+    """
+    groups = station.groups
+    if not groups.crowded or now_ns < groups.looked_ns + SECOND_NS:
+        return
+    groups.looked_ns = now_ns
+    for group in groups:
+        if group.lull_ns <= now_ns and not group.pending:
+            group.heard_ns = min(group.heard_ns, now_ns - group.patience_ns)
+            station.timers.bring_forward(group.key, now_ns)
 
 
 def _end_setup(station: Station, group: Group, now_ns: int) -> None:

@@ -60,6 +60,22 @@ def test_whatever_passes_in_either_direction_keeps_it_alive() -> None:
     assert groups(bench) == 1
 
 
+def test_groups_that_claim_an_hours_patience_do_not_keep_others_out() -> None:
+    bench = Bench(Mode.RESPONSE, changes={"max_groups": 8})
+    for number in range(1, 6):
+        bench.announce(group_id=number, robust=255)
+        bench.from_server(Done(1, 0), group_id=number, grtt=255)
+    bench.wait(11 * SECOND)
+    # One that lives is left alone, and so is everybody while there is room.
+    bench.from_server(Done(1, 0), group_id=1, grtt=255)
+    assert groups(bench) == 5
+    for number in (6, 7):
+        bench.announce(group_id=number)
+    bench.wait(0)
+    assert {group.key.group_id for group in bench.machine.groups} == {1, 6, 7}
+    assert len(bench.notes("uftp-group-timeout")) == 4
+
+
 def test_strangers_do_not_keep_it_alive() -> None:
     bench = Bench()
     bench.announce()
