@@ -44,8 +44,10 @@ def look_up_with_port(text: str) -> tuple[Host, int]:
     """
     name, port = text, str(DEFAULT_PORT)
     if text.startswith("["):
-        name, _, behind = text[1:].partition("]")
+        name, bracket, behind = text[1:].partition("]")
         port = behind.removeprefix(":") or port
+        if not bracket:
+            raise OptionError(f"found '{text}'; wanted a ']' behind the address")
     elif text.count(":") == 1:
         name, _, port = text.partition(":")
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):

@@ -20,6 +20,8 @@ from workers.wire.writer import Writer
 PREFIX = struct.Struct("!BB")
 RANDOM_BYTES = 32
 MAX_WORDS = 255
+MOST = 16
+"""How many extensions a message may have: real ones have two at most, and each of 250 costs a stranger four bytes."""
 _NIBBLE_BITS, _NIBBLE = 4, 0x0F
 
 
@@ -174,11 +176,14 @@ DECODERS: dict[int, Callable[[Reader], Extension]] = {
 def decode(reader: Reader) -> tuple[Extension, ...]:
     """Decode the extensions that end a message's header; reader is at the first and is consumed.
 
-    Raises DecodeError where one has no length, does not end within the header, or is not exactly as long as it says.
+    Raises DecodeError where one has no length, does not end within the header, or is not exactly as long as it says,
+    and where there are more than MOST.
     """
-    found = []
+    found: list[Extension] = []
     while reader.left:
         start = reader.offset
+        if len(found) == MOST:
+            raise DecodeError("extensions", start, f"more than {MOST}")
         number, words = reader.take(PREFIX, "extension")
         if not words:
             raise DecodeError("extension length", start + 1, "0 words")

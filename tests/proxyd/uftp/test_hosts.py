@@ -50,6 +50,11 @@ def test_a_wrong_port_is_refused(text: str) -> None:
         look_up_with_port(text)
 
 
+def test_a_bracket_that_nothing_closes_is_refused() -> None:
+    with pytest.raises(OptionError, match="wanted a ']'"):
+        look_up_with_port("[::1")
+
+
 def test_a_group_is_a_multicast_address() -> None:
     assert look_up_group("230.4.4.1").address == Address(4, 0xE6040401)
     for text in ("10.0.0.1", "fd77::1"):

@@ -45,6 +45,13 @@ def test_several_are_decoded_in_their_order():
     assert extensions.encode(decode(raw)) == raw
 
 
+def test_more_than_any_message_needs_are_refused():
+    one = bytes.fromhex("0401 0000")
+    assert len(decode(one * extensions.MOST)) == extensions.MOST
+    with pytest.raises(DecodeError, match="more than 16"):
+        decode(one * (extensions.MOST + 1))
+
+
 @pytest.mark.parametrize(("wire", "_"), KNOWN)
 def test_a_cut_extension_is_refused(wire, _):
     raw = bytes.fromhex(wire)
