@@ -41,6 +41,8 @@ REST_NS = 5_000_000_000
 """How long the workers may take to come to rest before sessions are laid up without theirs."""
 WORD_NS = 4_000_000_000
 """How often who waits for an upgrade hears that it is under way."""
+LAST_WORDS_NS = 2_000_000_000
+"""How long a program that has gone without saying why may take to its end, which says why."""
 _BUSY_NS = 5_000_000
 _MAX_CHARS = 1000
 
@@ -93,10 +95,14 @@ class Hindrance(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What the program that was started is for, and until when it may take. checking: its configuration alone."""
+    """What the program that was started is for, and until when it may take. checking: its configuration alone.
+
+    why: what it has failed by already, as far as is known.
+    """
 
     checking: bool = False
     due_ns: int = 0
+    why: str = ""
 
 
 class Passage:
@@ -268,7 +274,9 @@ class Passage:
             if self._estate.pidfile is not None:
                 self._estate.pidfile.claim()
             self._journal.note("handover-undone", succession.process, succession.why)
-            if self._attempt is not None:
+            if self._attempt is not None and succession.mute:
+                self._step = Step(due_ns=time.monotonic_ns() + LAST_WORDS_NS, why=succession.why)
+            elif self._attempt is not None:
                 self._fail(failures.of_takeover(succession.why))
             return
         for remark in succession.remarks:
@@ -320,6 +328,8 @@ class Passage:
             self._start(launch, TAKE_OVER, foreground=self._estate.settings.foreground)
         elif attempt.status is not None:
             self._fail(failures.of_end(attempt.status, attempt.text, checking=self._step.checking))
+        elif now_ns >= self._step.due_ns and self._step.why:
+            self._fail(failures.of_takeover(self._step.why))
         elif now_ns >= self._step.due_ns:
             self._fail(failures.of_silence(attempt.process, checking=self._step.checking))
 

@@ -24,6 +24,8 @@ PATIENCE_NS = 30_000_000_000
 """How long the successor may say nothing."""
 GRACE_NS = 2_000_000_000
 """How long a successor that has said why it fails may take to end by itself."""
+GONE_NS = 500_000_000
+"""How long one that has gone without a word may take to end: the words come after that, where it was started."""
 LEASH_NS = 5_000_000_000
 """How long the processes of a successor that has failed may take to be gone."""
 
@@ -69,6 +71,8 @@ class Succession:
         self.stage = Stage.RESTING
         self.why = ""
         """Why it has failed."""
+        self.mute = False
+        """Whether that is not the successor's own word: it has gone."""
         self.remarks: list[str] = []
         """What the successor has said of how it does."""
         self.whole = True
@@ -110,7 +114,8 @@ class Succession:
             if step is not None:
                 step(now_ns)
         except LaneClosedError as error:
-            self._fail(str(error), now_ns)
+            self.mute = not self.why
+            self._fail(str(error), now_ns, now_ns + GONE_NS)
 
     def abandon(self, why: str, now_ns: int) -> None:
         """Give up: this program is to end otherwise, or cannot hand over."""

@@ -262,6 +262,16 @@ def test_an_upgrade_to_a_program_that_does_not_come_up_is_refused_in_its_words(s
     assert not scene.passage.under_way
 
 
+def test_an_upgrade_to_a_program_that_breaks_down_after_it_has_asked_is_told_in_its_last_words(scene: Scene) -> None:
+    assert scene.estate.control is not None
+    begin = "from pathlib import Path\nfrom proxyd.daemon import takeover\n'--check' in sys.argv and sys.exit()"
+    asks = f"left = takeover.ask(Path('{scene.estate.control.path}'), 'udp-proxy', 'TEST')"
+    *_, last = upgrade(scene, f"{begin}\n{asks}\nsys.stderr.write('it broke\\n')\nsys.exit(70)")
+    assert last == protocol.Refused(f"{GOES_ON}: the new program does not come up: it broke")
+    assert not scene.passage.under_way
+    assert not scene.company.roster.held
+
+
 def test_a_program_that_was_given_up_is_told_to_end_and_buried(scene: Scene) -> None:
     program = "import signal\n'--check' in sys.argv or signal.pause()"
     scene.means.launch = Launch((sys.executable, "-I", "-c", f"import sys\n{program}"), "/", {})
