@@ -6,6 +6,7 @@ Source: udp-proxy.cfg(5), SESSION-ACL; udp-proxy(8), Server connection and Broad
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv6Address
 
 from proxyd.config.defaults import setting
 from proxyd.config.filechecks import has_users
@@ -171,6 +172,10 @@ class _AclChecks:
         elif host.value == 0:
             found = f"found {hosts.show_address(host)}"
             self._findings.error(plug_to.error(found, "wanted the address of a server", "sock"))
+        elif host.version == 6 and IPv6Address(host.value).is_link_local:
+            found = f"found the link-local address {hosts.show_address(host)}"
+            wanted = "wanted one that does not depend on the link"
+            self._findings.error(plug_to.error(found, wanted, "sock"))
         else:
             self._target_is_not_the_proxy(plug_to)
 

@@ -26,6 +26,10 @@ BROADCAST_LISTEN = "non-transparent [0.0.0.0] port 5300; transparent [0.0.0.0] p
         (f"{ACTIONS} session-type broadcast;", "found 'session-type broadcast'; wanted a listener on [0.0.0.0]"),
         (f"{ACTIONS} queue-to-server bulk;", "found 'bulk'; wanted the name of a section 'queue'"),
         ("accept; plug-to [0.0.0.0] : 53; timeout in 1;", "found [0.0.0.0]; wanted the address of a server"),
+        (
+            "accept; plug-to [fe80::1] : 53; timeout in 1;",
+            "found the link-local address [fe80::1]; wanted one that does",
+        ),
         ("accept; plug-to [192.0.2.1]; timeout;", "found nothing after 'timeout'; wanted session, in, out or both"),
     ],
 )
