@@ -37,6 +37,11 @@ class Abort:
         """Whether only the current file is given up."""
         return bool(self.flags & CURRENT_FILE)
 
+    @property
+    def reason(self) -> str:
+        """The text as everybody reads it: up to its first zero."""
+        return self.text.partition(b"\0")[0].decode("latin-1")
+
     @classmethod
     def decode(cls, header: Reader, body: Reader) -> Abort:
         """Decode header, behind number and length; there is no body. Raises DecodeError."""

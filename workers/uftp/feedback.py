@@ -65,7 +65,7 @@ def register(station: Station, group: Group, client: Client[ClientLeg], heard: H
 
 def abort(station: Station, group: Group, client: Client[ClientLeg], message: Abort, now_ns: int) -> None:
     """Pass on that a client gives up, whatever UID it has written into its message."""
-    text = message.text.decode("latin-1")
+    text = message.reason
     station.note("uftp-abort-in", group, client.uid, text)
     outlet.abort_up(station, group, client.uid, text, now_ns, message.flags)
 

@@ -55,7 +55,7 @@ def reg_conf(station: Station, group: Group, _header: Header, message: RegConf, 
 
 def abort(station: Station, group: Group, _header: Header, message: Abort, now_ns: int) -> None:
     """Obey a server that gives up a client, a file, or the group."""
-    text = message.text.decode("latin-1")
+    text = message.reason
     station.note("uftp-abort-in", group, group.terms.server_uid, text)
     group.heard_ns = now_ns
     concerns_all = message.host in (0, station.uid)

@@ -27,6 +27,11 @@ def test_zeroes_within_the_reason_are_kept():
     wire.holds("134d 00 00 00000000" + b"a\0b".ljust(TEXT_BYTES, b"\0").hex(), Abort(0, b"a\0b"))
 
 
+def test_what_stands_behind_a_zero_is_not_read():
+    assert Abort(0, b"gone\xe4\0\0left over").reason == "gone\xe4"
+    assert Abort(0, TEXT).reason == TEXT.decode()
+
+
 def test_a_short_or_long_abort_is_refused():
     wire.header_needs(308, ABORT)
     wire.has_no_body(ABORT)
