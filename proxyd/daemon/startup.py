@@ -84,7 +84,7 @@ def run_proxy(order: Order, on_ready: Callable[[], None]) -> Ending:
 @contextmanager
 def _answering_for(heir: Heir | None) -> Iterator[None]:
     """Tell whoever has left something what became of it, if this program does not come to serve."""
-    why = "it has ended"
+    why = "unforeseen error, see the log"
     try:
         yield
     except SetupError as error:
