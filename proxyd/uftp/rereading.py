@@ -7,6 +7,7 @@ itself. A key file, a list, or a host's address may be another one. Source: uftp
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from pathlib import Path
 
@@ -142,15 +143,15 @@ def absolute(line: CommandLine, directory: Path) -> CommandLine:
 
 
 def text_of(line: CommandLine) -> str:
-    """Return a command line as text."""
-    return msgspec.json.encode(line).decode()
+    """Return a command line as text; paths that are none are escaped in it."""
+    return json.dumps(msgspec.to_builtins(line))
 
 
 def line_of(text: str) -> CommandLine:
     """Return the command line of a text. Raises OptionError."""
     try:
-        return msgspec.json.decode(text.encode(), type=CommandLine)
-    except msgspec.MsgspecError as error:
+        return msgspec.convert(json.loads(text), CommandLine)
+    except (msgspec.MsgspecError, ValueError) as error:
         raise OptionError(f"found a command line that this version cannot read: {error}") from error
 
 

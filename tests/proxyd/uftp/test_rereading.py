@@ -89,6 +89,12 @@ def test_a_command_line_is_read_back_from_its_text() -> None:
         line_of("{")
 
 
+def test_a_path_that_is_no_text_is_read_back_too() -> None:
+    line = parse_options(["-c", "-P", "/run/\udcff.pid", "-L", "/var/log/ü.log"])
+    assert text_of(line).isascii()
+    assert line_of(text_of(line)) == line
+
+
 def test_what_the_frame_needs_is_made_of_a_text() -> None:
     line = parse_options([*BASE, "-p", "1055", "--max-groups", "7"])
     assert frame_of(text_of(line)) == make_order(line).settings
