@@ -124,6 +124,7 @@ class Group:
     to whom. crypto: None in a plain group, and always in a server proxy, which looks at nothing. progress: to be shown.
     settled, aliases: of a server proxy: whether nobody else is taken for its downstream any more, since that has said
     something from where it is reached or the server has come to its files, and the hosts that were taken for it.
+    registered: of a server proxy: the UIDs whose REGISTER has passed, as far as they are remembered.
     """
 
     key: GroupKey
@@ -144,6 +145,7 @@ class Group:
     warned: bool = False
     settled: bool = False
     aliases: set[bytes] = field(default_factory=set)
+    registered: set[int] = field(default_factory=set)
 
     @property
     def grtt_ns(self) -> int:

@@ -28,7 +28,7 @@ FromClient: TypeAlias = Callable[[Station, Group, Client[ClientLeg], Any, int], 
 
 OUTSIDE_GROUPS = frozenset({Function.HB_REQ, Function.HB_RESP, Function.KEY_REQ, Function.PROXY_KEY})
 """Messages about no group, with group ID 0."""
-NEVER_ROUTED = OUTSIDE_GROUPS | {Function.ANNOUNCE, Function.FILEINFO}
+NEVER_ROUTED = OUTSIDE_GROUPS | {Function.ANNOUNCE, Function.REGISTER, Function.CLIENT_KEY, Function.FILEINFO}
 """Messages that the machine must see whatever the mode; of files it only wants to know which one is on its way."""
 FUNCTIONS = frozenset(Function)
 

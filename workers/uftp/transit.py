@@ -1,7 +1,7 @@
 """Datagrams inside a group: from its server, and from everybody else. What is passed on, and what has a handler.
 
 Errors of peers are raised, for the machine to count. Source: UFTP 4.10.2, observed; no client's sealed datagram goes on
-as it is, a server proxy passes on to servers what its own downstream sends only: ours.
+as it is, a server proxy passes on to servers what its own downstream sends only, and keys of who has registered: ours.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from workers.uftp.suite import SignatureType
 
 _PAST_REGISTRATION = frozenset({Function.FILEINFO, Function.FILESEG, Function.DONE, Function.ENCRYPTED})
 """What a server says when everybody has registered, or it waits no longer; confirmations and keys are never sealed."""
+REGISTERED = 4_096
+"""Stations of one group whose REGISTER a server proxy remembers: proxies most likely, and few."""
 
 
 def from_server(station: Station, group: Group, datagram: bytes, head: Header, now_ns: int) -> None:
@@ -52,7 +54,11 @@ def from_below(station: Station, group: Group, datagram: bytes, head: Header, ar
     if station.mode is Mode.SERVER:
         _admit(station, group, head, arrival.source)
         group.heard_ns = now_ns
-        station.send(datagram, group.terms.upstream)
+        if _in_order(group, head):
+            station.send(datagram, group.terms.upstream)
+        else:
+            station.drop(DropReason.UNKNOWN_CLIENT)
+            station.note("uftp-unknown-client", group, head.source_id, arrival.source)
         return
     if head.function in roles.ENTRY:
         _enter(station, group, datagram, head, now_ns)
@@ -94,6 +100,17 @@ def _admit(station: Station, group: Group, head: Header, source: bytes) -> None:
         raise PeerError("not from our downstream proxy")
     group.aliases.add(host_of(source))
     station.note("uftp-downstream-alias", group, source)
+
+
+def _in_order(group: Group, head: Header) -> bool:
+    """Tell whether a server can bear this now: the key of a station whose REGISTER was lost on its way ends 4.10.2.
+
+    The station repeats both. Of more stations than are remembered nothing is held back.
+    """
+    if head.function == Function.REGISTER and len(group.registered) < REGISTERED:
+        group.registered.add(head.source_id)
+    known = head.source_id in group.registered or len(group.registered) >= REGISTERED
+    return known or head.function != Function.CLIENT_KEY
 
 
 def _enter(station: Station, group: Group, datagram: bytes, head: Header, now_ns: int) -> None:

@@ -14,7 +14,7 @@ from workers.uftp.finish import Complete, Done, DoneConf, Status
 from workers.uftp.header import Function, Header
 from workers.uftp.keying import Encrypted, KeyInfoAck
 from workers.uftp.messages import Unknown
-from workers.uftp.register import RegConf, Register
+from workers.uftp.register import ClientKey, RegConf, Register
 from workers.uftp.timestamp import Timestamp
 from workers.uftp.transfer import FileInfo, FileInfoAck, FileSeg
 
@@ -77,6 +77,18 @@ def test_a_server_proxy_passes_up_what_its_downstream_sends_and_nobody_else(mess
     assert [(item.to, item.payload) for item in one.feed(up, CLIENT_PROXY)] == [(SERVER, up)]
     assert one.feed(up, raw("10.99.1.66")) == []
     assert one.machine.drops[DropReason.NOT_ALLOWED] == 1
+
+
+def test_a_server_gets_no_key_of_a_station_whose_registration_was_lost() -> None:
+    """Server 4.10.2 dies of it."""
+    one = bench(Mode.SERVER)
+    key, register = datagram(ClientKey(b"blob", b"sign"), 0xC0C0), datagram(Register(Timestamp()), 0xC0C0)
+    assert one.feed(key, CLIENT_PROXY) == []
+    assert one.machine.drops[DropReason.UNKNOWN_CLIENT] == 1
+    for up in (register, key):
+        assert one.machine.route(up[:16], CLIENT_PROXY) is None
+        assert [item.payload for item in one.feed(up, CLIENT_PROXY)] == [up]
+    assert one.feed(datagram(ClientKey(b"blob", b"sign"), 0xC2C2), CLIENT_PROXY) == []
 
 
 def test_a_downstream_with_several_addresses_may_register_from_another_one() -> None:
