@@ -55,7 +55,7 @@ def compile_settings(line: CommandLine, entries: Sequence[Entry]) -> UftpSetting
     if source_specific:
         _check_source_specific(line, peers)
     interfaces = () if mode is Mode.CLIENT else one_each(here, version)
-    _check_heard(peers.groups, interfaces)
+    groups = _heard(peers.groups, interfaces, named=bool(line.groups))
     uid = line.uid or default_uid(here)
     if not uid:
         raise SetupError("choose a UID", "no interface with an address is up; start later, or with -U")
@@ -68,7 +68,7 @@ def compile_settings(line: CommandLine, entries: Sequence[Entry]) -> UftpSetting
         own=hosts.raw(Host(out.interface.address, _scope(out)), port, version),
         out_interface=out.interface,
         interfaces=interfaces,
-        public_groups=tuple(hosts.raw(group, target_port, version) for group in peers.groups),
+        public_groups=tuple(hosts.raw(group, target_port, version) for group in groups),
         downstream=None if peers.downstream is None else hosts.raw(peers.downstream, target_port, version),
         downstream_fingerprint=peers.fingerprint,
         servers=None if line.server_list is None else lists.read_servers(line.server_list, _address),
@@ -164,12 +164,14 @@ def _check_source_specific(line: CommandLine, peers: _Peers) -> None:
             raise OptionError(f"-S: found the public group {text}; wanted -M with addresses of 232/8 or ff30::/96")
 
 
-def _check_heard(groups: Sequence[Host], interfaces: Sequence[Interface]) -> None:
+def _heard(groups: Sequence[Host], interfaces: Sequence[Interface], *, named: bool) -> tuple[Host, ...]:
+    """Return the groups that can be joined: all that are named; a proxy within a chain can do without the usual one."""
     versions = {interface.address.version for interface in interfaces}
-    for group in groups:
-        if group.address.version not in versions:
-            version = group.address.version
-            raise SetupError(f"join {group.address}", f"no interface listened to has an IPv{version} address")
+    heard = tuple(group for group in groups if group.address.version in versions)
+    if named and len(heard) < len(groups):
+        missing = next(group.address for group in groups if group not in heard)
+        raise SetupError(f"join {missing}", f"no interface listened to has an IPv{missing.version} address")
+    return heard
 
 
 def _same_interface(entry: Entry, other: Entry) -> bool:

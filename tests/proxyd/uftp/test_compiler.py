@@ -111,6 +111,11 @@ def test_a_group_is_heard_on_interfaces_of_its_own_version() -> None:
         settings("-s", "fd77::9", "-I", "b/6", "-M", "230.4.4.1")
 
 
+def test_the_usual_group_is_not_missed_where_no_interface_could_hear_it() -> None:
+    assert settings("-s", "fd77::9", "-I", "b/6").public_groups == ()
+    assert len(settings("-s", "fd77::9", "-I", "b/6,b").public_groups) == 1
+
+
 def test_an_unknown_interface_is_named_with_its_option() -> None:
     with pytest.raises(OptionError, match="-I: found 'c'"):
         settings("-s", "10.9.9.9", "-I", "a,c")
