@@ -10,7 +10,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -53,20 +53,19 @@ class Terminal:
 
     def wait_for(self, *words: str) -> str:
         """Return the screen once all the words are on it. Raises AssertionError when they do not come."""
-        deadline = time.monotonic() + WAIT_S
-        while any(word not in self.text for word in words):
-            left = deadline - time.monotonic()
-            if left <= 0 or not self._read(left):
-                raise AssertionError(f"waited for {words}, the screen shows:\n{self.text}")
-        return self.text
+        return self.wait_until(lambda screen: all(word in screen for word in words), str(words))
 
     def wait_for_loss(self, word: str) -> str:
         """Return the screen once the word is not on it any more. Raises AssertionError when it stays."""
+        return self.wait_until(lambda screen: word not in screen, f"{word} to go")
+
+    def wait_until(self, fits: Callable[[str], bool], what: str) -> str:
+        """Return the screen once it fits; it is drawn piece by piece. Raises AssertionError, saying what, if never."""
         deadline = time.monotonic() + WAIT_S
-        while word in self.text:
+        while not fits(self.text):
             left = deadline - time.monotonic()
             if left <= 0 or not self._read(left):
-                raise AssertionError(f"waited for {word} to go, the screen shows:\n{self.text}")
+                raise AssertionError(f"waited for {what}, the screen shows:\n{self.text}")
         return self.text
 
     def press(self, keys: str | bytes) -> None:
