@@ -213,9 +213,7 @@ class SessionSockets:
 
         What is bound to an address, or marked for another route, stays where it is.
         """
-        if not (session.terms.bare and session.connected):
-            return False
-        return self._upstreams.move(session.sock, session.target)
+        return _is_movable(session) and self._upstreams.move(session.sock, session.target)
 
     def follow(self, table: Table) -> None:
         """Move the sessions whose own address this machine has lost. table: the addresses it has now.
@@ -229,7 +227,7 @@ class SessionSockets:
             return
         self._stuck = False
         for session in self._engine.everybody():
-            if session.sock is not None and session.terms.bare and session.connected:
+            if session.sock is not None and _is_movable(session):
                 version = 4 if len(session.target) == V4_BYTES else 6
                 local = from_python(version, session.sock.getsockname())
                 if not table.is_own(local[4:8] if version == 4 else local[8:24]):
@@ -251,3 +249,7 @@ class SessionSockets:
         """Empty a resting socket, unless a session has been given its descriptor since it was reported."""
         if self.sessions[fd] is None and fd not in self._special.shared:
             self._upstreams.drain(fd)
+
+
+def _is_movable(session: Session) -> bool:
+    return session.terms.bare and session.connected

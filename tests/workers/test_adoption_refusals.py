@@ -48,8 +48,8 @@ def with_note(note: bytes) -> Callable[[Estate], Estate]:
     return spoil
 
 
-def as_descriptor(sock: socket.socket) -> int:
-    return sock.detach()
+def with_new(family: int, kind: int) -> Callable[[Estate], Estate]:
+    return with_socket(lambda _: socket.socket(family, kind).detach())
 
 
 def connected_elsewhere(_fd: int) -> int:
@@ -77,22 +77,10 @@ SPOILERS: dict[str, tuple[str, Callable[[Estate], Estate]]] = {
     "port": ("its socket has another port", write(place("local") + 2, b"\0\1")),
     "note": ("its note cannot be read", with_note(b"\xc1")),
     "pipe": ("what was kept for it is no socket", with_socket(lambda _: os.pipe2(os.O_CLOEXEC)[0])),
-    "stream": (
-        "its socket is of another kind",
-        with_socket(lambda _: as_descriptor(socket.socket(socket.AF_INET, socket.SOCK_STREAM))),
-    ),
-    "ipv6": (
-        "its socket is of another kind",
-        with_socket(lambda _: as_descriptor(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))),
-    ),
-    "unix": (
-        "its socket is of another kind",
-        with_socket(lambda _: as_descriptor(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))),
-    ),
-    "fresh": (
-        "its socket has another port",
-        with_socket(lambda _: as_descriptor(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))),
-    ),
+    "stream": ("its socket is of another kind", with_new(socket.AF_INET, socket.SOCK_STREAM)),
+    "ipv6": ("its socket is of another kind", with_new(socket.AF_INET6, socket.SOCK_DGRAM)),
+    "unix": ("its socket is of another kind", with_new(socket.AF_UNIX, socket.SOCK_DGRAM)),
+    "fresh": ("its socket has another port", with_new(socket.AF_INET, socket.SOCK_DGRAM)),
     "other port": ("its socket has another port", with_socket(connected_elsewhere)),
     "other server": ("its socket has another server", with_socket(same_port_elsewhere)),
 }
