@@ -16,17 +16,26 @@ die() {
     exit 1
 }
 
-# The first Python that is new enough.
+# The system's own Python, if it can do all that is wanted, or else the first one that is new enough. Debian's is built
+# with optimisations, a seventh faster here than one that was built without, as pyenv does.
 find_python() {
     local candidate
+    if new_enough /usr/bin/python3 && makes_environments /usr/bin/python3; then
+        echo /usr/bin/python3
+        return
+    fi
     for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
-        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        if new_enough "$candidate"; then
             command -v "$candidate"
             return
         fi
     done
     die "Python 3.11 or later is needed (Debian 12 and later: apt install python3 python3-venv)"
 }
+
+new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+
+makes_environments() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
 
 # Debian packages by name. Services that come with them are not started. Ordinary users are told what to ask for.
 # In a shell of its own, so that the ban on starting services ends with it whatever happens.
@@ -63,7 +72,7 @@ make_venv() {
     venv_works && return
     local python
     python=$(find_python) || exit 1
-    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    if ! makes_environments "$python"; then
         install_packages python3-venv || die "the module venv is missing (apt install python3-venv)"
     fi
     [ ! -L "$VENV" ] || rm "$VENV" # It leads to another checkout's, which is not ours to empty.

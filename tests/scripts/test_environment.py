@@ -1,5 +1,6 @@
 """How a checkout comes by its Python environment."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -27,6 +28,17 @@ def test_an_environment_in_any_folder_is_this_checkouts_until_it_moves(tmp_path,
     assert subprocess.run(works, cwd=checkout, check=False).returncode == 0
     moved = checkout.rename(tmp_path / "elsewhere")
     assert subprocess.run(works, cwd=moved, check=False).returncode == 1
+
+
+def test_the_systems_own_python_is_taken_where_it_can_make_environments(tmp_path):
+    own, first = Path("/usr/bin/python3"), tmp_path / "python3"
+    first.symlink_to("/bin/true")
+    asked = "import ensurepip, venv, sys; sys.exit(sys.version_info < (3, 11))"
+    able = own.exists() and subprocess.run([own, "-c", asked], capture_output=True, check=False).returncode == 0
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    find = ["bash", "-c", f". {ROOT}/scripts/environment.sh; find_python"]
+    found = subprocess.run(find, env=path, capture_output=True, text=True, check=True).stdout
+    assert found == f"{own if able else first}\n"
 
 
 @pytest.mark.night
