@@ -19,6 +19,7 @@ from workers.contract.channel import ChildEnd
 from workers.contract.context import Confinement
 from workers.contract.exitcodes import ExitCode
 from workers.contract.messages import Failed, LogBatch, LogRecord, Ready
+from workers.contract.offload import Records
 from workers.contract.rates import RateRegion
 from workers.contract.slots import Region
 from workers.errors import BootError, ContractError, PrivilegeError
@@ -47,7 +48,7 @@ class BootPlan:
     channel: ChildEnd
     keep: frozenset[int]
     confinement: Confinement
-    foreign: tuple[Region | RateRegion, ...] = ()
+    foreign: tuple[Region | RateRegion | Records, ...] = ()
     program: str = "udp-proxy"
 
 

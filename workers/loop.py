@@ -23,6 +23,7 @@ from workers.deadlines import NEVER
 from workers.lastwords import write_rest
 from workers.linger import Linger
 from workers.net.singles import FEW
+from workers.offload import Offload
 from workers.orders import Orders
 from workers.parts import assemble
 from workers.session.session import Session
@@ -79,6 +80,13 @@ class Worker:
         self._publisher = Publisher(context.region.words)
         listeners = list(self._parts.listeners.values())
         self._tallies = Tallies(context.region.words, context.settings, self._parts.stats, listeners)
+        self._offload: Offload | None = None
+        if context.records is not None:
+            turn_to = self._tallies.intake.turn_to
+            self._offload = Offload(
+                context.records, context.channel, self._parts.journal, self._parts.stats, turn_to, now_ns
+            )
+            self._parts.engine.kernel = self._offload
         self._hear = self._tallies.intake.follow(self._parts.outbound.handle)
         self._title = WorkerTitle(context.index, context.settings.name)
         self._changed = True
@@ -163,6 +171,8 @@ class Worker:
     def _freeze(self, now_ns: int) -> None:
         """Leave all sessions to a replacement, those too that have only just begun; end none but whose time is up."""
         parts = self._parts
+        for session in parts.engine.everybody():
+            parts.engine.reclaim(session)
         parts.engine.expire(now_ns)
         parts.sockets.close_ended(now_ns)
         parts.permits.settle()
@@ -227,12 +237,17 @@ class Worker:
             engine.expire(now_ns)
             self._parts.sockets.close_ended(now_ns)
             self._parts.permits.settle()
-            self._parts.keeper.keep(engine.take_lasting())
+            lasting = engine.take_lasting()
+            self._parts.keeper.keep(lasting)
+            if self._offload is not None:
+                self._offload.consider(lasting, 0)
             self._changed = True
         due_ns = min(self._parts.knowledge.tend(now_ns), engine.next_deadline_ns(), self._parts.keeper.tend(now_ns))
         # The log last: what the others write has its time, too.
         due_ns = min(due_ns, self._parts.outbound.taps.tend(now_ns))
         due_ns = min(due_ns, self._parts.journal.tend(now_ns))
+        if self._offload is not None:
+            due_ns = min(due_ns, self._offload.tend(now_ns))
         if self._changed:
             if now_ns >= self._publish_ns:
                 self._publish_ns = now_ns + PUBLISH_NS
@@ -250,6 +265,8 @@ class Worker:
         # After the sessions: whoever sees it sees a number that only falls.
         words[Counter.DRAINING] = self._parts.engine.draining
         words[Counter.LOG_LEVEL] = self._parts.journal.level
+        if self._offload is not None:
+            words[Counter.CARRIED] = self._offload.count
         words[Counter.TURNS] += 1
         words[Counter.PUBLISHED] = now_ns
         stats, journal = self._parts.stats, self._parts.journal
@@ -268,6 +285,8 @@ class Worker:
 
     def _sweep_some(self, now_ns: int) -> None:
         sessions = self._sweep[-self._portion :]
+        if self._offload is not None:
+            self._offload.sweep(sessions, self._sweep_ns - 2 * SWEEP_NS)
         self._parts.keeper.sweep(sessions)
         busy = [session for session in sessions if now_ns - session.last_in_ns < 2 * SWEEP_NS]
         self._changed |= self._parts.sockets.look_for_losses(busy)

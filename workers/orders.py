@@ -33,6 +33,8 @@ class Orders:
             self.set_level(message.level)
         elif isinstance(message, Tap):
             found = self._find(frozenset(((message.slot, message.opened_ns),)))
+            for session in found:
+                self._engine.reclaim(session)
             self._taps.begin(found[0] if found else None, message, now_ns)
         else:
             return False

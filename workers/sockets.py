@@ -213,7 +213,10 @@ class SessionSockets:
 
         What is bound to an address, or marked for another route, stays where it is.
         """
-        return _is_movable(session) and self._upstreams.move(session.sock, session.target)
+        if not _is_movable(session):
+            return False
+        self._engine.reclaim(session)
+        return self._upstreams.move(session.sock, session.target)
 
     def follow(self, table: Table) -> None:
         """Move the sessions whose own address this machine has lost. table: the addresses it has now.

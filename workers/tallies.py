@@ -49,12 +49,16 @@ class Intake:
             return handle
 
         def handle_on_account(listener: Listener, now_ns: int) -> None:
-            if listener.index != self._current:
-                self.accounts()
-                self._current = listener.index
+            self.turn_to(listener.index)
             handle(listener, now_ns)
 
         return handle_on_account
+
+    def turn_to(self, listener: int) -> None:
+        """Put what is counted from now on to a listener's account."""
+        if listener != self._current:
+            self.accounts()
+            self._current = listener
 
     def accounts(self) -> list[list[int]]:
         """Return datagrams received and payload bytes forwarded of each listener, up to now."""

@@ -33,9 +33,11 @@ from workers.contract.messages import (
     Lookup,
     Moved,
     Names,
+    Offered,
     Ready,
     Tap,
     ToChild,
+    Withdrawn,
 )
 from workers.contract.naming import split
 from workers.errors import ContractError
@@ -59,6 +61,8 @@ _PERMITTED: dict[type, tuple[frozenset[Role], frozenset[State]]] = {
     Lookup: (_WORKER, _SERVING),
     Looked: (_RESOLVER, _SERVING),
     Moved: (_WORKER, _SERVING),
+    Offered: (_WORKER, _SERVING),
+    Withdrawn: (_WORKER, _SERVING),
 }
 """Who may say what, and when."""
 
@@ -73,9 +77,26 @@ class Forks(Protocol):
         ...
 
 
+class Offering(Protocol):
+    """Where workers' sessions are offered to the kernel."""
+
+    def take(self, worker: int, sessions: Sequence[tuple[int, int]]) -> None:
+        """Take sessions, by slot and epoch."""
+        ...
+
+    def drop(self, worker: int, slots: Sequence[int]) -> None:
+        """Take sessions back."""
+        ...
+
+    def forget(self, worker: int) -> None:
+        """Take all sessions of a dead worker back."""
+        ...
+
+
 class Crew:
     """The processes of a roster's children, and our ends of their channels.
 
+    offering: where workers' sessions are offered to the kernel, None: nowhere; set by whoever opens it.
     relay: takes a child's log batch and its process. ending: why the proxy has to end, None as long as it has not.
     The epoll object is the loop's; descriptors of channels are added and removed here.
     """
@@ -92,6 +113,7 @@ class Crew:
         self.roster = roster
         self.ending: Ending | None = None
         self.vault = Vault(shared, epoll)
+        self.offering: Offering | None = None
         self._spawner = spawner
         self._journal = journal
         self._relay = relay
@@ -112,6 +134,8 @@ class Crew:
             Lookup: self._handle_lookup,
             Looked: self._handle_looked,
             Moved: self._handle_moved,
+            Offered: self._handle_offered,
+            Withdrawn: self._handle_withdrawn,
         }
 
     def start_due(self, now_ns: int) -> None:
@@ -174,8 +198,10 @@ class Crew:
 
     def _take_custody(self, descriptor: int) -> None:
         worker = self.vault.owner(descriptor)
-        if worker is None:
-            return
+        if worker is not None:
+            self._take_custody_of(worker)
+
+    def _take_custody_of(self, worker: int) -> None:
         try:
             self.vault.take(worker)
         except ContractError as error:
@@ -312,6 +338,16 @@ class Crew:
             return
         self._tell_for_good(message)
 
+    def _handle_offered(self, child: Child, message: Offered) -> None:
+        # What it has entrusted before it says this comes by another way.
+        self._take_custody_of(child.index)
+        if self.offering is not None and child in self._channels:
+            self.offering.take(child.index, message.sessions)
+
+    def _handle_withdrawn(self, child: Child, message: Withdrawn) -> None:
+        if self.offering is not None:
+            self.offering.drop(child.index, message.slots)
+
     def _bury(self, child: Child, now_ns: int) -> None:
         process = child.pid
         # Its last words are taken while it is a zombie: until it is waited for, its number is nobody else's.
@@ -322,6 +358,8 @@ class Crew:
         exit_code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         if child.role is Role.WORKER:
             self._lookups.forget(child)
+            if self.offering is not None:
+                self.offering.forget(child.index)
             if not self.vault.inherit(child.index, killed=exit_code == -signal.SIGKILL):
                 self._journal.note("sessions-given-up", child.name)
         elif child.role is Role.RESOLVER:

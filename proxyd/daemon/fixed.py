@@ -23,7 +23,11 @@ REFUSED = (
     Fixed("chroot-dir", ("chroot_dir",)),
 )
 """Sessions, sockets and processes depend on these: the proxy must be started anew."""
-LATER = (Fixed("nodaemon", ("foreground",)), Fixed("control", ("control",)))
+LATER = (
+    Fixed("nodaemon", ("foreground",)),
+    Fixed("control", ("control",)),
+    Fixed("offload", ("offload",)),
+)
 """Taken from the next start on. The number of workers is, too, where it cannot change (proxyd.daemon.resettling)."""
 
 

@@ -47,6 +47,10 @@ class Shelf:
             if descriptor != _NOBODY:
                 yield slot, self._opened_ns[slot]
 
+    def descriptor(self, slot: int) -> int | None:
+        """Return the descriptor kept for a slot of any number, None where there is none."""
+        return self._descriptors[slot] if slot in self else None
+
     def put(self, entry: Entry, descriptor: int) -> None:
         """Keep a session, in the place of another one in its slot; there must be such a slot."""
         slot = entry.slot

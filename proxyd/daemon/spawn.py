@@ -21,6 +21,7 @@ from proxyd.daemon.pidfile import Pidfile
 from proxyd.daemon.roster import Child, Role
 from proxyd.daemon.shared import Shared
 from proxyd.errors import SpawnError
+from proxyd.offload.carrier import Carrier
 from workers import privilege
 from workers.boot import BootPlan, Serve, run_child
 from workers.contract.backlog import Backlog
@@ -29,6 +30,7 @@ from workers.contract.context import ChannelLike, Confinement, WorkerContext
 from workers.contract.custody import Kept
 from workers.contract.exitcodes import ExitCode
 from workers.contract.messages import Looked, Lookup, Names
+from workers.contract.offload import Records
 from workers.contract.rates import RateRegion
 from workers.contract.settings import ListenerSettings, Settings
 from workers.contract.slots import Region
@@ -69,7 +71,7 @@ class Estate:
     generation. texts: the configurations that all these were made from, by the same. pidfile: held as long as the proxy
     runs, None: it does without. leash: what every worker has to hold open (proxyd.daemon.succession), -1: nothing.
     given: the listening sockets that are the service manager's. backlogs: by worker, what its next process is to treat
-    before all else.
+    before all else. carrier: what the kernel carries of the sessions, None: nothing.
     """
 
     settings: Settings
@@ -91,6 +93,7 @@ class Estate:
     leash: int = -1
     given: Given = NONE_GIVEN
     backlogs: dict[int, Backlog] = field(default_factory=dict)
+    carrier: Carrier | None = None
 
     @property
     def standing(self) -> tuple[ListenerSettings, ...]:
@@ -118,7 +121,13 @@ class Estate:
             earlier=self.earlier,
             retired=self.retired,
             backlog=self.backlogs[index].fd if index in self.backlogs else -1,
+            records=self.records[index] if index < len(self.records) else None,
         )
+
+    @property
+    def records(self) -> tuple[Records, ...]:
+        """By worker, what the kernel passes of its sessions; of those that came by a reload there is nothing."""
+        return () if self.carrier is None else self.carrier.records
 
     def hand_on(self, index: int) -> None:
         """Note that worker index has been forked with its backlog: nobody else is to treat it again."""
@@ -147,10 +156,10 @@ class Estate:
         return wanted and self.naming is not None
 
     @property
-    def regions(self) -> tuple[Region | RateRegion, ...]:
+    def regions(self) -> tuple[Region | RateRegion | Records, ...]:
         """All shared memory that is mapped."""
         shared = self.shared
-        return shared.regions if shared.rates is None else (*shared.regions, shared.rates)
+        return (*shared.regions, *self.records, *(() if shared.rates is None else (shared.rates,)))
 
 
 class Naming(Protocol):
@@ -261,14 +270,14 @@ class Spawner:
     ) -> tuple[BootPlan, Serve]:
         estate, index, settings = self._estate, child.index, self._estate.settings
         estate.shared.fit(index, f"{settings.program} {settings.name} {index}")
-        regions = estate.shared.regions
+        regions, records = estate.shared.regions, estate.records
         plan = BootPlan(
             child=child.name,
             proxy=settings.name,
             channel=channel,
             keep=frozenset((channel.fileno(), *estate.descriptors(index), *handover.descriptors)),
             confinement=estate.confinement,
-            foreign=regions[:index] + regions[index + 1 :],
+            foreign=(*regions[:index], *regions[index + 1 :], *records[:index], *records[index + 1 :]),
             program=settings.program,
         )
 

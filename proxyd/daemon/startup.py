@@ -47,8 +47,9 @@ from proxyd.daemon.spawn import Estate, Monitoring
 from proxyd.daemon.supervisor import Supervisor
 from proxyd.daemon.takeover import STEP, Giver
 from proxyd.daemon.thrift import give_back
-from proxyd.errors import SetupError
+from proxyd.errors import ProxydError, SetupError
 from proxyd.logs.setup import Logs
+from proxyd.offload.carrier import Carrier
 from workers.contract.context import Confinement
 from workers.contract.settings import Settings
 from workers.contract.slots import GENERATIONS
@@ -252,9 +253,26 @@ def _set_up(start: Start, stack: ExitStack) -> Estate:
         estate.extra, estate.retired, estate.earlier = heir.past.extra, heir.past.retired, heir.past.earlier
         estate.leash = heir.legacy.leash()
     _open_places(estate, start, held, stack)
+    estate.carrier = _open_carrier(start, stack)
     capabilities.drop_all_but(capabilities.KEPT | start.confinement.capabilities)
     estate.users = _read_users(settings, logs)
     return estate
+
+
+def _open_carrier(start: Start, stack: ExitStack) -> Carrier | None:
+    """Have the kernel carry sessions, if that is wanted and can be; otherwise workers carry all of them."""
+    settings = start.settings
+    if not settings.offload:
+        return None
+    try:
+        if settings.single_process:
+            raise SetupError("offload", "one process does everything")
+        carrier = Carrier(start.workers, settings.max_sessions)
+    except (ProxydError, OSError) as error:
+        start.logs.note("config-warning", f"'offload' has no effect: {error}")
+        return None
+    stack.callback(carrier.close)
+    return carrier
 
 
 def _bind(start: Start) -> Listeners:

@@ -17,6 +17,7 @@ from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.heir import Heir
 from proxyd.daemon.herald import Herald
 from proxyd.daemon.notify import Notifier
+from proxyd.daemon.offering import Offering
 from proxyd.daemon.passage import Passage
 from proxyd.daemon.reading import Reading
 from proxyd.daemon.reload import Reloader
@@ -77,6 +78,8 @@ class Supervisor:
         self._signals = SignalPipe()
         spawner = Spawner(estate, main)
         self._crew = Crew(make_roster(estate), spawner, estate.shared, logs, self._deliver, self._epoll)
+        if estate.carrier is not None:
+            self._crew.offering = Offering(estate.carrier, estate, self._crew.vault)
         self._reloader = Reloader(estate, self._crew, spawner, logs, means)
         self._conductor = CrewConductor(self._crew, estate.shared, logs, self._reloader)
         onward = onward or passage.Means(Notifier(), None, 0)
@@ -120,6 +123,9 @@ class Supervisor:
         self._epoll.register(self._signals.fileno(), select.EPOLLIN)
         if self._control is not None:
             self._epoll.register(self._control.fileno(), select.EPOLLIN)
+        carrier = self._estate.carrier
+        if carrier is not None:
+            self._epoll.register(carrier.fileno(), select.EPOLLIN)
         try:
             while self._ending is None or self._crew.roster.alive:
                 self._turn()
@@ -148,6 +154,8 @@ class Supervisor:
                 self._handle_signals()
             elif self._control is not None and descriptor == self._control.fileno():
                 self._control.serve(now_ns)
+            elif self._estate.carrier is not None and descriptor == self._estate.carrier.fileno():
+                self._estate.carrier.follow()
             else:
                 self._crew.receive(descriptor)
 

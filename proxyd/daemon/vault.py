@@ -125,6 +125,10 @@ class Vault:
         """Return the sessions that are kept for a worker, by slot."""
         return tuple(self._shelves[worker])
 
+    def descriptor(self, worker: int, slot: int) -> int | None:
+        """Return the descriptor kept for a worker's slot, which stays the vault's; None where there is none."""
+        return self._shelves[worker].descriptor(slot)
+
     def move(self, plan: Sequence[Sequence[Kept]]) -> None:
         """Keep what is kept, by worker, for other workers in other slots; what is in no place of the plan is given up.
 

@@ -79,6 +79,9 @@ def _gauges(view: View) -> Iterator[Metric]:
         ("start_time_seconds", "When the proxy began, in seconds since 1970.", view.started_unix),
     ):
         yield _one(gauge, name, text, value)
+    if not view.is_uftp:
+        carried = view.total(Counter.CARRIED)
+        yield _one(gauge, "sessions_carried", "Open sessions that the kernel carries: see offload.", carried)
     by_worker = ((str(index), region.sessions) for index, region in enumerate(view.regions))
     yield gauge(f"worker_{noun}", f"Open {what} by worker.", _by("worker", by_worker))
 

@@ -40,6 +40,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--old", type=Path, metavar="PATH", help="a udp-proxy, or a checkout with one in .venv, to pair"
     )
+    parser.add_argument("--offload", action="store_true", help="pair with our own proxy whose sessions the kernel carries")
     parser.add_argument("--nginx-only", action="store_true", help="leave our own proxy out")
     parser.add_argument(
         "--multi-accept",
@@ -56,6 +57,8 @@ def _products(options: argparse.Namespace) -> list[Product]:
     products = [nginx(find_nginx(), multi_accept=options.multi_accept)]
     if not options.nginx_only:
         products.append(udp_proxy("udp-proxy", find_udp_proxy(_CHECKOUT)))
+    if options.offload:
+        products.append(udp_proxy("offload", find_udp_proxy(_CHECKOUT), offload=True))
     if options.old:
         products.append(udp_proxy("old", find_udp_proxy(options.old)))
     return products
@@ -92,7 +95,8 @@ def _run(options: argparse.Namespace) -> None:
     results = run_rounds(rig, products, chosen, options.rounds, _tell)
     _tell("")
     names = [product.name for product in products]
-    found = outcomes(results, names[1:2], [name for name in names if name != "udp-proxy"])
+    ours = [name for name in names if name in ("udp-proxy", "offload")]
+    found = outcomes(results, ours, [name for name in names if name not in ours])
     print(as_text(facts, notes, results, chosen))
     if found:
         print("", goals_as_text(found), sep="\n")

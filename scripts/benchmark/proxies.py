@@ -52,6 +52,7 @@ udp-proxy BENCH {{
   log-stats {{ file "{directory}/stats.log"; }}
   listen-on {{ non-transparent [127.0.0.1] port {port}; }}
   udpserver {{ max-sessions 20000; workers {workers}; }}
+  {offload}
   session-acl ALL {{
     from {{ [127.0.0.0/8] }};
     accept;
@@ -110,10 +111,19 @@ def nginx(executable: str, *, multi_accept: bool) -> Product:
     return Product("nginx", configure, (executable, "-c"), note)
 
 
-def udp_proxy(name: str, executable: str) -> Product:
-    """Return a udp-proxy, under the name it shall have in the report."""
+def udp_proxy(name: str, executable: str, *, offload: bool = False) -> Product:
+    """Return a udp-proxy, under the name it shall have in the report. offload: the kernel carries busy sessions."""
+
+    def configure(scene: Scene, place: Place) -> str:
+        return _UDP_PROXY_CONFIGURATION.format(
+            workers=scene.workers,
+            one_answer="max-dgrams-out 1; max-dgrams-in 1;" if scene.one_answer else "",
+            offload="offload on;" if offload else "",
+            **asdict(place),
+        )
+
     note = f"{name}: logs every session's record to a file, always; {executable}"
-    return Product(name, _configure_udp_proxy, (executable, "-f"), note)
+    return Product(name, configure, (executable, "-f"), note + ("; offload on" if offload else ""))
 
 
 def find_udp_proxy(place: Path) -> str:
@@ -130,11 +140,6 @@ def find_nginx() -> str:
     if found is None or not Path(_NGINX_MODULE).exists():
         raise CannotMeasure("nginx with its stream module is not installed (Debian: nginx libnginx-mod-stream)")
     return found
-
-
-def _configure_udp_proxy(scene: Scene, place: Place) -> str:
-    one_answer = "max-dgrams-out 1; max-dgrams-in 1;" if scene.one_answer else ""
-    return _UDP_PROXY_CONFIGURATION.format(workers=scene.workers, one_answer=one_answer, **asdict(place))
 
 
 class Running:

@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import msgspec
 
 from workers.contract.messages import (
+    LATEST_EPOCH,
     MAX_BATCH_RECORDS,
     MAX_MESSAGE_BYTES,
     MAX_NAME_CHARS,
@@ -29,9 +30,11 @@ from workers.contract.messages import (
     Lookup,
     Moved,
     Names,
+    Offered,
     Tap,
     ToChild,
     Users,
+    Withdrawn,
 )
 from workers.errors import ContractError, MessageTooLongError
 
@@ -244,6 +247,16 @@ def _check_address(version: int, value: bytes) -> None:
         raise ContractError(f"{len(value)} bytes are no address of IP version {version}")
 
 
+def _check_offered(message: Offered) -> None:
+    if any(slot < 0 or not 0 < epoch <= LATEST_EPOCH for slot, epoch in message.sessions):
+        raise ContractError("a slot or an epoch that cannot be")
+
+
+def _check_withdrawn(message: Withdrawn) -> None:
+    if any(slot < 0 for slot in message.slots):
+        raise ContractError("a negative slot")
+
+
 def _check_moved(message: Moved) -> None:
     if len(message.downstream) not in _RAW_BYTES:
         raise ContractError(f"{len(message.downstream)} bytes are no raw socket address")
@@ -256,4 +269,6 @@ _BOUNDS: dict[type, Callable[[Any], None]] = {
     Lookup: _check_lookup,
     Looked: _check_looked,
     Moved: _check_moved,
+    Offered: _check_offered,
+    Withdrawn: _check_withdrawn,
 }

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from workers.contract.custody import Kept
 from workers.contract.messages import NO_NAMES, FromChild, Names, ToChild, Users
+from workers.contract.offload import Records
 from workers.contract.rates import RateRegion
 from workers.contract.settings import Settings
 from workers.contract.slots import Region
@@ -64,6 +65,7 @@ class WorkerContext:
     the low 16 bits of the generation. retired: so many of the last listeners have vanished from the configuration and
     serve the sessions that they have, nobody new.
     backlog: a descriptor with datagrams that are to be treated before any other (workers.contract.backlog), -1: none.
+    records: of what the kernel passes of this worker's sessions, None where it carries none.
     store: what a worker whose sessions have no sockets of their own writes down for its replacement, None: nothing.
     """
 
@@ -84,3 +86,4 @@ class WorkerContext:
     retired: int = 0
     store: Store | None = None
     backlog: int = -1
+    records: Records | None = None

@@ -14,6 +14,7 @@ MAX_BATCH_RECORDS = 512
 MAX_NAME_CHARS = 253
 """Of a host name. Source: RFC 1035 section 2.3.4, written without the final dot."""
 MAX_TTL_S = 2**31
+LATEST_EPOCH = 2**63 - 1
 
 
 class LogRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -104,6 +105,18 @@ class Moved(msgspec.Struct, frozen=True, tag="moved", array_like=True):
     downstream: bytes
 
 
+class Offered(msgspec.Struct, frozen=True, tag="offered", array_like=True):
+    """A worker's sessions that the kernel may carry, (slot, epoch) pairs: their records say how much it may pass."""
+
+    sessions: list[tuple[int, int]]
+
+
+class Withdrawn(msgspec.Struct, frozen=True, tag="withdrawn", array_like=True):
+    """The slots of a worker's sessions that the kernel is not to carry any more."""
+
+    slots: list[int]
+
+
 class Kill(msgspec.Struct, frozen=True, tag="kill", array_like=True):
     """A worker is to end these sessions, (slot, beginning in nanoseconds) pairs; those that are over do not matter."""
 
@@ -139,5 +152,5 @@ class Level(msgspec.Struct, frozen=True, tag="level", array_like=True):
     level: int
 
 
-FromChild: TypeAlias = LogBatch | Ready | Failed | Names | Lookup | Looked | Moved
+FromChild: TypeAlias = LogBatch | Ready | Failed | Names | Lookup | Looked | Moved | Offered | Withdrawn
 ToChild: TypeAlias = Names | Users | Lookup | Looked | Moved | Kill | Drain | Freeze | Tap | Level

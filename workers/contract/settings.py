@@ -352,6 +352,7 @@ class Settings:
     single_process: bool = False
     foreground: bool = False
     fast_path: bool = True
+    offload: bool = False
     app_user: str | None = None
     app_group: str | None = None
     chroot_dir: str | None = None

@@ -102,6 +102,8 @@ class Counter(IntEnum):
     """When these words were last written (CLOCK_MONOTONIC, ns): about ten times a second while there are sessions."""
     OWED = 10
     """Permits among PERMITS that go back to nobody when their sessions end: there may be fewer sessions by now."""
+    CARRIED = 11
+    """Sessions that the kernel may carry now."""
     RECEIVED_OUT = 16
     FORWARDED_OUT = 17
     BYTES_OUT = 18
@@ -283,7 +285,7 @@ class Region:
         The permits it held for the others are the caller's to give back: see Counter.PERMITS.
         """
         self.words[Counter.SESSIONS] = self.words[Counter.PERMITS] = len(kept)
-        self.words[Counter.DRAINING] = self.words[Counter.OWED] = 0
+        self.words[Counter.DRAINING] = self.words[Counter.OWED] = self.words[Counter.CARRIED] = 0
         for slot in range(min(self.words[Counter.TOP], self.slot_count)):
             start = self.offset(slot)
             if self.memory[start] and slot not in kept:

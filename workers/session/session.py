@@ -150,6 +150,22 @@ class Trail:
         self.settled_ns = NEVER
 
 
+@dataclass(slots=True)
+class Carriage:
+    """The kernel's part in a session (workers.offload).
+
+    epoch: under which it may pass datagrams, 0: it cannot carry this one. limited: the session has data limits.
+    seen_out, seen_in: datagrams and bytes of what it has passed that are counted already. moved_ns: when that was last
+    more than before.
+    """
+
+    epoch: int
+    limited: bool
+    seen_out: tuple[int, int] = (0, 0)
+    seen_in: tuple[int, int] = (0, 0)
+    moved_ns: int = 0
+
+
 class Session:
     """A client's session. Instants are monotonic nanoseconds; what is `left` counts down from the rule's budgets.
 
@@ -162,6 +178,7 @@ class Session:
     closing: why it ends as soon as what was passed is sent; None while it goes on.
     The caller's own: sock, the server side; client_at, where the client's address lies in shared memory;
     reply_control, control data that sets the source of answers, empty where the listener's own address is right;
+    carriage, the kernel's part in it, None where it has none;
     deep: how many reads are in store for a socket in which many datagrams wait at once, 0 for every other one;
     stretched: its socket was changed for that, and can serve no other session; trains: trains may be sent.
     """
@@ -169,6 +186,7 @@ class Session:
     __slots__ = (
         "bytes_in_left",
         "bytes_out_left",
+        "carriage",
         "check_ns",
         "client",
         "client_at",
@@ -225,6 +243,7 @@ class Session:
         self.track = track
         self.wasted_out = self.wasted_in = self.tick = 0
         self.closing: CloseReason | None = None
+        self.carriage: Carriage | None = None
         self.reply_control = b""
         self.sock: Any = None
         self.trains = True

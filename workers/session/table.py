@@ -47,6 +47,18 @@ class Permits(Protocol):
         ...
 
 
+class Kernel(Protocol):
+    """Who knows of the kernel's part in sessions."""
+
+    def touch(self, session: Session) -> None:
+        """Bring a session up to date."""
+        ...
+
+    def reclaim(self, session: Session) -> None:
+        """Bring a session up to date, and have its datagrams come to its sockets again."""
+        ...
+
+
 class SessionTable:
     """All sessions of one worker.
 
@@ -55,7 +67,10 @@ class SessionTable:
     them have ended since. trails: what else sessions are found by.
     Sessions of one question and one answer are renewed when others come: whoever has one must let go of it before it is
     taken out of `ended`, unless it has a tick, or is not simple.
+    kernel: to be asked about sessions that have a carriage; set by whoever gives them one.
     """
+
+    kernel: Kernel
 
     def __init__(self, listeners: int, permits: Permits, records: Records, stats: Stats) -> None:
         self.tables: tuple[dict[FlowKey, Session], ...] = tuple({} for _ in range(listeners))
@@ -108,6 +123,8 @@ class SessionTable:
 
     def lapse(self, session: Session, now_ns: int) -> bool:
         """End a session whose time is up; otherwise find out when to ask again. Cheap to call after check_ns only."""
+        if session.carriage is not None:
+            self.kernel.touch(session)
         deadline_ns, reason = session.deadline()
         if now_ns < deadline_ns:
             session.check_ns = deadline_ns
@@ -163,7 +180,13 @@ class SessionTable:
         self._free_slots.append(session.slot)
         self.ended.append(session)
 
+    def reclaim(self, session: Session) -> None:
+        """Have all of a session's datagrams come to its sockets, and be counted here, whoever passed them before."""
+        if session.carriage is not None:
+            self.kernel.reclaim(session)
+
     def _forget(self, session: Session) -> None:
+        self.reclaim(session)
         if session.trail is not None:
             self.trails.forget(session)
         if session.tick > 0:

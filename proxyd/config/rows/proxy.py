@@ -123,6 +123,16 @@ PROXY = (
         extension=True,
     ),
     Keyword(
+        "offload",
+        "Whether busy sessions are carried by the kernel, several times as fast: a BPF program on the interfaces"
+        " readdresses their datagrams as they come in, which then meet neither netfilter nor IPsec policies of this"
+        " machine. Sessions whose peers are transparent or both here and elsewhere stay with the workers.",
+        ((value("value", ON_OFF),),),
+        absent="off",
+        extension=True,
+        reload=Reload.LATER,
+    ),
+    Keyword(
         "listen-on",
         "The sockets on which clients are served; at least one item is obligatory.",
         body=Scope.LISTEN,

@@ -1,0 +1,86 @@
+"""What workers would have carried by the kernel, and who the peers of such a session are, without believing them.
+
+The server side is that of the socket which the vault keeps. The client is what the session's slot says; all that a lie
+could bring about is that datagrams to a listener of ours go on to that server, and answers leave from there.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from proxyd.daemon.sockets import raw_sockaddr
+from proxyd.daemon.spawn import Estate
+from proxyd.daemon.vault import Vault
+from proxyd.offload.carrier import Carrier
+from proxyd.offload.flows import Ends, Offer, host
+from workers.contract.settings import Address, ListenerSettings
+from workers.wire import sockaddr
+
+_Name: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
+_RAW_BYTES = {socket.AF_INET: sockaddr.V4_BYTES, socket.AF_INET6: sockaddr.V6_BYTES}
+_HOPS = {
+    socket.AF_INET: (socket.IPPROTO_IP, socket.IP_TTL),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS),
+}
+
+
+class Offering:
+    """Between the workers of an estate and its carrier."""
+
+    def __init__(self, carrier: Carrier, estate: Estate, vault: Vault) -> None:
+        self._carrier = carrier
+        self._estate = estate
+        self._vault = vault
+
+    def take(self, worker: int, sessions: Sequence[tuple[int, int]]) -> None:
+        """Enter sessions of a worker, by slot and epoch, as far as they can be carried."""
+        self._carrier.carry([Offer(worker, slot, epoch) for slot, epoch in sessions], self._peers)
+
+    def drop(self, worker: int, slots: Sequence[int]) -> None:
+        """Take out sessions of a worker."""
+        self._carrier.drop(worker, slots)
+
+    def forget(self, worker: int) -> None:
+        """Take out all sessions of a worker that is dead."""
+        self._carrier.forget(worker)
+
+    def _peers(self, offer: Offer) -> Ends | None:
+        """Return who the peers are, None where the session may not be carried."""
+        region = self._estate.shared.regions[offer.worker]
+        descriptor = self._vault.descriptor(offer.worker, offer.slot)
+        if descriptor is None or region.opened(offer.slot) is None:
+            return None
+        fields = region.fields(offer.slot)
+        with socket.socket(fileno=os.dup(descriptor)) as sock:
+            size = _RAW_BYTES.get(sock.family, 0)
+            try:
+                local, server = _raw(sock.family, sock.getsockname()), _raw(sock.family, sock.getpeername())
+                ttl = sock.getsockopt(*_HOPS[sock.family])
+            except (OSError, KeyError):
+                return None
+        ends = Ends(fields.client[:size], fields.destination[:size], local, server, ttl)
+        if any(raw[:2] != local[:2] or sockaddr.scope_of(raw) for raw in ends[:4]):
+            return None
+        return ends if self._is_ours(ends.destination) else None
+
+    def _is_ours(self, destination: bytes) -> bool:
+        """Tell whether clients write to this raw address of a listener that takes it from everywhere."""
+        return any(_hears(listener, destination) for listener in self._estate.standing)
+
+
+def _hears(listener: ListenerSettings, destination: bytes) -> bool:
+    if listener.transparent or listener.device is not None:
+        return False
+    raw = raw_sockaddr(listener)
+    anywhere = not any(host(raw))
+    return raw[:4] == destination[:4] and (anywhere or host(raw) == host(destination))
+
+
+def _raw(family: int, name: _Name) -> bytes:
+    packed = socket.inet_pton(family, name[0])
+    version = 4 if family == socket.AF_INET else 6
+    scope = name[3] if len(name) == 4 else 0
+    return sockaddr.encode(Address(version, int.from_bytes(packed, "big")), name[1], scope)

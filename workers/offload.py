@@ -1,0 +1,248 @@
+"""Which sessions the kernel carries: busy simple ones are offered to the parent, counted from their records, taken back.
+
+The program on the interfaces counts what it passes in a record for each slot (workers.contract.offload); from there a
+session's budgets, its times and the worker's counters are brought up to date: in every sweep, and whenever it is asked
+whether a session's time is up. Nobody has to be asked to take a session back: without its epoch in the record the next
+datagram comes to the sockets again.
+A session with a data limit lends the kernel half of what is left, so that no race can exceed it; the first datagram
+that does come to the worker takes it back, and with little left it is not offered again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Protocol
+
+from workers.contract.messages import Offered, Withdrawn
+from workers.contract.offload import BYTES, BYTES_LIMIT, DATAGRAMS, DATAGRAMS_LIMIT, DIRECTION_BYTES, EPOCH, LAST_NS
+from workers.contract.offload import RECORD_BYTES, Records
+from workers.deadlines import NEVER
+from workers.session.session import UNLIMITED, Carriage, Session
+from workers.stats import Stats
+
+BUSY_DATAGRAMS = 4
+"""A session that has had fewer is not worth the parent's time: entering one costs as much as some ten datagrams."""
+PAUSE_NS = 10_000_000
+"""From one message to the next: entering all sessions of a busy proxy at once would hold everything up."""
+LEAST_DATAGRAMS, LEAST_BYTES = 64, 65_536
+"""What the kernel must be lent at least of a limited budget."""
+BATCH = 32
+"""Sessions in one message."""
+WITHDRAWN_BATCH = 512
+DUMPING_LEVEL = 9
+"""From this level of the log on every payload is shown, so that every datagram must come by."""
+_WORD = 8
+_RECORD, _IN = RECORD_BYTES // _WORD, DIRECTION_BYTES // _WORD
+_DATAGRAMS, _DATAGRAMS_LIMIT, _BYTES, _BYTES_LIMIT, _LAST = (
+    offset // _WORD for offset in (DATAGRAMS, DATAGRAMS_LIMIT, BYTES, BYTES_LIMIT, LAST_NS)
+)
+_NOBODY = EPOCH // _WORD
+
+
+class Channel(Protocol):
+    """The way to the parent."""
+
+    def send(self, message: Offered | Withdrawn) -> bool:
+        """Send without blocking; False: there is no room now."""
+        ...
+
+
+class Log(Protocol):
+    """The log, as far as this looks at it: its level."""
+
+    level: int
+
+
+class Offload:
+    """One worker's. records: None where the kernel carries nothing. count: the sessions that it may carry now.
+
+    turn_to: told the listener whose datagrams are counted next.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        channel: Channel,
+        log: Log,
+        stats: Stats,
+        turn_to: Callable[[int], None],
+        now_ns: int,
+    ) -> None:
+        self.count = 0
+        self._words = records.words
+        self._slots = records.slots
+        self._channel = channel
+        self._log = log
+        self._stats = stats
+        self._turn_to = turn_to
+        self._epoch = now_ns
+        self._withdrawn: dict[int, None] = {}
+        self._candidates: deque[Session] = deque()
+        self._due_ns = 0
+        for slot in range(records.slots):
+            self._words[slot * _RECORD] = _NOBODY
+
+    def consider(self, sessions: Iterable[Session], since_ns: int) -> None:
+        """Have the sessions offered that are busy, and whose datagrams the kernel can pass without us.
+
+        since_ns: those that have been silent since then are not busy.
+        """
+        if self._log.level >= DUMPING_LEVEL:
+            return
+        self._candidates += [session for session in sessions if _is_busy(session, since_ns) and self._fits(session)]
+
+    def sweep(self, sessions: Iterable[Session], since_ns: int) -> None:
+        """Bring sessions up to date; take back those of which the kernel passes nothing; offer others.
+
+        since_ns: when the sweep before this one began.
+        """
+        waiting: list[Session] = []
+        for session in sessions:
+            carriage = session.carriage
+            if carriage is None:
+                waiting.append(session)
+            elif carriage.epoch:
+                self._settle(session, carriage)
+                if self._log.level >= DUMPING_LEVEL or carriage.moved_ns < since_ns:
+                    self._give_up(session, carriage, since_ns)
+        self.consider(waiting, since_ns)
+
+    def touch(self, session: Session) -> None:
+        """Bring a session up to date of which somebody wants to know; one with limits is taken back."""
+        carriage = session.carriage
+        if carriage is not None and carriage.epoch:
+            if carriage.limited:
+                self.reclaim(session)
+            else:
+                self._settle(session, carriage)
+
+    def reclaim(self, session: Session) -> None:
+        """Have all of a session's datagrams come to its sockets again."""
+        carriage = session.carriage
+        if carriage is None or not carriage.epoch:
+            return
+        self._words[session.slot * _RECORD] = _NOBODY
+        self._settle(session, carriage)
+        session.carriage = None
+        self._withdrawn[session.slot] = None
+        self.count -= 1
+
+    def tend(self, now_ns: int) -> int:
+        """Tell the parent what it need not keep entered, then what it may enter; return when to call again."""
+        if not self._withdrawn and not self._candidates:
+            return NEVER
+        if now_ns >= self._due_ns:
+            self._due_ns = now_ns + PAUSE_NS
+            self._withdraw()
+            self._offer()
+        return self._due_ns
+
+    def _withdraw(self) -> None:
+        while self._withdrawn:
+            batch = list(islice(self._withdrawn, WITHDRAWN_BATCH))
+            if not self._channel.send(Withdrawn(batch)):
+                return
+            for slot in batch:
+                del self._withdrawn[slot]
+
+    def _offer(self) -> None:
+        offers: list[tuple[int, int]] = []
+        lent: list[Session] = []
+        while self._candidates and len(offers) < BATCH and not self._withdrawn:
+            session = self._candidates.popleft()
+            if self._fits(session):
+                offers.append((session.slot, self._lend(session)))
+                lent.append(session)
+        if offers and not self._channel.send(Offered(offers)):
+            for session in lent:
+                self.reclaim(session)
+
+    def _fits(self, session: Session) -> bool:
+        """Tell whether the kernel could pass a session's datagrams, and there are enough of them left to pass."""
+        terms = session.terms
+        return (
+            session.carriage is None
+            and session.simple
+            and session.sock is not None
+            and session.closing is None
+            and session.tick != 0
+            and session.trail is None
+            and terms.bare
+            and not session.transparent
+            and session.slot < self._slots
+            and len(session.client) == len(session.target)
+            and _share(session.dgrams_out_left) >= LEAST_DATAGRAMS <= _share(session.dgrams_in_left)
+            and _share(session.bytes_out_left) >= LEAST_BYTES <= _share(session.bytes_in_left)
+        )
+
+    def _lend(self, session: Session) -> int:
+        """Let the kernel pass a part of what a session may have yet; return the epoch under which it may."""
+        words, start, terms = self._words, session.slot * _RECORD, session.terms
+        self._epoch += 1
+        limits = terms.dgrams_out, terms.dgrams_in, terms.bytes_out, terms.bytes_in
+        carriage = session.carriage = Carriage(self._epoch, any(limit != UNLIMITED for limit in limits))
+        for half, datagrams, octets in (
+            (0, session.dgrams_out_left, session.bytes_out_left),
+            (_IN, session.dgrams_in_left, session.bytes_in_left),
+        ):
+            at = start + half
+            answers = 1 if terms.behaviour.answers or not half else 0
+            words[at + _DATAGRAMS_LIMIT] = words[at + _DATAGRAMS] + answers * _share(datagrams)
+            words[at + _BYTES_LIMIT] = words[at + _BYTES] + answers * _share(octets)
+        out, back = start, start + _IN
+        carriage.seen_out = words[out + _DATAGRAMS], words[out + _BYTES]
+        carriage.seen_in = words[back + _DATAGRAMS], words[back + _BYTES]
+        carriage.moved_ns = max(session.last_in_ns, session.last_out_ns)
+        if carriage.limited:
+            session.check_ns = 0
+        words[start] = self._epoch
+        self.count += 1
+        return self._epoch
+
+    def _settle(self, session: Session, carriage: Carriage) -> None:
+        """Count what the kernel has passed since the last time."""
+        words, start = self._words, session.slot * _RECORD
+        out = words[start + _DATAGRAMS], words[start + _BYTES]
+        back = words[start + _IN + _DATAGRAMS], words[start + _IN + _BYTES]
+        if (out, back) == (carriage.seen_out, carriage.seen_in):
+            return
+        self._turn_to(session.listener)
+        stats = self._stats
+        count, total = out[0] - carriage.seen_out[0], out[1] - carriage.seen_out[1]
+        if count:
+            session.last_out_ns = max(session.last_out_ns, words[start + _LAST])
+        session.dgrams_out_left -= count
+        session.bytes_out_left -= total
+        stats.received_out += count
+        stats.forwarded_out += count
+        stats.bytes_out += total
+        count, total = back[0] - carriage.seen_in[0], back[1] - carriage.seen_in[1]
+        if count:
+            session.last_in_ns = max(session.last_in_ns, words[start + _IN + _LAST])
+        session.dgrams_in_left -= count
+        session.bytes_in_left -= total
+        stats.received_in += count
+        stats.forwarded_in += count
+        stats.bytes_in += total
+        carriage.seen_out, carriage.seen_in = out, back
+        carriage.moved_ns = max(session.last_in_ns, session.last_out_ns)
+
+    def _give_up(self, session: Session, carriage: Carriage, since_ns: int) -> None:
+        """Take a session back that the kernel passes nothing of; if we do, it cannot, and is not offered again."""
+        refused = max(session.last_in_ns, session.last_out_ns) >= since_ns
+        self.reclaim(session)
+        if refused and self._log.level < DUMPING_LEVEL:
+            carriage.epoch = 0
+            session.carriage = carriage
+
+
+def _is_busy(session: Session, since_ns: int) -> bool:
+    active = max(session.last_in_ns, session.last_out_ns) >= since_ns
+    return active and session.dgrams_out + session.dgrams_in >= BUSY_DATAGRAMS
+
+
+def _share(left: int) -> int:
+    """Return how much of a budget the kernel is lent: half of it, so that no race can exceed it."""
+    return left // 2
