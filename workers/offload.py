@@ -1,4 +1,4 @@
-"""Which sessions the kernel carries: busy simple ones are offered to the parent, counted from their records, taken back.
+"""Which sessions the kernel carries: busy simple ones are offered to the parent, counted by their records, taken back.
 
 The program on the interfaces counts what it passes in a record for each slot (workers.contract.offload); from there a
 session's budgets, its times and the worker's counters are brought up to date: in every sweep, and whenever it is asked
@@ -16,8 +16,17 @@ from itertools import islice
 from typing import Protocol
 
 from workers.contract.messages import Offered, Withdrawn
-from workers.contract.offload import BYTES, BYTES_LIMIT, DATAGRAMS, DATAGRAMS_LIMIT, DIRECTION_BYTES, EPOCH, LAST_NS
-from workers.contract.offload import RECORD_BYTES, Records
+from workers.contract.offload import (
+    BYTES,
+    BYTES_LIMIT,
+    DATAGRAMS,
+    DATAGRAMS_LIMIT,
+    DIRECTION_BYTES,
+    EPOCH,
+    LAST_NS,
+    RECORD_BYTES,
+    Records,
+)
 from workers.deadlines import NEVER
 from workers.session.session import UNLIMITED, Carriage, Session
 from workers.stats import Stats

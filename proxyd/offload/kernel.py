@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import os
 import platform
 import struct
-from collections.abc import Sequence
 from enum import IntEnum
 
 from proxyd.offload.errors import OffloadError

@@ -22,7 +22,8 @@ FLOW = struct.Struct("=IIQIIII")
 none, it is for this machine), the longest IP packet that fits there, and the time to live to leave with."""
 _WORKER, _SLOT, _EPOCH, _DIRECTION, _LEAVE_BY, _LONGEST, _TTL = 0, 4, 8, 16, 20, 24, 28
 
-_LENGTH, _KIND, _PROTOCOL, _VLAN, _INTERFACE, _DATA, _DATA_END, _TRAIN, _TRAIN_BYTES = 0, 4, 16, 20, 40, 76, 80, 164, 176
+_LENGTH, _KIND, _PROTOCOL, _VLAN, _INTERFACE = 0, 4, 16, 20, 40
+_DATA, _DATA_END, _TRAIN, _TRAIN_BYTES = 76, 80, 164, 176
 """Where in struct __sk_buff."""
 _ETHERNET = 14
 _UDP, _UDP_BYTES = 17, 8
@@ -85,7 +86,7 @@ def assemble(version: int, flows: int, records: int) -> bytes:
 
 
 def _accept(code: Assembler, version: int, layout: Layout) -> None:
-    """Go on only with an unfragmented UDP datagram for this host, or a train; its key and its sizes are on the stack."""
+    """Go on only with an unfragmented UDP datagram for this host, or a train; key and sizes are on the stack then."""
     for where, wanted in ((_KIND, 0), (_VLAN, 0), (_PROTOCOL, socket.htons(layout.protocol))):
         code.load(1, 4, _SKB, where)
         code.jump_if(1, Test.NOT_EQUAL, wanted, "go on")

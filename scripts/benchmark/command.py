@@ -40,7 +40,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--old", type=Path, metavar="PATH", help="a udp-proxy, or a checkout with one in .venv, to pair"
     )
-    parser.add_argument("--offload", action="store_true", help="pair with our own proxy whose sessions the kernel carries")
+    parser.add_argument(
+        "--offload", action="store_true", help="pair with our own proxy whose sessions the kernel carries"
+    )
     parser.add_argument("--nginx-only", action="store_true", help="leave our own proxy out")
     parser.add_argument(
         "--multi-accept",
