@@ -82,6 +82,7 @@ class Worker:
         self._tallies = Tallies(context.region.words, context.settings, self._parts.stats, listeners)
         self._offload: Offload | None = None
         if context.records is not None:
+            context.records.clear(context.region.words[Counter.TOP])
             turn_to = self._tallies.intake.turn_to
             self._offload = Offload(
                 context.records, context.channel, self._parts.journal, self._parts.stats, turn_to, now_ns

@@ -22,9 +22,9 @@ from workers.contract.offload import (
     DATAGRAMS,
     DATAGRAMS_LIMIT,
     DIRECTION_BYTES,
-    EPOCH,
     LAST_NS,
     RECORD_BYTES,
+    WORD_BYTES,
     Records,
 )
 from workers.deadlines import NEVER
@@ -42,12 +42,11 @@ BATCH = 32
 WITHDRAWN_BATCH = 512
 DUMPING_LEVEL = 9
 """From this level of the log on every payload is shown, so that every datagram must come by."""
-_WORD = 8
-_RECORD, _IN = RECORD_BYTES // _WORD, DIRECTION_BYTES // _WORD
+_RECORD, _IN = RECORD_BYTES // WORD_BYTES, DIRECTION_BYTES // WORD_BYTES
 _DATAGRAMS, _DATAGRAMS_LIMIT, _BYTES, _BYTES_LIMIT, _LAST = (
-    offset // _WORD for offset in (DATAGRAMS, DATAGRAMS_LIMIT, BYTES, BYTES_LIMIT, LAST_NS)
+    offset // WORD_BYTES for offset in (DATAGRAMS, DATAGRAMS_LIMIT, BYTES, BYTES_LIMIT, LAST_NS)
 )
-_NOBODY = EPOCH // _WORD
+_NOBODY = 0
 
 
 class Channel(Protocol):
@@ -90,8 +89,6 @@ class Offload:
         self._withdrawn: dict[int, None] = {}
         self._candidates: deque[Session] = deque()
         self._due_ns = 0
-        for slot in range(records.slots):
-            self._words[slot * _RECORD] = _NOBODY
 
     def consider(self, sessions: Iterable[Session], since_ns: int) -> None:
         """Have the sessions offered that are busy, and whose datagrams the kernel can pass without us.

@@ -9,7 +9,7 @@ the worker's records (workers.contract.offload), and a session is taken back the
 from __future__ import annotations
 
 import contextlib
-import socket
+import os
 import struct
 from collections.abc import Callable, Iterable, Sequence
 
@@ -34,8 +34,8 @@ class Carrier:
     def __init__(self, workers: int, slots: int) -> None:
         """Load program and tables, and attach. Raises OffloadError, OSError."""
         self._open: list[int] = []
+        self._ways = Ways()
         try:
-            self._ways = Ways()
             arrays = [self._table(TableKind.ARRAY, RECORD_BYTES, slots, kernel.MAPPABLE) for _ in range(workers)]
             self.records = tuple(Records(array, slots) for array in arrays)
             whole = self._keep(
@@ -98,9 +98,9 @@ class Carrier:
     def close(self) -> None:
         """Give everything back: what is attached is detached."""
         for descriptor in reversed(self._open):
-            with contextlib.suppress(OSError):
-                socket.close(descriptor)
+            os.close(descriptor)
         self._open.clear()
+        self._ways.close()
 
     def _enter(self, offer: Offer, ends: Ends) -> None:
         found = entries(offer, ends, self._ways)

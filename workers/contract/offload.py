@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import mmap
 
-RECORD_BYTES = 128
+WORD_BYTES, RECORD_BYTES = 8, 128
 DIRECTION_BYTES = 64
 """Of a record's halves: out, and in behind it, a cache line each."""
 EPOCH, DATAGRAMS, DATAGRAMS_LIMIT, BYTES, BYTES_LIMIT, LAST_NS = 0, 8, 16, 24, 32, 40
@@ -29,6 +29,11 @@ class Records:
         self.slots = slots
         self._memory = mmap.mmap(fd, -(-slots * RECORD_BYTES // mmap.PAGESIZE) * mmap.PAGESIZE)
         self.words = memoryview(self._memory).cast("Q")
+
+    def clear(self, slots: int) -> None:
+        """Let the kernel pass nothing of the first so many slots: whoever had them is gone."""
+        for slot in range(min(slots, self.slots)):
+            self.words[slot * RECORD_BYTES // WORD_BYTES] = 0
 
     def unmap(self) -> None:
         """Take the records out of this process's memory, for good."""
