@@ -25,6 +25,9 @@ SANS_IO = (
     "workers.net.segments",
     "proxyd.daemon.roster",
     "proxyd.daemon.rollout",
+    "proxyd.offload.ebpf",
+    "proxyd.offload.flows",
+    "proxyd.offload.program",
 )
 """Pure: the clock, entropy and sockets come in as arguments, datagrams and log records go out as values."""
 IO_MODULES = frozenset(
@@ -38,6 +41,7 @@ CTYPES_HOMES = (
     "workers.sandbox",
     "proxyd.daemon.capabilities",
     "proxyd.daemon.thrift",
+    "proxyd.offload.kernel",
 )
 CRYPTOGRAPHY_HOMES = tuple(f"workers.uftp.{name}" for name in ("ciphers", "curves", "hashes", "keys", "pem", "seal"))
 """The tables that name its classes, and what works with them; the engine above sees bytes and our own classes."""
@@ -82,12 +86,16 @@ PARENT_MAY_IMPORT = {
         "workers.wire.sockaddr",
     ),
     "proxyd.daemon.routing": ("workers.contract", "workers.errors", "workers.wire.netlink"),
+    "proxyd.daemon.offering": ("workers.contract", "workers.errors", "workers.wire.sockaddr"),
     "proxyd.daemon.places": ("workers.contract", "workers.errors", "workers.net.interfaces"),
     "proxyd.daemon.oob": ("workers.contract", "workers.errors", "workers.policy.users"),
     "proxyd.daemon.spawn": ("workers",),
     "proxyd.daemon.naming": ("workers.boot", "workers.contract", "workers.errors", "workers.resolver"),
     "proxyd.daemon.monitoring": ("workers.boot", "workers.contract", "workers.errors"),
     "proxyd.daemon.session": ("workers.contract", "workers.errors", "workers.loop"),
+    "proxyd.offload": ("workers.contract", "workers.errors"),
+    "proxyd.offload.flows": ("workers.wire.sockaddr",),
+    "proxyd.offload.ways": ("workers.errors", "workers.wire.netlink"),
     "proxyd.uftp": (
         "workers.contract",
         "workers.errors",
@@ -128,6 +136,7 @@ FLAT_RECORDS: dict[str, str] = {
 
 WITHOUT_MIRROR: dict[str, str] = {
     "proxyd.errors": "data only; each error's text is tested where it is raised",
+    "proxyd.offload.errors": "data only; its text is tested where it is raised",
     "proxyd.daemon.journal": "protocols only; what is written is tested where it is written",
     "workers.errors": "data only; each error is tested where it is raised",
     "workers.contract.context": "data only: what a worker is given",

@@ -23,12 +23,10 @@ from workers.deadlines import NEVER
 from workers.lastwords import write_rest
 from workers.linger import Linger
 from workers.net.singles import FEW
-from workers.offload import Offload
 from workers.orders import Orders
 from workers.parts import assemble
 from workers.session.session import Session
 from workers.stats import Publisher
-from workers.tallies import Tallies
 from workers.titles import WorkerTitle
 
 PUBLISH_NS = 100_000_000
@@ -78,17 +76,7 @@ class Worker:
         self._listening = False
         self._orders = Orders(self._parts.engine, self._parts.journal, self._parts.outbound.taps)
         self._publisher = Publisher(context.region.words)
-        listeners = list(self._parts.listeners.values())
-        self._tallies = Tallies(context.region.words, context.settings, self._parts.stats, listeners)
-        self._offload: Offload | None = None
-        if context.records is not None:
-            context.records.clear(context.region.words[Counter.TOP])
-            turn_to = self._tallies.intake.turn_to
-            self._offload = Offload(
-                context.records, context.channel, self._parts.journal, self._parts.stats, turn_to, now_ns
-            )
-            self._parts.engine.kernel = self._offload
-        self._hear = self._tallies.intake.follow(self._parts.outbound.handle)
+        self._hear = self._parts.tallies.intake.follow(self._parts.outbound.handle)
         self._title = WorkerTitle(context.index, context.settings.name)
         self._changed = True
         self._publish_ns = now_ns
@@ -127,7 +115,7 @@ class Worker:
             linger.adapt(turns, stats.received_out + stats.received_in, time.thread_time_ns(), now_ns)
             turns, tended_ns = 0, now_ns
             wait = self._tend(now_ns)
-            self._tallies.lag.note(clock() - now_ns)
+            self._parts.tallies.lag.note(clock() - now_ns)
         self._parts.journal.lift_budget()
         if self._ending is ExitCode.FROZEN:
             self._await_names(clock() + NAMES_NS)
@@ -147,7 +135,7 @@ class Worker:
         self._parts.permits.settle()
         write_rest(self._parts.journal, self._context.channel.fileno())
         self._publish(now_ns)
-        self._tallies.publish(NEVER)
+        self._parts.tallies.publish(NEVER)
 
     def _await_names(self, deadline_ns: int) -> None:
         """Give clients that wait for a name a last chance: what they have sent lies in no socket any more."""
@@ -166,7 +154,7 @@ class Worker:
         """
         engine = self._parts.engine
         draining, engine.draining = engine.draining, True
-        take_backlog(self._context.backlog, self._parts, self._tallies.intake, now_ns)
+        take_backlog(self._context.backlog, self._parts, self._parts.tallies.intake, now_ns)
         engine.draining = draining
 
     def _freeze(self, now_ns: int) -> None:
@@ -179,7 +167,7 @@ class Worker:
         parts.permits.settle()
         parts.keeper.keep(parts.engine.take_lasting())
         self._publish(now_ns)
-        self._tallies.publish(NEVER)
+        self._parts.tallies.publish(NEVER)
         if not parts.keeper.freeze(list(parts.engine.everybody())):
             parts.journal.note_urgent("sessions-refused", 0, parts.engine.sessions, "the parent did not take them all")
         write_rest(parts.journal, self._context.channel.fileno())
@@ -240,15 +228,15 @@ class Worker:
             self._parts.permits.settle()
             lasting = engine.take_lasting()
             self._parts.keeper.keep(lasting)
-            if self._offload is not None:
-                self._offload.consider(lasting, 0)
+            if self._parts.offload is not None:
+                self._parts.offload.consider(lasting, 0)
             self._changed = True
         due_ns = min(self._parts.knowledge.tend(now_ns), engine.next_deadline_ns(), self._parts.keeper.tend(now_ns))
         # The log last: what the others write has its time, too.
         due_ns = min(due_ns, self._parts.outbound.taps.tend(now_ns))
         due_ns = min(due_ns, self._parts.journal.tend(now_ns))
-        if self._offload is not None:
-            due_ns = min(due_ns, self._offload.tend(now_ns))
+        if self._parts.offload is not None:
+            due_ns = min(due_ns, self._parts.offload.tend(now_ns))
         if self._changed:
             if now_ns >= self._publish_ns:
                 self._publish_ns = now_ns + PUBLISH_NS
@@ -266,15 +254,15 @@ class Worker:
         # After the sessions: whoever sees it sees a number that only falls.
         words[Counter.DRAINING] = self._parts.engine.draining
         words[Counter.LOG_LEVEL] = self._parts.journal.level
-        if self._offload is not None:
-            words[Counter.CARRIED] = self._offload.count
+        if self._parts.offload is not None:
+            words[Counter.CARRIED] = self._parts.offload.count
         words[Counter.TURNS] += 1
         words[Counter.PUBLISHED] = now_ns
         stats, journal = self._parts.stats, self._parts.journal
         stats.log_records, stats.log_shed = journal.written, journal.shed
         stats.overflow += self._parts.sockets.take_lost() + sum(item.lost() for item in self._parts.listeners.values())
         self._publisher.publish(stats)
-        owed = self._tallies.publish(now_ns)
+        owed = self._parts.tallies.publish(now_ns)
         self._changed = not self._title.update(sessions, now_ns) or owed
         if now_ns >= self._sweep_ns and not self._sweep:
             self._sweep_ns = now_ns + SWEEP_NS
@@ -286,8 +274,8 @@ class Worker:
 
     def _sweep_some(self, now_ns: int) -> None:
         sessions = self._sweep[-self._portion :]
-        if self._offload is not None:
-            self._offload.sweep(sessions, self._sweep_ns - 2 * SWEEP_NS)
+        if self._parts.offload is not None:
+            self._parts.offload.sweep(sessions, self._sweep_ns - 2 * SWEEP_NS)
         self._parts.keeper.sweep(sessions)
         busy = [session for session in sessions if now_ns - session.last_in_ns < 2 * SWEEP_NS]
         self._changed |= self._parts.sockets.look_for_losses(busy)
@@ -338,6 +326,6 @@ class Worker:
         learnt = self._parts.knowledge.take(message, now_ns)
         if learnt and isinstance(message, Names) and not self._listening:
             self._listening = True
-            take_backlog(self._context.backlog, self._parts, self._tallies.intake, now_ns)
+            take_backlog(self._context.backlog, self._parts, self._parts.tallies.intake, now_ns)
             for fd in self._parts.listeners:
                 self._poll.register(fd, select.EPOLLIN)

@@ -10,6 +10,7 @@ from workers.answers import DUMP_BYTES
 from workers.buckets import Buckets
 from workers.contract.context import WorkerContext
 from workers.contract.settings import Settings
+from workers.contract.slots import Counter
 from workers.inbound import Inbound
 from workers.journal import Journal
 from workers.keeper import Keeper
@@ -22,6 +23,7 @@ from workers.net.marking import lost_priorities, takes_priority
 from workers.net.mmsg import MmsgTransport
 from workers.net.plain import PlainTransport
 from workers.net.transport import Transport
+from workers.offload import Offload
 from workers.origin import Origins, needs_addresses
 from workers.outbound import Outbound
 from workers.permits import Permits
@@ -31,6 +33,7 @@ from workers.session.engine import Engine
 from workers.session.saved import Place
 from workers.sockets import SessionSockets
 from workers.stats import Stats
+from workers.tallies import Tallies
 from workers.treatment import Treatment, note_lost_priorities
 from workers.waiting import Pending, Waiting
 
@@ -71,6 +74,8 @@ class Parts:
     listeners: dict[int, Listener]
     knowledge: Knowledge
     interfaces: Interfaces | None
+    tallies: Tallies
+    offload: Offload | None
 
 
 def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
@@ -105,6 +110,12 @@ def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
     origins = Origins(transport, engine.trails, known, first_worker=context.index == 0)
     outbound = Outbound(engine, transport, sockets, journal, origins, inbound.hearing, treatment)
     outbound.dump_bytes = dump_bytes
+    tallies = Tallies(region.words, settings, stats, listeners)
+    offload = None
+    if context.records is not None:
+        context.records.clear(region.words[Counter.TOP])
+        turn_to = tallies.intake.turn_to
+        offload = engine.kernel = Offload(context.records, context.channel, journal, stats, turn_to, now_ns)
     by_fd = {listener.fd: listener for listener in listeners}
     outbound.waiting = Waiting(names, engine, transport, context.channel, context.index)
     knowledge = Knowledge(admission, outbound.waiting, outbound.resume)
@@ -124,4 +135,6 @@ def assemble(context: WorkerContext, poll: select.epoll, now_ns: int) -> Parts:
         by_fd,
         knowledge,
         interfaces,
+        tallies,
+        offload,
     )

@@ -80,12 +80,8 @@ class Forks(Protocol):
 class Offering(Protocol):
     """Where workers' sessions are offered to the kernel."""
 
-    def take(self, worker: int, sessions: Sequence[tuple[int, int]]) -> None:
-        """Take sessions, by slot and epoch."""
-        ...
-
-    def drop(self, worker: int, slots: Sequence[int]) -> None:
-        """Take sessions back."""
+    def handle(self, worker: int, message: Offered | Withdrawn) -> None:
+        """Have the sessions that a worker names carried, or no more."""
         ...
 
     def forget(self, worker: int) -> None:
@@ -96,10 +92,12 @@ class Offering(Protocol):
 class Crew:
     """The processes of a roster's children, and our ends of their channels.
 
-    offering: where workers' sessions are offered to the kernel, None: nowhere; set by whoever opens it.
+    offering: where workers' sessions are offered to the kernel, None: nowhere; set by whoever has it.
     relay: takes a child's log batch and its process. ending: why the proxy has to end, None as long as it has not.
     The epoll object is the loop's; descriptors of channels are added and removed here.
     """
+
+    offering: Offering | None = None
 
     def __init__(
         self,
@@ -113,7 +111,6 @@ class Crew:
         self.roster = roster
         self.ending: Ending | None = None
         self.vault = Vault(shared, epoll)
-        self.offering: Offering | None = None
         self._spawner = spawner
         self._journal = journal
         self._relay = relay
@@ -128,14 +125,14 @@ class Crew:
         self._lookups = Lookups(self._handouts)
         self._handlers: dict[type, Callable[[Child, Any], None]] = {
             LogBatch: self._handle_batch,
-            Ready: self._handle_ready,
+            Ready: lambda child, _: self.roster.handle_ready(child),
             Failed: self._handle_failed,
             Names: self._handle_names,
             Lookup: self._handle_lookup,
             Looked: self._handle_looked,
             Moved: self._handle_moved,
-            Offered: self._handle_offered,
-            Withdrawn: self._handle_withdrawn,
+            Offered: self._handle_carriage,
+            Withdrawn: self._handle_carriage,
         }
 
     def start_due(self, now_ns: int) -> None:
@@ -177,7 +174,9 @@ class Crew:
         """Take what the child behind a channel's descriptor says, at most limit messages."""
         child = self._by_descriptor.get(descriptor)
         if child is None:
-            self._take_custody(descriptor)
+            worker = self.vault.owner(descriptor)
+            if worker is not None:
+                self._take_custody(worker)
             return
         for _ in range(limit):
             try:
@@ -196,12 +195,7 @@ class Crew:
             if child not in self._channels:
                 return
 
-    def _take_custody(self, descriptor: int) -> None:
-        worker = self.vault.owner(descriptor)
-        if worker is not None:
-            self._take_custody_of(worker)
-
-    def _take_custody_of(self, worker: int) -> None:
+    def _take_custody(self, worker: int) -> None:
         try:
             self.vault.take(worker)
         except ContractError as error:
@@ -308,9 +302,6 @@ class Crew:
         except MisbehavedError as error:
             self._disown(child, str(error))
 
-    def _handle_ready(self, child: Child, _message: Ready) -> None:
-        self.roster.handle_ready(child)
-
     def _handle_failed(self, child: Child, message: Failed) -> None:
         self._failed[child] = message
         self._journal.note("child-failed", child.name, message.step, message.reason)
@@ -338,15 +329,11 @@ class Crew:
             return
         self._tell_for_good(message)
 
-    def _handle_offered(self, child: Child, message: Offered) -> None:
+    def _handle_carriage(self, child: Child, message: Offered | Withdrawn) -> None:
         # What it has entrusted before it says this comes by another way.
-        self._take_custody_of(child.index)
+        self._take_custody(child.index)
         if self.offering is not None and child in self._channels:
-            self.offering.take(child.index, message.sessions)
-
-    def _handle_withdrawn(self, child: Child, message: Withdrawn) -> None:
-        if self.offering is not None:
-            self.offering.drop(child.index, message.slots)
+            self.offering.handle(child.index, message)
 
     def _bury(self, child: Child, now_ns: int) -> None:
         process = child.pid

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
 from typing import TypeAlias
 
 from proxyd.daemon.sockets import raw_sockaddr
@@ -16,6 +15,7 @@ from proxyd.daemon.spawn import Estate
 from proxyd.daemon.vault import Vault
 from proxyd.offload.carrier import Carrier
 from proxyd.offload.flows import Ends, Offer, host
+from workers.contract.messages import Offered, Withdrawn
 from workers.contract.settings import Address, ListenerSettings
 from workers.wire import sockaddr
 
@@ -35,13 +35,12 @@ class Offering:
         self._estate = estate
         self._vault = vault
 
-    def take(self, worker: int, sessions: Sequence[tuple[int, int]]) -> None:
-        """Enter sessions of a worker, by slot and epoch, as far as they can be carried."""
-        self._carrier.carry([Offer(worker, slot, epoch) for slot, epoch in sessions], self._peers)
-
-    def drop(self, worker: int, slots: Sequence[int]) -> None:
-        """Take out sessions of a worker."""
-        self._carrier.drop(worker, slots)
+    def handle(self, worker: int, message: Offered | Withdrawn) -> None:
+        """Enter sessions of a worker, as far as they can be carried, or take them out."""
+        if isinstance(message, Offered):
+            self._carrier.carry([Offer(worker, slot, epoch) for slot, epoch in message.sessions], self._peers)
+        else:
+            self._carrier.drop(worker, message.slots)
 
     def forget(self, worker: int) -> None:
         """Take out all sessions of a worker that is dead."""

@@ -10,8 +10,8 @@ Source: linux/bpf.h, struct __sk_buff; bpf-helpers(7); RFC 791, RFC 768, RFC 820
 
 from __future__ import annotations
 
-import socket
 import struct
+import sys
 from typing import NamedTuple
 
 from proxyd.offload.ebpf import Alu, Assembler, Helper, Test
@@ -87,7 +87,7 @@ def assemble(version: int, flows: int, records: int) -> bytes:
 
 def _accept(code: Assembler, version: int, layout: Layout) -> None:
     """Go on only with an unfragmented UDP datagram for this host, or a train; key and sizes are on the stack then."""
-    for where, wanted in ((_KIND, 0), (_VLAN, 0), (_PROTOCOL, socket.htons(layout.protocol))):
+    for where, wanted in ((_KIND, 0), (_VLAN, 0), (_PROTOCOL, _network(layout.protocol, 2))):
         code.load(1, 4, _SKB, where)
         code.jump_if(1, Test.NOT_EQUAL, wanted, "go on")
     _load_frame(code, layout)
@@ -95,7 +95,7 @@ def _accept(code: Assembler, version: int, layout: Layout) -> None:
         code.load(1, 1, 2, _ETHERNET)
         code.jump_if(1, Test.NOT_EQUAL, 0x45, "go on")
         code.load(1, 2, 2, _ETHERNET + 6)
-        code.jump_if(1, Test.ANY_BIT, socket.htons(0x3FFF), "go on")
+        code.jump_if(1, Test.ANY_BIT, _network(0x3FFF, 2), "go on")
     code.load(1, 1, 2, layout.next_header)
     code.jump_if(1, Test.NOT_EQUAL, _UDP, "go on")
     key = _key(layout)
@@ -107,6 +107,11 @@ def _accept(code: Assembler, version: int, layout: Layout) -> None:
     code.load(1, 4, _SKB, _INTERFACE)
     code.store(4, _STACK, key + 2 * layout.address_bytes + 4, 1)
     _measure(code, layout)
+
+
+def _network(value: int, size: int) -> int:
+    """Return what a load finds, in this machine's byte order, where a number stands in the network's."""
+    return int.from_bytes(value.to_bytes(size, "big"), sys.byteorder)
 
 
 def _load_frame(code: Assembler, layout: Layout) -> None:
@@ -232,7 +237,7 @@ def _readdress(code: Assembler, version: int, layout: Layout) -> None:
     code.load(1, 4, _FLOW, _TTL)
     code.store(1, _PAYLOAD, layout.ttl, 1)
     if version == 6:
-        code.store_value(4, _PAYLOAD, _ETHERNET, socket.htonl(0x6000_0000))
+        code.store_value(4, _PAYLOAD, _ETHERNET, _network(0x6000_0000, 4))
         return
     code.store_value(1, _PAYLOAD, _ETHERNET + 1, 0)
     code.store_value(2, _PAYLOAD, _ETHERNET + 10, 0)
