@@ -10,7 +10,6 @@ that does come to the worker takes it back, and with little left it is not offer
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Protocol
@@ -87,7 +86,7 @@ class Offload:
         self._turn_to = turn_to
         self._epoch = now_ns
         self._withdrawn: dict[int, None] = {}
-        self._candidates: deque[Session] = deque()
+        self._candidates: dict[Session, None] = {}
         self._due_ns = 0
 
     def consider(self, sessions: Iterable[Session], since_ns: int) -> None:
@@ -97,10 +96,12 @@ class Offload:
         """
         if self._log.level >= DUMPING_LEVEL:
             return
-        self._candidates += [session for session in sessions if _is_busy(session, since_ns) and self._fits(session)]
+        for session in sessions:
+            if _is_busy(session, since_ns) and self._fits(session):
+                self._candidates[session] = None
 
     def sweep(self, sessions: Iterable[Session], since_ns: int) -> None:
-        """Bring sessions up to date; take back those of which the kernel passes nothing; offer others.
+        """Bring sessions up to date; give those up whose datagrams come to us instead; offer others.
 
         since_ns: when the sweep before this one began.
         """
@@ -111,8 +112,10 @@ class Offload:
                 waiting.append(session)
             elif carriage.epoch:
                 self._settle(session, carriage)
-                if self._log.level >= DUMPING_LEVEL or carriage.moved_ns < since_ns:
-                    self._give_up(session, carriage, since_ns)
+                if self._log.level >= DUMPING_LEVEL:
+                    self.reclaim(session)
+                elif carriage.moved_ns < since_ns <= max(session.last_in_ns, session.last_out_ns):
+                    self._give_up(session, carriage)
         self.consider(waiting, since_ns)
 
     def touch(self, session: Session) -> None:
@@ -156,8 +159,8 @@ class Offload:
     def _offer(self) -> None:
         offers: list[tuple[int, int]] = []
         lent: list[Session] = []
-        while self._candidates and len(offers) < BATCH and not self._withdrawn:
-            session = self._candidates.popleft()
+        for session in list(islice(self._candidates, 0 if self._withdrawn else BATCH)):
+            del self._candidates[session]
             if self._fits(session):
                 offers.append((session.slot, self._lend(session)))
                 lent.append(session)
@@ -235,13 +238,11 @@ class Offload:
         carriage.seen_out, carriage.seen_in = out, back
         carriage.moved_ns = max(session.last_in_ns, session.last_out_ns)
 
-    def _give_up(self, session: Session, carriage: Carriage, since_ns: int) -> None:
-        """Take a session back that the kernel passes nothing of; if we do, it cannot, and is not offered again."""
-        refused = max(session.last_in_ns, session.last_out_ns) >= since_ns
+    def _give_up(self, session: Session, carriage: Carriage) -> None:
+        """Take a session back for good: the kernel cannot carry it, or the parent would not enter it."""
         self.reclaim(session)
-        if refused and self._log.level < DUMPING_LEVEL:
-            carriage.epoch = 0
-            session.carriage = carriage
+        carriage.epoch = 0
+        session.carriage = carriage
 
 
 def _is_busy(session: Session, since_ns: int) -> bool:

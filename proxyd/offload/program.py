@@ -41,11 +41,14 @@ _COUNT, _LONGEST_BYTES = -8, -16
 class Layout(NamedTuple):
     """Where things lie in an Ethernet frame with an IP packet without options, and in tables.
 
-    protocol: the Ethernet one; next_header: where the transport protocol stands; source: the addresses, address_bytes
-    each, one behind the other; ttl: the time to live; udp: the UDP header.
+    protocol: the Ethernet one; length: where that of the IP packet stands, which counts `counted` bytes of its header;
+    next_header: where the transport protocol stands; source: the addresses, address_bytes each, one behind the other;
+    ttl: the time to live; udp: the UDP header.
     """
 
     protocol: int
+    length: int
+    counted: int
     next_header: int
     source: int
     address_bytes: int
@@ -58,7 +61,7 @@ class Layout(NamedTuple):
         return 2 * self.address_bytes + 8
 
 
-LAYOUTS = {4: Layout(0x0800, 23, 26, 4, 22, 34), 6: Layout(0x86DD, 20, 22, 16, 21, 54)}
+LAYOUTS = {4: Layout(0x0800, 16, 20, 23, 26, 4, 22, 34), 6: Layout(0x86DD, 18, 0, 20, 22, 16, 21, 54)}
 
 
 def assemble(version: int, flows: int, records: int) -> bytes:
@@ -91,8 +94,11 @@ def _accept(code: Assembler, version: int, layout: Layout) -> None:
         code.load(1, 4, _SKB, where)
         code.jump_if(1, Test.NOT_EQUAL, wanted, "go on")
     _load_frame(code, layout)
-    if version == 4:
-        code.load(1, 1, 2, _ETHERNET)
+    code.load(1, 1, 2, _ETHERNET)
+    if version == 6:
+        code.value(Alu.SHIFT_RIGHT, 1, 4)
+        code.jump_if(1, Test.NOT_EQUAL, 6, "go on")
+    else:
         code.jump_if(1, Test.NOT_EQUAL, 0x45, "go on")
         code.load(1, 2, 2, _ETHERNET + 6)
         code.jump_if(1, Test.ANY_BIT, _network(0x3FFF, 2), "go on")
@@ -141,6 +147,10 @@ def _measure(code: Assembler, layout: Layout) -> None:
     code.load(1, 2, 2, layout.udp + 4)
     code.to_network(1, 16)
     code.jump_if(1, Test.LESS, _UDP_BYTES, "go on")
+    code.load(3, 2, 2, layout.length)
+    code.to_network(3, 16)
+    code.value(Alu.SUBTRACT, 3, layout.counted)
+    code.jump_if_register(3, Test.NOT_EQUAL, 1, "go on")
     code.move(3, 1, layout.udp)
     code.jump_if_register(3, Test.GREATER, _PAYLOAD, "go on")
     code.value(Alu.SUBTRACT, 3, _ETHERNET)
