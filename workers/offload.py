@@ -145,7 +145,7 @@ class Offload:
         if now_ns >= self._due_ns:
             self._due_ns = now_ns + PAUSE_NS
             self._withdraw()
-            self._offer()
+            self._offer(now_ns)
         return self._due_ns
 
     def _withdraw(self) -> None:
@@ -156,13 +156,13 @@ class Offload:
             for slot in batch:
                 del self._withdrawn[slot]
 
-    def _offer(self) -> None:
+    def _offer(self, now_ns: int) -> None:
         offers: list[tuple[int, int]] = []
         lent: list[Session] = []
         for session in list(islice(self._candidates, 0 if self._withdrawn else BATCH)):
             del self._candidates[session]
             if self._fits(session):
-                offers.append((session.slot, self._lend(session)))
+                offers.append((session.slot, self._lend(session, now_ns)))
                 lent.append(session)
         if offers and not self._channel.send(Offered(offers)):
             for session in lent:
@@ -186,7 +186,7 @@ class Offload:
             and _share(session.bytes_out_left) >= LEAST_BYTES <= _share(session.bytes_in_left)
         )
 
-    def _lend(self, session: Session) -> int:
+    def _lend(self, session: Session, now_ns: int) -> int:
         """Let the kernel pass a part of what a session may have yet; return the epoch under which it may."""
         words, start, terms = self._words, session.slot * _RECORD, session.terms
         self._epoch += 1
@@ -203,7 +203,7 @@ class Offload:
         out, back = start, start + _IN
         carriage.seen_out = words[out + _DATAGRAMS], words[out + _BYTES]
         carriage.seen_in = words[back + _DATAGRAMS], words[back + _BYTES]
-        carriage.moved_ns = max(session.last_in_ns, session.last_out_ns)
+        carriage.moved_ns = now_ns
         if carriage.limited:
             session.check_ns = 0
         words[start] = self._epoch
