@@ -14,7 +14,8 @@ from enum import IntEnum
 
 from proxyd.offload.errors import OffloadError
 
-_NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
+_NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361}
+"""Of the system call, on machines that the assembler is written for."""
 _CREATE, _UPDATE, _DELETE, _LOAD, _LINK = 0, 2, 3, 5, 28
 _CLASSIFIER, _INGRESS = 3, 46
 ON_DEMAND, MAPPABLE = 1, 1 << 10

@@ -307,10 +307,14 @@ ODD = {
         "a later fragment": {"fragment": 0x0001},
         "the last fragment": {"fragment": 0x1FFF},
         "options": {"options": b"\x94\x04\0\0"},
+        "lengths of less than a header": {"udp_length": 7, "ip_length": 27},
+        "lengths beyond the frame": {"udp_length": 16, "ip_length": 36},
     },
     6: {
         "a hop-by-hop header": {"options": b"\x11\0\x05\x02\0\0\0\0", "protocol": 0},
         "a fragment header": {"options": b"\x11\0\0\1\0\0\0\1", "protocol": 44},
+        "lengths of less than a header": {"udp_length": 7, "ip_length": 7},
+        "lengths beyond the frame": {"udp_length": 16, "ip_length": 16},
         "a routing header": {"options": b"\x11\0\4\0\0\0\0\0", "protocol": 43},
     },
 }
@@ -318,8 +322,8 @@ WRONG = {
     "another protocol": {"protocol": 6},
     "another port": {"destination_port": 5301},
     "another client port": {"source_port": 40_009},
-    "a length of less than a header": {"udp_length": 7},
-    "a length beyond the frame": {"udp_length": 16},
+    "lengths of less": {"udp_length": 14},
+    "lengths of more": {"udp_length": 16},
     "an IP length of less": {"ip_length": 14},
     "an IP length of more": {"ip_length": 100},
 }
@@ -407,40 +411,35 @@ def test_a_frame_of_no_flow_is_never_changed(benches: dict[int, Bench], version:
     assert run(benches[version].program, start + rest) == (NEXT, start + rest)
 
 
-class _Case(NamedTuple):
-    version: int
-    datagram: Datagram
-    place: int
-    bits: int
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> _Case:
-    """A flow's datagram, of which one byte may be another."""
-    version = draw(st.sampled_from(sorted(LAYOUTS)))
-    mark, payload = draw(st.integers(0, 255)), draw(st.binary(max_size=64))
-    datagram = asked(version, payload=payload, mark=mark, ttl=draw(st.integers(1, 255)))
-    return _Case(version, datagram, draw(st.integers(0, LAYOUTS[version].udp + 7)), draw(st.integers(0, 255)))
-
-
-@given(case=cases())
+@VERSIONS
+@pytest.mark.parametrize("bits", [0x01, 0x02, 0x10, 0x20, 0x40, 0x80])
 def test_a_datagram_with_one_odd_byte_is_readdressed_or_left_alone_as_a_whole(
-    benches: dict[int, Bench], case: _Case
+    bench: Bench, version: int, bits: int
 ) -> None:
-    bench, whole = benches[case.version], case.datagram.frame()
+    datagram = asked(version)
+    whole, count = datagram.frame(), 0
+    bench.know(Flow(), datagram)
+    for place in range(LAYOUTS[version].udp + 8):
+        frame = whole[:place] + bytes((whole[place] ^ bits,)) + whole[place + 1 :]
+        answer, after = run(bench.program, frame)
+        assert answer == NEXT
+        if is_plain(version, frame) and ends(version, frame) == ends(version, whole):
+            count += 1
+            assert ends(version, after) == ends(version, readdressed(datagram).frame())
+        else:
+            assert after == frame, place
+        assert bench.counted(Flow()) == (count, 7 * count)
+
+
+@given(version=st.sampled_from(sorted(LAYOUTS)), payload=st.binary(max_size=64), mark=st.integers(0, 255))
+def test_whatever_it_holds_a_datagram_of_a_flow_leaves_as_the_proxy_would_send_it(
+    benches: dict[int, Bench], version: int, payload: bytes, mark: int
+) -> None:
+    bench, datagram = benches[version], asked(version, payload=payload, mark=mark, ttl=1 + mark // 2)
     bench.clear()
-    bench.know(Flow(), case.datagram)
-    frame = whole[: case.place] + bytes((whole[case.place] ^ case.bits,)) + whole[case.place + 1 :]
-    answer, after = run(bench.program, frame)
-    assert answer == NEXT
-    if is_plain(case.version, frame) and ends(case.version, frame) == ends(case.version, whole):
-        assert ends(case.version, after) == ends(case.version, readdressed(case.datagram).frame())
-        assert bench.counted(Flow()) == (1, len(case.datagram.payload))
-    else:
-        assert after == frame
-        assert bench.counted(Flow()) == (0, 0)
-    if case.bits == 0:
-        assert after == readdressed(case.datagram).frame()
+    bench.know(Flow(), datagram)
+    assert bench.run(datagram) == (NEXT, readdressed(datagram).frame())
+    assert bench.counted(Flow()) == (1, len(payload))
 
 
 def ends(version: int, frame: bytes) -> bytes:
