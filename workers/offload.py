@@ -197,9 +197,8 @@ class Offload:
             (_IN, session.dgrams_in_left, session.bytes_in_left),
         ):
             at = start + half
-            answers = 1 if terms.behaviour.answers or not half else 0
-            words[at + _DATAGRAMS_LIMIT] = words[at + _DATAGRAMS] + answers * _share(datagrams)
-            words[at + _BYTES_LIMIT] = words[at + _BYTES] + answers * _share(octets)
+            words[at + _DATAGRAMS_LIMIT] = words[at + _DATAGRAMS] + _share(datagrams)
+            words[at + _BYTES_LIMIT] = words[at + _BYTES] + _share(octets)
         out, back = start, start + _IN
         carriage.seen_out = words[out + _DATAGRAMS], words[out + _BYTES]
         carriage.seen_in = words[back + _DATAGRAMS], words[back + _BYTES]

@@ -1,0 +1,543 @@
+"""Which sessions are offered to the kernel, what is counted of what it passed, and when they are taken back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.kit.session_parts import PROXY, SECOND, client, rule, server, sock6
+from workers.contract.messages import Offered, Withdrawn
+from workers.contract.offload import (
+    BYTES,
+    BYTES_LIMIT,
+    DATAGRAMS,
+    DATAGRAMS_LIMIT,
+    DIRECTION_BYTES,
+    LAST_NS,
+    RECORD_BYTES,
+    WORD_BYTES,
+    Records,
+)
+from workers.contract.settings import AclSettings, SessionKind, SourcePort, SourcePortMode
+from workers.contract.slots import CloseReason
+from workers.deadlines import NEVER
+from workers.offload import (
+    BATCH,
+    BUSY_DATAGRAMS,
+    DUMPING_LEVEL,
+    LEAST_BYTES,
+    LEAST_DATAGRAMS,
+    PAUSE_NS,
+    WITHDRAWN_BATCH,
+    Offload,
+)
+from workers.session.session import Session, Terms, Trail
+from workers.stats import Stats
+
+SLOTS = 4
+PLENTY = 1000
+START_NS = 1000 * SECOND
+OUT, IN = 0, 1
+DUMPING, USUAL = DUMPING_LEVEL, 5
+
+
+@dataclass
+class Log:
+    level: int = USUAL
+
+
+@dataclass
+class Parent:
+    """Enters what it is told, as long as its channel has room; said: everything it was told."""
+
+    room: bool = True
+    said: list[Offered | Withdrawn] = field(default_factory=list)
+    entered: dict[int, int] = field(default_factory=dict)
+
+    def send(self, message: Offered | Withdrawn) -> bool:
+        if self.room:
+            self.said.append(message)
+            if isinstance(message, Offered):
+                self.entered.update(message.sessions)
+            else:
+                for slot in message.slots:
+                    self.entered.pop(slot, None)
+        return self.room
+
+
+class Scene:
+    """The worker's part over records of its own, a parent, and the program in a few lines. now_ns: the clock."""
+
+    def __init__(self, slots: int = SLOTS) -> None:
+        table = os.memfd_create("records")
+        os.ftruncate(table, -(-slots * RECORD_BYTES // 4096) * 4096)
+        self.records = Records(table, slots)
+        os.close(table)
+        self.parent, self.log, self.stats = Parent(), Log(), Stats()
+        self.turns: list[int] = []
+        self.now_ns = START_NS
+        self.offload = Offload(self.records, self.parent, self.log, self.stats, self.turns.append, START_NS)
+
+    def begin(self, slot: int = 0, of: AclSettings | None = None, *, busy: bool = True) -> Session:
+        """Return a session of a rule; busy: the worker has passed enough of it."""
+        session = Session(Terms.of(of or rule()), self.now_ns, slot, 0)
+        session.listener, session.key, session.transparent = 0, slot, False
+        session.client, session.destination, session.target = client(slot), PROXY, server()
+        session.sock, session.tick = object(), 1
+        if busy:
+            session.dgrams_out_left -= BUSY_DATAGRAMS
+        return session
+
+    def offer(self, *sessions: Session) -> None:
+        """Have sessions considered and offered."""
+        self.offload.consider(sessions, 0)
+        self.now_ns += PAUSE_NS
+        self.offload.tend(self.now_ns)
+
+    def carried(self, *sessions: Session) -> bool:
+        """Tell whether the parent has entered all of these, under epochs that count."""
+        return all(
+            session.carriage is not None
+            and self.parent.entered.get(session.slot) == session.carriage.epoch == self._epoch(session.slot)
+            for session in sessions
+        )
+
+    def passes(self, slot: int, direction: int, octets: int = 100, *, epoch: int | None = None, count: int = 1) -> bool:
+        """Do what the program does with datagrams of a flow in its table; epoch: of a flow that is there no more."""
+        epoch = self.parent.entered.get(slot) if epoch is None else epoch
+        if epoch is None or epoch != self._epoch(slot):
+            return False
+        words, at = self.records.words, self._half(slot, direction)
+        datagrams, total = words[at + DATAGRAMS // WORD_BYTES] + count, words[at + BYTES // WORD_BYTES] + octets
+        if datagrams > words[at + DATAGRAMS_LIMIT // WORD_BYTES] or total > words[at + BYTES_LIMIT // WORD_BYTES]:
+            return False
+        words[at + DATAGRAMS // WORD_BYTES], words[at + BYTES // WORD_BYTES] = datagrams, total
+        words[at + LAST_NS // WORD_BYTES] = self.now_ns
+        return True
+
+    def _epoch(self, slot: int) -> int:
+        return self.records.words[slot * RECORD_BYTES // WORD_BYTES]
+
+    def _half(self, slot: int, direction: int) -> int:
+        return (slot * RECORD_BYTES + direction * DIRECTION_BYTES) // WORD_BYTES
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    scene = Scene()
+    yield scene
+    scene.records.unmap()
+
+
+# --- who is offered --------------------------------------------------------------------------------------------------
+
+
+def test_a_busy_session_is_offered_and_what_the_kernel_passes_is_counted(scene: Scene) -> None:
+    session = scene.begin(2)
+    scene.offer(session)
+    assert scene.carried(session)
+    assert scene.offload.count == 1
+    scene.now_ns += 5
+    assert scene.passes(2, OUT, 100)
+    assert scene.passes(2, OUT, 50)
+    scene.now_ns += 5
+    assert scene.passes(2, IN, 900, count=3)
+    scene.offload.touch(session)
+    assert (session.dgrams_out, session.bytes_out) == (BUSY_DATAGRAMS + 2, 150)
+    assert (session.dgrams_in, session.bytes_in) == (3, 900)
+    assert (session.last_out_ns, session.last_in_ns) == (scene.now_ns - 5, scene.now_ns)
+    stats = scene.stats
+    assert (stats.received_out, stats.forwarded_out, stats.bytes_out) == (2, 2, 150)
+    assert (stats.received_in, stats.forwarded_in, stats.bytes_in) == (3, 3, 900)
+    assert scene.carried(session)
+
+
+def test_what_is_counted_goes_to_the_account_of_the_sessions_listener(scene: Scene) -> None:
+    session = scene.begin()
+    session.listener = 3
+    scene.offer(session)
+    scene.offload.touch(session)
+    assert scene.turns == []
+    scene.passes(0, OUT)
+    scene.offload.touch(session)
+    assert scene.turns == [3]
+
+
+def test_a_session_that_has_had_few_datagrams_is_not_offered_yet(scene: Scene) -> None:
+    session = scene.begin(busy=False)
+    session.dgrams_out_left -= BUSY_DATAGRAMS - 1
+    scene.offer(session)
+    assert scene.parent.said == []
+    session.dgrams_in_left -= 1
+    scene.offer(session)
+    assert scene.carried(session)
+
+
+def test_a_session_that_has_been_silent_is_not_offered(scene: Scene) -> None:
+    session = scene.begin()
+    scene.offload.consider([session], session.last_out_ns + 1)
+    assert scene.offload.tend(scene.now_ns) == NEVER
+
+
+UNFIT: dict[str, tuple[AclSettings, dict[str, object]]] = {
+    "without a socket": (rule(), {"sock": None}),
+    "that is over": (rule(), {"closing": CloseReason.KILLED}),
+    "that has only just begun": (rule(), {"tick": 0}),
+    "with a trail": (rule(), {"trail": Trail()}),
+    "whose client meant somebody else": (rule(), {"transparent": True}),
+    "that is not simple": (rule(), {"simple": False}),
+    "in a slot without a record": (rule(), {"slot": SLOTS}),
+    "between the IP versions": (rule(), {"client": sock6(1, 40_000)}),
+    "without answers": (rule(kind=SessionKind.ONE_WAY), {}),
+    "open to any port": (rule(kind=SessionKind.ANY_PORT), {}),
+    "with a source port": (rule(source_port=SourcePort(SourcePortMode.CLIENT)), {}),
+    "with a mark": (replace(rule(), tos_to_server=0x10), {}),
+    "with a queue": (replace(rule(), queue_to_client="Q"), {}),
+    "with few datagrams left": (rule(max_dgrams_out=BUSY_DATAGRAMS + 2 * LEAST_DATAGRAMS - 1), {}),
+    "with few answers left": (rule(max_dgrams_in=2 * LEAST_DATAGRAMS - 1), {}),
+    "with few bytes left": (rule(max_bytes_out=2 * LEAST_BYTES - 1), {}),
+    "with few bytes of answers left": (rule(max_bytes_in=2 * LEAST_BYTES - 1), {}),
+}
+
+
+@pytest.mark.parametrize(("of", "changes"), UNFIT.values(), ids=UNFIT)
+def test_a_session_that_needs_the_worker_is_not_offered(
+    scene: Scene, of: AclSettings, changes: dict[str, object]
+) -> None:
+    session = scene.begin(0, of)
+    for name, value in changes.items():
+        setattr(session, name, value)
+    scene.offer(session)
+    assert scene.parent.said == []
+    assert scene.offload.count == 0
+
+
+def test_a_session_that_comes_to_need_the_worker_before_it_is_offered_stays(scene: Scene) -> None:
+    session = scene.begin()
+    scene.offload.consider([session], 0)
+    session.closing = CloseReason.KILLED
+    scene.offload.tend(scene.now_ns)
+    assert scene.parent.said == []
+
+
+def test_a_session_is_offered_once_however_often_it_is_considered(scene: Scene) -> None:
+    session = scene.begin()
+    scene.offload.consider([session, session], 0)
+    scene.offload.consider([session], 0)
+    scene.offer()
+    scene.offer()
+    assert [type(message) for message in scene.parent.said] == [Offered]
+    assert scene.offload.count == 1
+
+
+def test_nothing_is_offered_while_payloads_are_logged_and_everything_taken_back(scene: Scene) -> None:
+    carried, other = scene.begin(0), scene.begin(1)
+    scene.offer(carried)
+    scene.passes(0, OUT)
+    scene.log.level = DUMPING
+    scene.offload.sweep([carried, other], 0)
+    scene.offer(other)
+    assert carried.carriage is None
+    assert carried.dgrams_out == BUSY_DATAGRAMS + 1
+    assert not scene.passes(0, OUT)
+    assert scene.parent.entered == {}
+    scene.log.level = USUAL
+    scene.offload.sweep([carried, other], 0)
+    scene.offer()
+    assert scene.carried(carried, other)
+
+
+# --- messages --------------------------------------------------------------------------------------------------------
+
+
+def test_many_sessions_are_offered_a_batch_at_a_time() -> None:
+    scene = Scene(BATCH + 2)
+    sessions = [scene.begin(slot) for slot in range(BATCH + 2)]
+    scene.offload.consider(sessions, 0)
+    due_ns = scene.offload.tend(scene.now_ns)
+    assert due_ns == scene.now_ns + PAUSE_NS
+    assert scene.offload.count == BATCH
+    assert scene.offload.tend(due_ns - 1) == due_ns
+    assert scene.offload.count == BATCH
+    scene.offload.tend(due_ns)
+    assert scene.carried(*sessions)
+    assert scene.offload.tend(due_ns) == NEVER
+    scene.records.unmap()
+
+
+def test_what_is_over_is_withdrawn_before_anything_is_offered(scene: Scene) -> None:
+    first, second = scene.begin(0), scene.begin(0)
+    scene.offer(first)
+    scene.offload.reclaim(first)
+    scene.offer(second)
+    assert [type(message) for message in scene.parent.said] == [Offered, Withdrawn, Offered]
+    assert scene.carried(second)
+
+
+def test_many_sessions_are_withdrawn_at_once() -> None:
+    scene = Scene(WITHDRAWN_BATCH + 1)
+    sessions = [scene.begin(slot) for slot in range(WITHDRAWN_BATCH + 1)]
+    while not scene.carried(*sessions):
+        scene.offer(*sessions)
+    for session in sessions:
+        scene.offload.reclaim(session)
+    scene.parent.said.clear()
+    scene.offer()
+    assert [len(message.slots) for message in scene.parent.said if isinstance(message, Withdrawn)] == [
+        WITHDRAWN_BATCH,
+        1,
+    ]
+    assert scene.parent.entered == {}
+    scene.records.unmap()
+
+
+def test_an_offer_that_the_channel_has_no_room_for_is_taken_back(scene: Scene) -> None:
+    session = scene.begin()
+    scene.parent.room = False
+    scene.offer(session)
+    assert session.carriage is None
+    assert scene.offload.count == 0
+    scene.parent.room = True
+    scene.offer(session)
+    assert scene.carried(session)
+
+
+def test_what_could_not_be_withdrawn_is_withdrawn_later_and_nothing_offered_before(scene: Scene) -> None:
+    first, second = scene.begin(0), scene.begin(0)
+    scene.offer(first)
+    scene.offload.reclaim(first)
+    scene.parent.room = False
+    scene.offer(second)
+    assert second.carriage is None
+    scene.parent.room = True
+    scene.offer()
+    assert scene.carried(second)
+
+
+# --- taking back -----------------------------------------------------------------------------------------------------
+
+
+def test_a_session_taken_back_is_passed_no_more_and_counted_to_the_last(scene: Scene) -> None:
+    session = scene.begin()
+    scene.offer(session)
+    scene.passes(0, IN, 70)
+    scene.offload.reclaim(session)
+    assert not scene.passes(0, IN)
+    assert (session.dgrams_in, session.bytes_in, session.carriage) == (1, 70, None)
+    scene.offload.reclaim(session)
+    assert (scene.stats.received_in, scene.offload.count) == (1, 0)
+    scene.offer()
+    assert scene.parent.entered == {}
+
+
+def test_the_epoch_of_a_session_that_is_over_counts_for_no_later_one_of_its_slot(scene: Scene) -> None:
+    first, second = scene.begin(1), scene.begin(1)
+    scene.offer(first)
+    old = scene.parent.entered[1]
+    scene.passes(1, OUT)
+    scene.offload.reclaim(first)
+    scene.offer(second)
+    assert not scene.passes(1, OUT, epoch=old)
+    assert scene.passes(1, OUT, 30)
+    scene.offload.touch(second)
+    assert (second.dgrams_out, second.bytes_out) == (BUSY_DATAGRAMS + 1, 30)
+    assert (first.dgrams_out, first.bytes_out) == (BUSY_DATAGRAMS + 1, 100)
+
+
+def test_a_worker_begun_later_uses_no_epoch_of_an_earlier_one(scene: Scene) -> None:
+    session = scene.begin()
+    scene.offer(session)
+    old = scene.parent.entered[0]
+    later = Offload(scene.records, scene.parent, scene.log, scene.stats, scene.turns.append, scene.now_ns)
+    later.consider([scene.begin()], 0)
+    later.tend(scene.now_ns)
+    assert scene.parent.entered[0] > old
+
+
+def test_a_session_whose_datagrams_come_to_the_worker_all_the_same_is_given_up_for_good(scene: Scene) -> None:
+    session = scene.begin()
+    scene.offer(session)
+    since_ns = scene.now_ns + 1
+    session.last_in_ns = since_ns + 5
+    scene.offload.sweep([session], since_ns)
+    assert not scene.passes(0, OUT)
+    for _ in range(2):
+        scene.offload.sweep([session], since_ns)
+        scene.offer(session)
+    assert scene.parent.entered == {}
+    assert scene.offload.count == 0
+    scene.offload.touch(session)
+    scene.offload.reclaim(session)
+    assert scene.offload.count == 0
+
+
+def test_a_session_that_the_kernel_passes_datagrams_of_stays_with_it(scene: Scene) -> None:
+    session = scene.begin()
+    scene.offer(session)
+    for _ in range(3):
+        since_ns = scene.now_ns
+        scene.now_ns += 5
+        session.last_in_ns = scene.now_ns
+        scene.passes(0, OUT)
+        scene.offload.sweep([session], since_ns)
+    assert scene.carried(session)
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+def test_of_a_limited_budget_the_kernel_is_lent_half(scene: Scene) -> None:
+    of = rule(max_dgrams_out=1000, max_dgrams_in=PLENTY, max_bytes_out=PLENTY * 1000, max_bytes_in=PLENTY * 1000)
+    session = scene.begin(0, of)
+    scene.offer(session)
+    left = (1000 - BUSY_DATAGRAMS) // 2
+    assert [scene.passes(0, OUT, 1) for _ in range(left + 1)] == [True] * left + [False]
+    assert not scene.passes(0, IN, PLENTY * 500 + 1)
+    assert scene.passes(0, IN, PLENTY * 500)
+    assert not scene.passes(0, IN, 1)
+
+
+def test_a_limited_session_is_looked_at_with_its_next_datagram_and_taken_back_then(scene: Scene) -> None:
+    session = scene.begin(0, rule(max_dgrams_in=PLENTY))
+    session.check_ns = NEVER
+    scene.offer(session)
+    assert session.check_ns == 0
+    scene.passes(0, IN)
+    scene.offload.touch(session)
+    assert session.carriage is None
+    assert session.dgrams_in_left == PLENTY - 1
+
+
+def test_a_session_without_data_limits_is_not_looked_at_more_often(scene: Scene) -> None:
+    session = scene.begin(0, rule(both_ns=SECOND))
+    before = session.check_ns
+    scene.offer(session)
+    assert session.check_ns == before > 0
+
+
+# --- against a simple truth ------------------------------------------------------------------------------------------
+
+STEPS = ("out", "out", "in", "in", "sweep", "sweep", "touch", "reclaim", "tend", "tend", "crowded", "renew", "level")
+LIMITS: tuple[dict[str, int], ...] = (
+    {},
+    {"max_dgrams_out": 300},
+    {"max_dgrams_in": 260, "max_dgrams_out": 400},
+    {"max_bytes_in": 300_000},
+    {"both_ns": SECOND},
+)
+
+
+@dataclass
+class Truth:
+    """What has really passed of a session: datagrams and bytes, out and in."""
+
+    session: Session
+    datagrams: list[int] = field(default_factory=lambda: [0, 0])
+    octets: list[int] = field(default_factory=lambda: [0, 0])
+
+    def holds(self) -> None:
+        session = self.session
+        assert (session.dgrams_out, session.dgrams_in) == tuple(self.datagrams)
+        assert (session.bytes_out, session.bytes_in) == tuple(self.octets)
+        left = session.dgrams_out_left, session.dgrams_in_left, session.bytes_out_left, session.bytes_in_left
+        assert min(left) >= 0
+
+
+class Model(Scene):
+    """A worker's datapath in a few lines beside the kernel: whoever passes a datagram, it is noted as the truth."""
+
+    def __init__(self, limits: list[int]) -> None:
+        super().__init__()
+        self.rules = [rule(**LIMITS[number]) for number in limits]
+        self.truths = [Truth(self.begin(slot, self.rules[slot], busy=False)) for slot in range(SLOTS)]
+        self.over: list[Truth] = []
+        self.old: list[tuple[int, int]] = []
+        self.worker_passed = 0
+
+    def step(self, what: str, slot: int, amount: int) -> None:
+        truth, session = self.truths[slot], self.truths[slot].session
+        self.now_ns += PAUSE_NS // 2
+        if what in ("out", "in"):
+            self.arrive(truth, OUT if what == "out" else IN, amount)
+        elif what == "sweep":
+            self.offload.sweep([truth.session for truth in self.truths], self.now_ns - 10 * PAUSE_NS)
+        elif what == "touch":
+            self.offload.touch(session)
+        elif what == "reclaim":
+            self.offload.reclaim(session)
+            truth.holds()
+        elif what == "renew":
+            self.end(slot)
+            self.truths[slot] = Truth(self.begin(slot, self.rules[slot], busy=False))
+        elif what == "level":
+            self.log.level = DUMPING if amount % 3 == 0 else USUAL
+        else:
+            self.parent.room = what == "tend"
+            self.offload.tend(self.now_ns)
+        self.old += [item for item in self.parent.entered.items() if item not in self.old]
+        assert self.offload.count == sum(
+            truth.session.carriage is not None and truth.session.carriage.epoch != 0 for truth in self.truths
+        )
+
+    def arrive(self, truth: Truth, direction: int, amount: int) -> None:
+        """Let datagrams come: what the kernel does not pass the worker does, as far as the limits allow."""
+        session, octets = truth.session, 10 * amount
+        for stale in [epoch for slot, epoch in self.old if slot == session.slot]:
+            carriage = session.carriage
+            if carriage is None or stale != carriage.epoch:
+                assert not self.passes(session.slot, direction, octets, epoch=stale)
+        for _ in range(amount):
+            if not self.passes(session.slot, direction, octets):
+                if self.now_ns >= session.check_ns:
+                    self.offload.touch(session)
+                if not self.pass_here(session, direction, octets):
+                    return
+            truth.datagrams[direction] += 1
+            truth.octets[direction] += octets
+
+    def pass_here(self, session: Session, direction: int, octets: int) -> bool:
+        way = "out" if direction == OUT else "in"
+        datagrams, total = getattr(session, f"dgrams_{way}_left"), getattr(session, f"bytes_{way}_left")
+        if datagrams < 1 or total < octets:
+            return False
+        setattr(session, f"dgrams_{way}_left", datagrams - 1)
+        setattr(session, f"bytes_{way}_left", total - octets)
+        setattr(session, f"last_{way}_ns", self.now_ns)
+        self.worker_passed += 1
+        return True
+
+    def end(self, slot: int) -> None:
+        truth = self.truths[slot]
+        truth.session.closing = CloseReason.KILLED
+        self.offload.reclaim(truth.session)
+        truth.holds()
+        self.over.append(truth)
+
+
+@given(
+    limits=st.lists(st.integers(0, len(LIMITS) - 1), min_size=SLOTS, max_size=SLOTS),
+    steps=st.lists(
+        st.tuples(st.sampled_from(STEPS), st.integers(0, SLOTS - 1), st.integers(1, 130)), min_size=10, max_size=60
+    ),
+)
+def test_whoever_passes_it_everything_is_counted_and_no_limit_exceeded(
+    limits: list[int], steps: list[tuple[str, int, int]]
+) -> None:
+    model = Model(limits)
+    for step in steps:
+        model.step(*step)
+    for slot in range(SLOTS):
+        model.end(slot)
+    passed = sum(sum(truth.datagrams) for truth in model.over)
+    assert model.stats.received_out + model.stats.received_in == passed - model.worker_passed
+    assert model.stats.forwarded_out + model.stats.forwarded_in == passed - model.worker_passed
+    model.parent.room = True
+    model.offer()
+    assert model.parent.entered == {}
+    assert model.offload.count == 0
+    model.records.unmap()
