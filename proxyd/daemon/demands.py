@@ -39,6 +39,7 @@ class Capability(IntEnum):
     CAP_NET_RAW = 13
     CAP_SYS_CHROOT = 18
     CAP_SYS_RESOURCE = 24
+    CAP_BPF = 39
 
 
 class Need(NamedTuple):

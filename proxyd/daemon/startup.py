@@ -254,7 +254,8 @@ def _set_up(start: Start, stack: ExitStack) -> Estate:
         estate.leash = heir.legacy.leash()
     _open_places(estate, start, held, stack)
     estate.carrier = _open_carrier(start, stack)
-    capabilities.drop_all_but(capabilities.KEPT | start.confinement.capabilities)
+    carrying = capabilities.CARRYING if estate.carrier is not None else frozenset()
+    capabilities.drop_all_but(capabilities.KEPT | carrying | start.confinement.capabilities)
     estate.users = _read_users(settings, logs)
     return estate
 
