@@ -7,8 +7,8 @@ CAP_NET_RAW for transparent listeners, CAP_NET_ADMIN for large socket buffers, C
 with listeners, CAP_SYS_RESOURCE for more open files, CAP_DAC_READ_SEARCH to read the configuration and what it names
 wherever the first start could, and CAP_DAC_OVERRIDE to roll logs and open them again in directories of other users,
 where the first start could: by CAP_SETUID and CAP_CHOWN the parent could write there anyhow. The parent reads no
-datagram, and a child has of these what it needs alone. Kept where the kernel carries sessions (proxyd.offload): CAP_BPF,
-for interfaces that come later and for the program that takes over. Everything else is dropped for good.
+datagram, and a child has of these what it needs alone. Kept where the kernel carries sessions (proxyd.offload):
+CAP_BPF, for interfaces that come later and for the program that takes over. Everything else is dropped for good.
 Source: capabilities(7), capset(2), prctl(2); linux/capability.h.
 """
 
