@@ -48,6 +48,8 @@ def take_over(context: WorkerContext, parts: Parts, now_ns: int) -> None:
             refused[error.reason] += 1
             gone.append(kept.slot)
     heirs.finish(taken)
+    if parts.offload is not None:
+        parts.offload.recover(taken, now_ns)
     parts.keeper.disown(gone)
     parts.permits.give(len(gone))
     parts.permits.settle()

@@ -282,6 +282,8 @@ class Worker:
         del self._sweep[-self._portion :]
         if not self._sweep:
             self._parts.keeper.end_sweep()
+            # What the kernel passes wakes nobody up.
+            self._changed |= self._parts.offload is not None and self._parts.offload.count > 0
 
     # --- parent and signals ------------------------------------------------------------------------------------------
 

@@ -18,6 +18,8 @@ from workers.contract.messages import Offered, Withdrawn
 from workers.contract.offload import (
     BYTES,
     BYTES_LIMIT,
+    COUNTED_BYTES,
+    COUNTED_DATAGRAMS,
     DATAGRAMS,
     DATAGRAMS_LIMIT,
     DIRECTION_BYTES,
@@ -34,8 +36,12 @@ BUSY_DATAGRAMS = 4
 """A session that has had fewer is not worth the parent's time: entering one costs as much as some ten datagrams."""
 PAUSE_NS = 10_000_000
 """From one message to the next: entering all sessions of a busy proxy at once would hold everything up."""
+CREDIBLE = 1 << 48
+"""Nobody has passed so many datagrams or bytes between two sweeps."""
 LEAST_DATAGRAMS, LEAST_BYTES = 64, 65_536
 """What the kernel must be lent at least of a limited budget."""
+AGAIN_NS = 60_000_000_000
+"""After so long a session is offered again that could not be carried: its way may be another one by now."""
 BATCH = 32
 """Sessions in one message."""
 WITHDRAWN_BATCH = 512
@@ -45,6 +51,7 @@ _RECORD, _IN = RECORD_BYTES // WORD_BYTES, DIRECTION_BYTES // WORD_BYTES
 _DATAGRAMS, _DATAGRAMS_LIMIT, _BYTES, _BYTES_LIMIT, _LAST = (
     offset // WORD_BYTES for offset in (DATAGRAMS, DATAGRAMS_LIMIT, BYTES, BYTES_LIMIT, LAST_NS)
 )
+_COUNTED_DATAGRAMS, _COUNTED_BYTES = COUNTED_DATAGRAMS // WORD_BYTES, COUNTED_BYTES // WORD_BYTES
 _NOBODY = 0
 
 
@@ -116,6 +123,8 @@ class Offload:
                     self.reclaim(session)
                 elif carriage.moved_ns < since_ns <= max(session.last_in_ns, session.last_out_ns):
                     self._give_up(session, carriage)
+            elif carriage.moved_ns < since_ns - AGAIN_NS:
+                session.carriage = None
         self.consider(waiting, since_ns)
 
     def touch(self, session: Session) -> None:
@@ -137,6 +146,22 @@ class Offload:
         session.carriage = None
         self._withdrawn[session.slot] = None
         self.count -= 1
+
+    def recover(self, sessions: Iterable[Session], now_ns: int) -> None:
+        """Count what the kernel has passed of sessions that were a dead worker's, and that one has not counted any more.
+
+        Where the record says what cannot be, nothing.
+        """
+        for session in sessions:
+            halves = (session.slot * _RECORD, session.slot * _RECORD + _IN)
+            if session.slot < self._slots and all(self._is_credible(at, now_ns) for at in halves):
+                self._settle(session, Carriage(0, limited=False))
+
+    def _is_credible(self, at: int, now_ns: int) -> bool:
+        words = self._words
+        datagrams = words[at + _DATAGRAMS] - words[at + _COUNTED_DATAGRAMS]
+        octets = words[at + _BYTES] - words[at + _COUNTED_BYTES]
+        return 0 <= datagrams < CREDIBLE and 0 <= octets < CREDIBLE and words[at + _LAST] <= now_ns
 
     def tend(self, now_ns: int) -> int:
         """Tell the parent what it need not keep entered, then what it may enter; return when to call again."""
@@ -192,16 +217,13 @@ class Offload:
         self._epoch += 1
         limits = terms.dgrams_out, terms.dgrams_in, terms.bytes_out, terms.bytes_in
         carriage = session.carriage = Carriage(self._epoch, any(limit != UNLIMITED for limit in limits))
-        for half, datagrams, octets in (
-            (0, session.dgrams_out_left, session.bytes_out_left),
-            (_IN, session.dgrams_in_left, session.bytes_in_left),
+        for at, datagrams, octets in (
+            (start, session.dgrams_out_left, session.bytes_out_left),
+            (start + _IN, session.dgrams_in_left, session.bytes_in_left),
         ):
-            at = start + half
+            self._uncounted(at)
             words[at + _DATAGRAMS_LIMIT] = words[at + _DATAGRAMS] + _share(datagrams)
             words[at + _BYTES_LIMIT] = words[at + _BYTES] + _share(octets)
-        out, back = start, start + _IN
-        carriage.seen_out = words[out + _DATAGRAMS], words[out + _BYTES]
-        carriage.seen_in = words[back + _DATAGRAMS], words[back + _BYTES]
         carriage.moved_ns = now_ns
         if carriage.limited:
             session.check_ns = 0
@@ -212,13 +234,12 @@ class Offload:
     def _settle(self, session: Session, carriage: Carriage) -> None:
         """Count what the kernel has passed since the last time."""
         words, start = self._words, session.slot * _RECORD
-        out = words[start + _DATAGRAMS], words[start + _BYTES]
-        back = words[start + _IN + _DATAGRAMS], words[start + _IN + _BYTES]
-        if (out, back) == (carriage.seen_out, carriage.seen_in):
+        out, back = self._uncounted(start), self._uncounted(start + _IN)
+        if out == back == (0, 0):
             return
         self._turn_to(session.listener)
         stats = self._stats
-        count, total = out[0] - carriage.seen_out[0], out[1] - carriage.seen_out[1]
+        count, total = out
         if count:
             session.last_out_ns = max(session.last_out_ns, words[start + _LAST])
         session.dgrams_out_left -= count
@@ -226,7 +247,7 @@ class Offload:
         stats.received_out += count
         stats.forwarded_out += count
         stats.bytes_out += total
-        count, total = back[0] - carriage.seen_in[0], back[1] - carriage.seen_in[1]
+        count, total = back
         if count:
             session.last_in_ns = max(session.last_in_ns, words[start + _IN + _LAST])
         session.dgrams_in_left -= count
@@ -234,13 +255,21 @@ class Offload:
         stats.received_in += count
         stats.forwarded_in += count
         stats.bytes_in += total
-        carriage.seen_out, carriage.seen_in = out, back
         carriage.moved_ns = max(session.last_in_ns, session.last_out_ns)
 
+    def _uncounted(self, at: int) -> tuple[int, int]:
+        """Return datagrams and bytes that the kernel has passed in one direction since the last call."""
+        words = self._words
+        datagrams, octets = words[at + _DATAGRAMS], words[at + _BYTES]
+        found = datagrams - words[at + _COUNTED_DATAGRAMS], octets - words[at + _COUNTED_BYTES]
+        if found != (0, 0):
+            words[at + _COUNTED_DATAGRAMS], words[at + _COUNTED_BYTES] = datagrams, octets
+        return found
+
     def _give_up(self, session: Session, carriage: Carriage) -> None:
-        """Take a session back for good: the kernel cannot carry it, or the parent would not enter it."""
+        """Take a session back: the kernel cannot carry it, or the parent would not enter it. Not offered for a while."""
         self.reclaim(session)
-        carriage.epoch = 0
+        carriage.epoch, carriage.moved_ns = 0, max(session.last_in_ns, session.last_out_ns)
         session.carriage = carriage
 
 

@@ -34,6 +34,7 @@ class Carrier:
     def __init__(self, workers: int, slots: int) -> None:
         """Load program and tables, and attach. Raises OffloadError, OSError."""
         self._open: list[int] = []
+        self._links: dict[int, list[int]] = {}
         self._ways = Ways()
         try:
             arrays = [self._table(TableKind.ARRAY, RECORD_BYTES, slots, kernel.MAPPABLE) for _ in range(workers)]
@@ -48,7 +49,6 @@ class Carrier:
                 self._keep(kernel.load_program(assemble(version, flows, whole)))
                 for version, flows in self._flows.items()
             ]
-            self._attached: set[int] = set()
             self._attach()
         except (OffloadError, OSError):
             self.close()
@@ -97,20 +97,22 @@ class Carrier:
 
     def close(self) -> None:
         """Give everything back: what is attached is detached."""
-        for descriptor in reversed(self._open):
-            os.close(descriptor)
-        self._open.clear()
+        for links in self._links.values():
+            _close(links)
+        _close(self._open)
         self._ways.close()
 
     def _enter(self, offer: Offer, ends: Ends) -> None:
         found = entries(offer, ends, self._ways)
         if found is None:
             return
+        entered: list[Entry] = []
         try:
-            for key, value in found:
-                kernel.put(self._flows[ends.version], key, value)
-        except OffloadError:
-            self._remove(ends.version, found)
+            for entry in found:
+                kernel.put(self._flows[ends.version], *entry, new=True)
+                entered.append(entry)
+        except OffloadError:  # there is no room, or it would take the place of another session
+            self._remove(ends.version, entered)
         else:
             self._carried[offer.worker, offer.slot] = offer, ends, found
 
@@ -120,12 +122,13 @@ class Carrier:
 
     def _attach(self) -> None:
         """Attach to the interfaces that there are by now."""
-        present = set(self._ways.framed())
-        self._attached &= present
-        for interface in sorted(present - self._attached):
-            for program in self._programs:
-                self._keep(kernel.attach(program, interface))
-            self._attached.add(interface)
+        present = self._ways.framed()
+        for interface in self._links.keys() - set(present):
+            _close(self._links.pop(interface))
+        for interface in present:
+            links = self._links.setdefault(interface, [])
+            for program in self._programs[len(links) :]:
+                links.append(kernel.attach(program, interface))
 
     def _make_flows(self, version: int, count: int) -> int:
         layout = LAYOUTS[version]
@@ -138,3 +141,8 @@ class Carrier:
     def _keep(self, descriptor: int) -> int:
         self._open.append(descriptor)
         return descriptor
+
+
+def _close(descriptors: list[int]) -> None:
+    while descriptors:
+        os.close(descriptors.pop())

@@ -42,10 +42,13 @@ def make_table(kind: TableKind, key: int, value: int, entries: int, *, flags: in
     return _bpf("make a table", _CREATE, struct.pack("=IIIIII", kind, key, value, entries, flags, inner))
 
 
-def put(table: int, key: bytes, value: bytes) -> None:
-    """Put an entry into a table, in place of an older one. Raises OffloadError, where it is full for example."""
+def put(table: int, key: bytes, value: bytes, *, new: bool = False) -> None:
+    """Put an entry into a table, in place of an older one unless it must be new.
+
+    Raises OffloadError, where it is full for example.
+    """
     held = ctypes.create_string_buffer(key, len(key)), ctypes.create_string_buffer(value, len(value))
-    _bpf("fill a table", _UPDATE, struct.pack("=IxxxxQQQ", table, *map(ctypes.addressof, held), 0))
+    _bpf("fill a table", _UPDATE, struct.pack("=IxxxxQQQ", table, *map(ctypes.addressof, held), new))
 
 
 def remove(table: int, key: bytes) -> None:

@@ -14,10 +14,11 @@ WORD_BYTES, RECORD_BYTES = 8, 128
 DIRECTION_BYTES = 64
 """Of a record's halves: out, and in behind it, a cache line each."""
 EPOCH, DATAGRAMS, DATAGRAMS_LIMIT, BYTES, BYTES_LIMIT, LAST_NS = 0, 8, 16, 24, 32, 40
+COUNTED_DATAGRAMS, COUNTED_BYTES = 48, 56
 """Where in a half. The epoch, in the first one only: which of the slot's sessions the kernel may carry, 0 for none.
 
 Datagrams and bytes of payload passed so far, and up to which count more may pass; when the last one did
-(CLOCK_MONOTONIC, ns)."""
+(CLOCK_MONOTONIC, ns). The worker's own: how much of it the session's counts contain already, for a replacement."""
 
 
 class Records:

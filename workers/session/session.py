@@ -154,15 +154,12 @@ class Trail:
 class Carriage:
     """The kernel's part in a session (workers.offload).
 
-    epoch: under which it may pass datagrams, 0: it cannot carry this one. limited: the session has data limits.
-    seen_out, seen_in: datagrams and bytes of what it has passed that are counted already. moved_ns: when that was last
-    more than before.
+    epoch: under which it may pass datagrams, 0: it cannot carry this one for now. limited: the session has data limits.
+    moved_ns: when it last passed more than before, or was found not to.
     """
 
     epoch: int
     limited: bool
-    seen_out: tuple[int, int] = (0, 0)
-    seen_in: tuple[int, int] = (0, 0)
     moved_ns: int = 0
 
 

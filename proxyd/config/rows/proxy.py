@@ -126,7 +126,7 @@ PROXY = (
         "offload",
         "Whether busy sessions are carried by the kernel, several times as fast: a BPF program on the interfaces"
         " readdresses their datagrams as they come in, which then meet neither netfilter nor IPsec policies of this"
-        " machine. Sessions whose peers are transparent or both here and elsewhere stay with the workers.",
+        " machine. Which sessions that may be is in udp-proxy(8).",
         ((value("value", ON_OFF),),),
         absent="off",
         extension=True,
