@@ -73,6 +73,16 @@ def test_what_is_not_there_may_be_taken_out(held: ExitStack) -> None:
     kernel.remove(table, number(7))
 
 
+def test_an_entry_that_must_be_new_takes_the_place_of_no_other(held: ExitStack) -> None:
+    table = keep(held, kernel.make_table(TableKind.HASH, 4, 4, 2, flags=ON_DEMAND))
+    program = keep(held, kernel.load_program(finder(table)))
+    kernel.put(table, number(7), number(41), new=True)
+    with pytest.raises(OffloadError) as caught:
+        kernel.put(table, number(7), number(42), new=True)
+    assert caught.value.code == errno.EEXIST
+    assert run(program, FRAME).answer == 41
+
+
 def test_a_full_table_takes_nothing_more(held: ExitStack) -> None:
     table = keep(held, kernel.make_table(TableKind.HASH, 4, 4, 2))
     kernel.put(table, number(1), number(1))
