@@ -148,9 +148,9 @@ class Offload:
         self.count -= 1
 
     def recover(self, sessions: Iterable[Session], now_ns: int) -> None:
-        """Count what the kernel has passed of sessions that were a dead worker's, and that one has not counted any more.
+        """Count what the kernel has passed of a dead worker's sessions that it has not counted any more.
 
-        Where the record says what cannot be, nothing.
+        Where a record says what cannot be, nothing is counted.
         """
         for session in sessions:
             halves = (session.slot * _RECORD, session.slot * _RECORD + _IN)
@@ -267,7 +267,7 @@ class Offload:
         return found
 
     def _give_up(self, session: Session, carriage: Carriage) -> None:
-        """Take a session back: the kernel cannot carry it, or the parent would not enter it. Not offered for a while."""
+        """Take a session back for a while: the kernel cannot carry it, or the parent would not enter it."""
         self.reclaim(session)
         carriage.epoch, carriage.moved_ns = 0, max(session.last_in_ns, session.last_out_ns)
         session.carriage = carriage

@@ -15,6 +15,8 @@ from workers.contract.messages import Offered, Withdrawn
 from workers.contract.offload import (
     BYTES,
     BYTES_LIMIT,
+    COUNTED_BYTES,
+    COUNTED_DATAGRAMS,
     DATAGRAMS,
     DATAGRAMS_LIMIT,
     DIRECTION_BYTES,
@@ -27,6 +29,7 @@ from workers.contract.settings import AclSettings, SessionKind, SourcePort, Sour
 from workers.contract.slots import CloseReason
 from workers.deadlines import NEVER
 from workers.offload import (
+    AGAIN_NS,
     BATCH,
     BUSY_DATAGRAMS,
     DUMPING_LEVEL,
@@ -359,7 +362,7 @@ def test_a_worker_begun_later_uses_no_epoch_of_an_earlier_one(scene: Scene) -> N
     assert scene.parent.entered[0] > old
 
 
-def test_a_session_whose_datagrams_come_to_the_worker_all_the_same_is_given_up_for_good(scene: Scene) -> None:
+def test_a_session_whose_datagrams_come_to_the_worker_all_the_same_is_given_up(scene: Scene) -> None:
     session = scene.begin()
     scene.offer(session)
     since_ns = scene.now_ns + 1
@@ -374,6 +377,47 @@ def test_a_session_whose_datagrams_come_to_the_worker_all_the_same_is_given_up_f
     scene.offload.touch(session)
     scene.offload.reclaim(session)
     assert scene.offload.count == 0
+
+
+def test_a_session_given_up_is_offered_again_after_a_while(scene: Scene) -> None:
+    session = scene.begin()
+    scene.offer(session)
+    session.last_out_ns = scene.now_ns + SECOND
+    scene.offload.sweep([session], session.last_out_ns)
+    assert not scene.carried(session)
+    session.last_out_ns += AGAIN_NS
+    scene.offload.sweep([session], session.last_out_ns)
+    scene.offer(session)
+    assert not scene.carried(session)
+    session.last_out_ns += SECOND
+    scene.offload.sweep([session], session.last_out_ns)
+    scene.offer(session)
+    assert scene.carried(session)
+
+
+def test_what_a_dead_worker_has_not_counted_is_counted_by_its_replacement(scene: Scene) -> None:
+    session = scene.begin()
+    scene.offer(session)
+    scene.passes(session.slot, OUT, 100, count=2)
+    scene.offload.touch(session)
+    scene.passes(session.slot, OUT, 300, count=5)
+    scene.passes(session.slot, IN, 700, count=7)
+    last_ns = scene.now_ns
+    session.carriage = None
+    scene.records.clear(SLOTS)
+    stats = Stats()
+    Offload(scene.records, scene.parent, scene.log, stats, scene.turns.append, last_ns).recover([session], last_ns)
+    assert (session.dgrams_out, session.bytes_out) == (BUSY_DATAGRAMS + 7, 400)
+    assert (session.dgrams_in, session.bytes_in, session.last_in_ns) == (7, 700, last_ns)
+    assert (stats.received_out, stats.forwarded_in) == (5, 7)
+
+
+@pytest.mark.parametrize("word", [DATAGRAMS, BYTES, LAST_NS, COUNTED_DATAGRAMS, COUNTED_BYTES])
+def test_nothing_is_counted_of_a_dead_workers_record_that_cannot_be(scene: Scene, word: int) -> None:
+    session = scene.begin()
+    scene.records.words[DIRECTION_BYTES // WORD_BYTES + word // WORD_BYTES] = 2**64 - 1
+    scene.offload.recover([session], scene.now_ns)
+    assert (session.dgrams_in, session.bytes_in, session.last_in_ns) == (0, 0, START_NS)
 
 
 def test_a_session_that_the_kernel_passes_datagrams_of_stays_with_it(scene: Scene) -> None:
