@@ -57,7 +57,7 @@ def status_text(state: State) -> str:
             ("process", str(proxy.pid)),
             ("configuration", f"{proxy.file or '-'}, generation {proxy.generation}"),
             *((("last reload", _reload(proxy)),) if proxy.reload is not None or proxy.reloading else ()),
-            ("sessions", f"{count(proxy.sessions)} of {count(proxy.max_sessions)}"),
+            ("sessions", f"{count(proxy.sessions)} of {count(proxy.max_sessions)}{_carried(proxy)}"),
             ("log level", str(proxy.level)),
             *((("users", count(proxy.users)),) if proxy.users is not None else ()),
             *((("host names", count(proxy.names)),) if proxy.names else ()),
@@ -75,6 +75,11 @@ def _reload(proxy: Status) -> str:
         return "under way"
     when = datetime.fromtimestamp(proxy.reload.when_unix).astimezone().isoformat(" ", "seconds")
     return f"{when}, {'; '.join(('refused', *proxy.reload.mistakes)) if proxy.reload.mistakes else 'done'}"
+
+
+def _carried(proxy: Status) -> str:
+    carried = proxy.totals.get("carried", 0)
+    return f", {count(carried)} of them carried by the kernel" if carried else ""
 
 
 def _device(device: str | None) -> str:

@@ -48,6 +48,7 @@ MAX_CHECKS, MAX_VALUE_CHARS = 200, 150
 """Conditions of an explanation that are shown; the last ones, because the last one decides. They fit one message."""
 TOTALS: tuple[tuple[str, Counter], ...] = (
     ("opened", Counter.SESSIONS_OPENED),
+    ("carried", Counter.CARRIED),
     ("received_out", Counter.RECEIVED_OUT),
     ("forwarded_out", Counter.FORWARDED_OUT),
     ("bytes_out", Counter.BYTES_OUT),

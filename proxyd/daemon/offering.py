@@ -6,6 +6,7 @@ could bring about is that datagrams to a listener of ours go on to that server, 
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from typing import TypeAlias
@@ -20,7 +21,6 @@ from workers.contract.settings import Address, ListenerSettings
 from workers.wire import sockaddr
 
 _Name: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
-_RAW_BYTES = {socket.AF_INET: sockaddr.V4_BYTES, socket.AF_INET6: sockaddr.V6_BYTES}
 _HOPS = {
     socket.AF_INET: (socket.IPPROTO_IP, socket.IP_TTL),
     socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS),
@@ -53,13 +53,11 @@ class Offering:
         if descriptor is None or region.opened(offer.slot) is None:
             return None
         fields = region.fields(offer.slot)
-        with socket.socket(fileno=os.dup(descriptor)) as sock:
-            size = _RAW_BYTES.get(sock.family, 0)
-            try:
-                local, server = _raw(sock.family, sock.getsockname()), _raw(sock.family, sock.getpeername())
-                ttl = sock.getsockopt(*_HOPS[sock.family])
-            except (OSError, KeyError):
-                return None
+        try:
+            local, server, ttl = _server_side(descriptor)
+        except OSError:
+            return None
+        size = len(local)
         ends = Ends(fields.client[:size], fields.destination[:size], local, server, ttl)
         if any(raw[:2] != local[:2] or sockaddr.scope_of(raw) for raw in ends[:4]):
             return None
@@ -76,6 +74,21 @@ def _hears(listener: ListenerSettings, destination: bytes) -> bool:
     raw = raw_sockaddr(listener)
     anywhere = not any(host(raw))
     return raw[:4] == destination[:4] and (anywhere or host(raw) == host(destination))
+
+
+def _server_side(descriptor: int) -> tuple[bytes, bytes, int]:
+    """Return a connected UDP socket's raw addresses and time to live. Raises OSError for whatever else it is."""
+    copy = os.dup(descriptor)
+    try:
+        sock = socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
+    with sock:
+        if sock.family not in _HOPS or (sock.type, sock.proto) != (socket.SOCK_DGRAM, socket.IPPROTO_UDP):
+            raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
+        family = sock.family
+        return _raw(family, sock.getsockname()), _raw(family, sock.getpeername()), sock.getsockopt(*_HOPS[family])
 
 
 def _raw(family: int, name: _Name) -> bytes:

@@ -236,7 +236,11 @@ def _replace_sums(code: Assembler, layout: Layout) -> None:
 
 
 def _readdress(code: Assembler, version: int, layout: Layout) -> None:
-    """Write the new addresses and ports, and what else the proxy's own datagrams have: time to live, no service."""
+    """Write the new addresses and ports, and what else the proxy's own datagrams have: time to live, no service.
+
+    They may be fragmented on their way (workers.net.upstream): then another identification than the client's is needed,
+    which may be 0 in all it sends; the instant is one that comes again seldom enough.
+    """
     _load_frame(code, layout)
     code.move(_PAYLOAD, 2)
     for offset in range(0, 2 * layout.address_bytes, 4):
@@ -250,6 +254,9 @@ def _readdress(code: Assembler, version: int, layout: Layout) -> None:
         code.store_value(4, _PAYLOAD, _ETHERNET, _network(0x6000_0000, 4))
         return
     code.store_value(1, _PAYLOAD, _ETHERNET + 1, 0)
+    code.load(1, 4, _RECORD, LAST_NS)
+    code.store(2, _PAYLOAD, _ETHERNET + 4, 1)
+    code.store_value(2, _PAYLOAD, _ETHERNET + 6, 0)
     code.store_value(2, _PAYLOAD, _ETHERNET + 10, 0)
     for register, value in ((1, 0), (2, 0), (4, 20), (5, 0)):
         code.value(Alu.MOVE, register, value)

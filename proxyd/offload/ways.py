@@ -20,7 +20,10 @@ _RECEIVE_BYTES = 65_536
 _MAX_RECEIVES = 64
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _KIND, _UNICAST, _LOCAL = 7, 1, 2
-_OUT_BY = 4
+_OUT_BY, _GATEWAY, _METRICS, _VIA = 4, 5, 8, 18
+_METRIC_MTU = 2
+_LEAST = 1280
+"""Bytes of an IPv6 packet that takes every path. Source: RFC 8200 section 5."""
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 _GET_MTU, _GET_HARDWARE = 0x8921, 0x8927
@@ -29,6 +32,7 @@ _INT, _HALF = struct.Struct("=i"), struct.Struct("=H")
 ETHERNET, LOOPBACK = 1, 772
 """Kinds of interfaces whose frames begin with an Ethernet header. Source: linux/if_arp.h."""
 _HERE_BYTES = 65_535
+_IPV4_BYTES = 4
 
 
 class Way(NamedTuple):
@@ -89,7 +93,7 @@ class Ways:
         return [number for number, name in socket.if_nameindex() if self._kind(name) in (ETHERNET, LOOPBACK)]
 
     def _ask(self, address: bytes) -> Way | None:
-        self._questions.send(netlink.route_request(_FAMILIES[4 if len(address) == 4 else 6], address, 0))
+        self._questions.send(netlink.route_request(_FAMILIES[4 if len(address) == _IPV4_BYTES else 6], address, 0))
         for message in netlink.messages(self._questions.recv(_RECEIVE_BYTES)):
             if message.kind != netlink.NEW_ROUTE:
                 return None
@@ -100,11 +104,20 @@ class Ways:
             (interface,) = _INT.unpack(found[_OUT_BY])
             if kind == _LOCAL:
                 return Way(interface, local=True, longest=_HERE_BYTES)
-            return Way(interface, local=False, longest=self._longest(interface))
+            return Way(interface, local=False, longest=self._longest(interface, len(address), found))
         return None
 
-    def _longest(self, interface: int) -> int:
-        return int(_INT.unpack_from(self._control(_GET_MTU, socket.if_indextoname(interface)))[0])
+    def _longest(self, interface: int, address_bytes: int, route: dict[int, bytes]) -> int:
+        """Return what an interface and a route to an address take without fragments.
+
+        Who has to send IPv6 in fragments learns of that by a router's message, which nobody here would hear.
+        """
+        longest = int(_INT.unpack_from(self._control(_GET_MTU, socket.if_indextoname(interface)))[0])
+        mtu = netlink.attributes(route.get(_METRICS, b""), 0).get(_METRIC_MTU)
+        if mtu is not None:
+            longest = min(longest, *_INT.unpack(mtu))
+        beyond = _GATEWAY in route or _VIA in route
+        return min(longest, _LEAST) if beyond and address_bytes > _IPV4_BYTES else longest
 
     def _kind(self, name: str) -> int:
         try:

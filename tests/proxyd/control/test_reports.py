@@ -39,6 +39,13 @@ def test_users_and_host_names_are_told_where_there_are_any() -> None:
     assert ["host", "names", "2"] in lines(status_text(state(names=2)))
 
 
+def test_sessions_that_the_kernel_carries_are_told_where_there_are_any() -> None:
+    found = state()
+    assert "carried" not in status_text(found)
+    found.proxy.totals["carried"] = 2
+    assert "3 of 5 000, 2 of them carried by the kernel" in status_text(found)
+
+
 def test_sessions_are_a_line_each() -> None:
     header, row = lines(sessions_text([SESSION]))
     assert header[:4] == ["ID", "CLIENT", "SERVER", "ACL"]

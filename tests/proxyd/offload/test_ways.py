@@ -36,6 +36,9 @@ class Scene:
                 "addr add fd09::1/64 dev front nodad",
                 "route add 10.10.0.0/16 via 10.9.0.2",
                 "route add blackhole 10.11.0.0/16",
+                "route add 10.13.0.0/16 via 10.9.0.2 mtu 1000",
+                "route add fd13::/64 dev front mtu 1300",
+                "route add fd14::/64 via fd09::2",
             ]
         )
         self.ways = self.place.call(Ways)
@@ -74,6 +77,13 @@ def scene(made: Scene) -> Scene:
 @pytest.mark.parametrize("address", ["10.9.0.2", "10.10.3.4", "fd09::2"])
 def test_the_way_to_another_machine_is_an_interface_and_its_longest_packet(scene: Scene, address: str) -> None:
     assert scene.to(address) == Way(scene.front, local=False, longest=MTU)
+
+
+@pytest.mark.parametrize(("address", "longest"), [("10.13.1.1", 1000), ("fd13::1", 1300), ("fd14::1", 1280)])
+def test_a_packet_is_no_longer_than_its_route_says_nor_than_all_paths_take_where_routers_do_not_fragment(
+    scene: Scene, address: str, longest: int
+) -> None:
+    assert scene.to(address) == Way(scene.front, local=False, longest=longest)
 
 
 @pytest.mark.parametrize("address", ["10.9.0.1", "127.0.0.1", "127.9.9.9", "fd09::1", "::1"])
