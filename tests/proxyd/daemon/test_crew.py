@@ -26,7 +26,19 @@ from tests.proxyd.daemon.estates import an_estate
 from workers.contract.context import WorkerContext
 from workers.contract.custody import Entrusted, Entry, say
 from workers.contract.exitcodes import ExitCode
-from workers.contract.messages import Failed, Freeze, LogBatch, LogRecord, Looked, Lookup, Moved, Names, Users
+from workers.contract.messages import (
+    Failed,
+    Freeze,
+    LogBatch,
+    LogRecord,
+    Looked,
+    Lookup,
+    Moved,
+    Names,
+    Offered,
+    Users,
+    Withdrawn,
+)
 from workers.contract.slots import SLOT, Counter
 
 TIMEOUT_S = 10
@@ -188,6 +200,20 @@ class Answering(Spawner):
         return plan, serve
 
 
+class Boasting(Spawner):
+    """Forks a resolver that would have sessions carried."""
+
+    def _plan_resolver(self, child, channel, known):
+        plan, _ = super()._plan_resolver(child, channel, known)
+
+        def serve(wakeup: int) -> ExitCode:
+            channel.send(Offered([(0, 5)]))
+            select.select([wakeup], [], [])
+            return ExitCode.STOPPED
+
+        return plan, serve
+
+
 def ask_and_tell(context: WorkerContext) -> ExitCode:
     # The number it gives is a lie: the parent knows whose channel it is.
     says(context, Lookup(7, 4, bytes((10, 0, 0, 1))))
@@ -344,6 +370,52 @@ def test_a_worker_that_does_not_freeze_in_time_is_killed_and_its_sessions_kept(t
         yard.crew.end_overdue(time.monotonic_ns() + FREEZE_NS)
         yard.turn_until(lambda: GIVEN.search(yard.text()) is not None)
         assert "ended unexpectedly: killed by SIGKILL" in yard.text()
+
+
+@dataclasses.dataclass
+class Offering:
+    """Notes what workers would have carried, and whose sockets the parent has at that moment."""
+
+    crew: Crew
+    heard: list[object] = dataclasses.field(default_factory=list)
+
+    def handle(self, worker: int, message: Offered | Withdrawn) -> None:
+        self.heard.append((worker, message, len(self.crew.vault)))
+
+    def forget(self, worker: int) -> None:
+        self.heard.append((worker, "forgotten"))
+
+
+def offering(context: WorkerContext) -> ExitCode:
+    """Entrust a session, and offer it at once; then take it back."""
+    open_session(context)
+    says(context, Offered([(0, 5)]), Withdrawn([0]))
+    return wait_for_stop(context)
+
+
+def test_what_a_worker_offers_is_handed_on_with_its_socket_there_and_forgotten_with_the_worker(tmp_path: Path) -> None:
+    with a_crew(tmp_path, offering) as yard:
+        heard = yard.crew.offering = Offering(yard.crew)
+        yard.turn_until(lambda: len(heard.heard) == 2)
+        assert heard.heard == [(0, Offered([(0, 5)]), 1), (0, Withdrawn([0]), 1)]
+        yard.crew.stop()
+        yard.turn_until(lambda: not yard.roster.alive)
+        assert heard.heard[2:] == [(0, "forgotten")]
+
+
+def test_what_a_worker_offers_where_nothing_is_carried_does_no_harm(tmp_path: Path) -> None:
+    def main(context: WorkerContext) -> ExitCode:
+        says(context, Offered([(0, 5)]), Withdrawn([0]), LogBatch([LogRecord("state", 0, ("alive",))], 0))
+        return wait_for_stop(context)
+
+    with a_crew(tmp_path, main) as yard:
+        yard.turn_until(lambda: "alive" in yard.text())
+        assert yard.worker.state is State.READY
+
+
+def test_a_resolver_has_no_sessions_to_offer(tmp_path: Path) -> None:
+    with a_crew(tmp_path, wait_for_stop, Child(Role.RESOLVER, 0), forks=Boasting) as yard:
+        yard.turn_until(lambda: "Offered is not permitted to a ready resolver" in yard.text())
 
 
 def test_a_worker_that_entrusts_what_cannot_be_is_killed(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def test_what_is_dropped_or_replaced_is_closed(shelf: Shelf) -> None:
     shelf.put(Entry(4, 2, b""), second)
     # The numbers of descriptors are given anew: what counts is that the old one is not among those that are kept.
     assert {kept.slot: kept.fd for kept in shelf} == {2: third, 4: second}
+    assert [shelf.descriptor(slot) for slot in range(6)] == [None, None, third, None, second, None]
     assert not is_open(first)
     assert shelf.drop(4)
     assert not is_open(second)
@@ -69,6 +70,7 @@ def test_what_is_dropped_or_replaced_is_closed(shelf: Shelf) -> None:
 def test_a_slot_with_nothing_in_it_may_have_any_number(shelf: Shelf, slot: int) -> None:
     shelf.put(Entry(2, 1, b""), os.dup(0))
     assert slot not in shelf
+    assert shelf.descriptor(slot) is None
     assert not shelf.drop(slot)
     assert len(shelf) == 1
 

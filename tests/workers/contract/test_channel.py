@@ -25,10 +25,12 @@ from workers.contract.messages import (
     Lookup,
     Moved,
     Names,
+    Offered,
     Ready,
     Tap,
     ToChild,
     Users,
+    Withdrawn,
 )
 from workers.errors import ContractError
 
@@ -41,6 +43,8 @@ FROM_CHILD = (
     Lookup(3, 6, bytes(16)),
     Looked(3, 4, bytes(4), "www.example.com", 60),
     Looked(3, 4, bytes(4), None, 0),
+    Offered([(0, 1), (7, 2**63 - 1)]),
+    Withdrawn([0, 7]),
 )
 
 
@@ -123,7 +127,7 @@ def test_a_trailing_byte_is_refused() -> None:
 @given(st.binary(min_size=1, max_size=200))
 def test_any_bytes_are_a_message_or_a_breach_of_the_contract(data: bytes) -> None:
     with contextlib.suppress(ContractError):
-        assert isinstance(receive_bytes(data), (Ready, Failed, LogBatch, Names, Lookup, Looked))
+        assert isinstance(receive_bytes(data), (Ready, Failed, LogBatch, Names, Lookup, Looked, Offered, Withdrawn))
 
 
 fields = st.one_of(st.text(), st.integers(-(2**63), 2**63 - 1), st.binary(), st.none())
@@ -151,6 +155,11 @@ def test_every_batch_survives_the_way(batch: LogBatch) -> None:
         (["looked", 0, 4, bytes(4), "x" * 254, 0], "a host name of 254 characters"),
         (["looked", 0, 4, bytes(4), "", 0], "a host name of 0 characters"),
         (["looked", 0, 4, bytes(4), "a", 2**31 + 1], "a name for 2147483649 seconds"),
+        (["offered", [[-1, 1]]], "a slot or an epoch that cannot be"),
+        (["offered", [[0, 1], [0, 0]]], "a slot or an epoch that cannot be"),
+        (["offered", [[0, 2**63]]], "a slot or an epoch that cannot be"),
+        (["offered", [[0, -1]]], "a slot or an epoch that cannot be"),
+        (["withdrawn", [0, -1]], "a negative slot"),
         (["users", True, True, []], "not a message"),
         (["unknown"], "not a message"),
     ],

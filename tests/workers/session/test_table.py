@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -11,7 +12,7 @@ from workers.contract.slots import CloseReason
 from workers.deadlines import NEVER, TICK_NS
 from workers.errors import EngineMisuse
 from workers.session.records import Records
-from workers.session.session import Grant, Session, Terms, Trail
+from workers.session.session import Carriage, Grant, Session, Terms, Trail
 from workers.session.table import SessionTable
 from workers.stats import Stats
 
@@ -79,6 +80,65 @@ def test_a_lapse_at_the_very_instant_and_not_before_k81_k82(table: SessionTable)
     assert not table.lapse(session, T0 + SECOND - 1)
     assert table.lapse(session, T0 + SECOND)
     assert reasons(table) == [CloseReason.TIMEOUT_BOTH]
+
+
+@dataclass
+class Kernel:
+    """Has passed a datagram to the server when it is asked, at an instant; notes what becomes of whose part."""
+
+    passed_ns: int
+    asked: list[tuple[str, Session]] = field(default_factory=list)
+
+    def touch(self, session: Session) -> None:
+        self.asked.append(("touch", session))
+        session.last_out_ns = self.passed_ns
+
+    def reclaim(self, session: Session) -> None:
+        self.asked.append(("reclaim", session))
+        session.dgrams_out_left -= 1
+        session.carriage = None
+
+
+def test_what_the_kernel_has_passed_puts_off_the_end(table: SessionTable) -> None:
+    kernel = table.kernel = Kernel(T0 + SECOND)
+    session, other = begin(table, 1, out_ns=SECOND), begin(table, 2, out_ns=SECOND)
+    session.carriage = Carriage(7, limited=False)
+    assert not table.lapse(session, T0 + SECOND)
+    assert session.check_ns == T0 + 2 * SECOND
+    assert table.lapse(other, T0 + SECOND)
+    assert table.lapse(session, T0 + 2 * SECOND)
+    assert kernel.asked == [("touch", session), ("touch", session), ("reclaim", session)]
+
+
+@pytest.mark.parametrize("how", ["end", "conclude", "conclude_each", "end_all"])
+def test_a_session_that_is_over_is_the_kernels_no_more_and_its_record_has_all(how: str, pool: Pool) -> None:
+    diary = Diary()
+    table = SessionTable(2, pool.permits()[0], Records(diary.journal), Stats())
+    table.kernel = Kernel(T0)
+    session = begin(table)
+    table.place_fresh(T0)
+    session.carriage = Carriage(7, limited=False)
+    session.closing = CloseReason.DGRAMS_OUT
+    ends: dict[str, Callable[[], None]] = {
+        "end": lambda: table.end(session, CloseReason.KILLED, T0),
+        "conclude": lambda: table.conclude(session, T0),
+        "conclude_each": lambda: table.conclude_each([session], T0),
+        "end_all": lambda: table.end_all(CloseReason.SHUTDOWN, T0),
+    }
+    ends[how]()
+    assert session.carriage is None
+    assert table.ended == [session]
+    assert session.dgrams_out == 1
+
+
+def test_who_is_wanted_back_comes_back_and_who_was_never_away_is_left_alone(table: SessionTable) -> None:
+    kernel = table.kernel = Kernel(T0)
+    session, other = begin(table, 1), begin(table, 2)
+    session.carriage = Carriage(7, limited=False)
+    table.reclaim(session)
+    table.reclaim(session)
+    table.reclaim(other)
+    assert kernel.asked == [("reclaim", session)]
 
 
 def test_traffic_puts_off_the_next_question(table: SessionTable) -> None:
