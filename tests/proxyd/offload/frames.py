@@ -22,6 +22,8 @@ from proxyd.offload.errors import OffloadError
 
 LOOPBACK = 1
 """The interface that a frame comes in by unless it is said otherwise: every namespace has it."""
+NUMBER = 0x1234
+"""The identification of IPv4 that datagrams have here."""
 _NO_INTERFACE = 0x7FFF_FFFF
 _ENODEV = 19
 _NUMBERS = {"x86_64": 321, "aarch64": 280}
@@ -77,7 +79,7 @@ class Datagram:
     def leaving(self, source: str, destination: str, source_port: int, destination_port: int, ttl: int) -> Datagram:
         """Return it as the proxy sends it on."""
         ends = {"source": source, "destination": destination, "source_port": source_port}
-        return replace(self, **ends, destination_port=destination_port, ttl=ttl, mark=0, flow_label=0)  # type: ignore[arg-type]
+        return replace(self, **ends, destination_port=destination_port, ttl=ttl, mark=0, flow_label=0, fragment=0)  # type: ignore[arg-type]
 
     def _udp(self, source: bytes, destination: bytes) -> bytes:
         length = 8 + len(self.payload) if self.udp_length is None else self.udp_length
@@ -90,9 +92,16 @@ class Datagram:
     def _header4(self, source: bytes, destination: bytes, body: int) -> bytes:
         words = 5 + len(self.options) // 4
         length = 4 * words + body if self.ip_length is None else self.ip_length
-        start = struct.pack("!BBHHHBB", 0x40 | words, self.mark, length, 0x1234, self.fragment, self.ttl, self.protocol)
+        start = struct.pack("!BBHHHBB", 0x40 | words, self.mark, length, NUMBER, self.fragment, self.ttl, self.protocol)
         rest = source + destination + self.options
         return start + struct.pack("!H", ones_sum(start + b"\0\0" + rest)) + rest
+
+
+def renumbered(frame: bytes) -> bytes:
+    """Return a frame of IPv4, whose header must be right, with NUMBER as its identification."""
+    assert ones_sum(frame[14:34]) == 0
+    start, rest = frame[14:18] + struct.pack("!H", NUMBER) + frame[20:24], frame[26:34]
+    return frame[:14] + start + struct.pack("!H", ones_sum(start + b"\0\0" + rest)) + rest + frame[34:]
 
 
 def ones_sum(octets: bytes) -> int:
