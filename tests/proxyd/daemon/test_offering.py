@@ -152,7 +152,10 @@ def test_a_session_whose_socket_the_parent_does_not_have_is_not_carried(scene: S
     assert scene.peers() is None
 
 
-def test_a_session_that_is_not_open_is_not_carried(scene: Scene) -> None:
+def test_a_session_that_is_over_is_not_carried(scene: Scene) -> None:
+    scene.begin(client(7), scene.listener)
+    region = scene.estate.shared.regions[0]
+    region.memory[region.offset(SLOT_NUMBER)] = 0
     scene.entrust(scene.server_side().fileno())
     assert scene.peers() is None
 
