@@ -8,6 +8,7 @@ import re
 import signal
 from pathlib import Path
 
+from proxyd.daemon import capabilities
 from proxyd.daemon.exits import Ending, ExitStatus
 from proxyd.daemon.order import Order
 from proxyd.daemon.pidfile import Pidfile, default_path
@@ -15,7 +16,11 @@ from proxyd.daemon.session import SESSION_PROXY
 from proxyd.daemon.startup import run_proxy
 from proxyd.logs.setup import open_logs
 from tests.daemon import echo_loop
+from tests.kit.lab import PREFIX
+from tests.kit.place import Namespace, enter_namespace
+from tests.kit.requirement import requires_program, requires_root
 from tests.proxyd.daemon.estates import make_settings
+from tests.proxyd.offload.frames import links, requires_tcx
 from tests.workers.forked import in_child
 from workers.contract.settings import ControlSettings
 
@@ -157,3 +162,45 @@ def test_a_pidfile_may_have_another_place_or_none(tmp_path: Path) -> None:
         in_child(lambda place=place: run_proxy(dataclasses.replace(order(tmp_path), pidfile=place), look))
         assert seen.read_text() == Path(place).name
         assert not list(tmp_path.glob("*.pid"))
+
+
+# --- offload ---------------------------------------------------------------------------------------------------------
+
+
+@requires_tcx
+@requires_program("ip")
+def test_the_kernel_carries_sessions_while_it_serves(tmp_path: Path) -> None:
+    place, seen = Namespace(f"{PREFIX}-startup-{os.getpid()}"), tmp_path / "seen"
+
+    def look() -> None:
+        seen.write_text(str(links()))
+        stop_when_ready()
+
+    def serve() -> Ending:
+        enter_namespace(place.path)
+        return run_proxy(order(tmp_path, offload=True), look)
+
+    place.make()
+    try:
+        assert in_child(serve) == str(Ending(ExitStatus.OK, "SIGTERM"))
+    finally:
+        place.close()
+    # A program for each version of IP, on the only interface.
+    assert seen.read_text() == "[1, 1]"
+    assert "has no effect" not in (tmp_path / "log").read_text()
+
+
+@requires_root
+def test_where_the_kernel_may_not_carry_sessions_that_is_said_and_workers_do(tmp_path: Path) -> None:
+    def serve() -> Ending:
+        capabilities.drop_all_but(capabilities.KEPT)
+        return run_proxy(order(tmp_path, offload=True), stop_when_ready)
+
+    assert in_child(serve) == str(Ending(ExitStatus.OK, "SIGTERM"))
+    assert "'offload' has no effect: make a table: Operation not permitted" in (tmp_path / "log").read_text()
+
+
+def test_one_process_alone_has_nobody_to_carry_for(tmp_path: Path) -> None:
+    settings = {"offload": True, "single_process": True, "workers": 1}
+    in_child(lambda: run_proxy(order(tmp_path, **settings), stop_when_ready))
+    assert "'offload' has no effect: offload: one process does everything" in (tmp_path / "log").read_text()

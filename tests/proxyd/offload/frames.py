@@ -10,8 +10,10 @@ import ctypes
 import ipaddress
 import os
 import platform
+import re
 import struct
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -129,6 +131,19 @@ def run(program: int, frame: bytes, *, interface: int = LOOPBACK, segments: int 
         raise OSError(code, os.strerror(code))
     _, answer, _, size, *_ = _ATTR.unpack(held.raw)
     return Outcome(answer - (1 << 32) if answer >> 31 else answer, out.raw[:size])
+
+
+def links() -> list[int]:
+    """Return the interface of every program that this process has attached, 0 for one that is gone."""
+    found = []
+    for item in Path("/proc/self/fdinfo").iterdir():
+        try:
+            text = item.read_text()
+        except OSError:  # that of the directory itself
+            continue
+        if "link_type:\ttcx" in text and (index := re.search(r"^ifindex:\t(\d+)", text, re.M)) is not None:
+            found.append(int(index[1]))
+    return sorted(found)
 
 
 def _can_attach() -> bool:

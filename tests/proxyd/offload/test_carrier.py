@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 import select
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -19,7 +17,7 @@ from tests.kit.lab import PREFIX
 from tests.kit.place import Namespace
 from tests.kit.requirement import requires_program
 from tests.kit.session_parts import sock, sock6
-from tests.proxyd.offload.frames import requires_tcx
+from tests.proxyd.offload.frames import links, requires_tcx
 from workers.contract.offload import (
     BYTES,
     BYTES_LIMIT,
@@ -146,19 +144,6 @@ def hear(held: socket.socket) -> tuple[bytes, int]:
     assert news.poll(WAIT_MS), "nothing came"
     text, source = held.recvfrom(2048)
     return text, source[1]
-
-
-def links() -> list[int]:
-    """Return the interface of every program that this process has attached, 0 for one that is gone."""
-    found = []
-    for item in Path("/proc/self/fdinfo").iterdir():
-        try:
-            text = item.read_text()
-        except OSError:  # that of the directory itself
-            continue
-        if "link_type:\ttcx" in text and (index := re.search(r"^ifindex:\t(\d+)", text, re.M)) is not None:
-            found.append(int(index[1]))
-    return sorted(found)
 
 
 def descriptors() -> set[str]:
