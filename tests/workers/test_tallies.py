@@ -15,7 +15,7 @@ from workers.contract.slots import HEADER_BYTES, Counter
 from workers.contract.tallies import LAG_BOUNDS_NS, LINES, NO_RULE, RULES, TARGETS, Rows, rule_key, target_key
 from workers.net.upstream import REST_NS
 from workers.stats import Stats
-from workers.tallies import RULES_NS, Lag, Tallies
+from workers.tallies import RULES_NS, Intake, Lag, Tallies
 
 BUSY_CLIENTS = 20
 
@@ -135,6 +135,20 @@ def test_one_listener_alone_costs_nothing_and_has_everything(server: socket.sock
         send_from(path, 4)
         tallies.publish(0)
     assert [row[1:] for row in Rows(header, LINES).read().values()] == [(4, 20, 0)]
+
+
+def test_what_is_counted_after_turning_to_a_listener_is_on_its_account() -> None:
+    stats = Stats()
+    intake = Intake(stats, 3)
+    stats.received_out, stats.bytes_out = 3, 30
+    intake.turn_to(1)
+    stats.received_out, stats.bytes_out = 5, 70
+    intake.turn_to(1)
+    stats.received_out = 6
+    intake.turn_to(2)
+    intake.turn_to(0)
+    stats.received_out = 10
+    assert intake.accounts() == [[7, 30], [3, 40], [0, 0]]
 
 
 def test_turns_are_counted_by_how_long_they_took() -> None:

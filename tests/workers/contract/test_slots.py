@@ -108,7 +108,9 @@ def test_a_reset_forgets_sessions_and_permits_and_keeps_the_counters(region: Reg
     words[Counter.BYTES_IN] = 99
     for slot in range(3):
         region.memory[region.offset(slot)] = 1
+    region.words[Counter.CARRIED] = 5
     region.reset()
+    assert region.words[Counter.CARRIED] == 0
     assert (region.sessions, words[Counter.PERMITS], words[Counter.BYTES_IN]) == (0, 0, 99)
     assert [region.memory[region.offset(slot)] for slot in range(3)] == [0, 0, 1], "beyond the top is never looked at"
 
