@@ -352,6 +352,30 @@ def test_the_epoch_of_a_session_that_is_over_counts_for_no_later_one_of_its_slot
     assert (first.dgrams_out, first.bytes_out) == (BUSY_DATAGRAMS + 1, 100)
 
 
+def test_what_was_counted_too_late_for_a_session_is_no_other_ones(scene: Scene) -> None:
+    first, second = scene.begin(1), scene.begin(1)
+    scene.offer(first)
+    assert first.carriage is not None
+    epoch = first.carriage.epoch
+    scene.offload.reclaim(first)
+    # Another processor had found the epoch a moment before.
+    scene.records.words[RECORD_BYTES // WORD_BYTES] = epoch
+    assert scene.passes(1, OUT, epoch=epoch)
+    scene.offer(second)
+    scene.offload.touch(second)
+    assert second.dgrams_out == BUSY_DATAGRAMS
+    scene.offload.reclaim(second)
+    assert second.dgrams_out == BUSY_DATAGRAMS
+
+
+def test_a_session_that_has_only_just_been_offered_is_not_given_up(scene: Scene) -> None:
+    session = scene.begin()
+    session.last_out_ns = scene.now_ns
+    scene.offer(session)
+    scene.offload.sweep([session], session.last_out_ns)
+    assert scene.carried(session)
+
+
 def test_a_worker_begun_later_uses_no_epoch_of_an_earlier_one(scene: Scene) -> None:
     session = scene.begin()
     scene.offer(session)
