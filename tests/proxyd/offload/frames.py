@@ -28,7 +28,7 @@ NUMBER = 0x1234
 """The identification of IPv4 that datagrams have here."""
 _NO_INTERFACE = 0x7FFF_FFFF
 _ENODEV = 19
-_NUMBERS = {"x86_64": 321, "aarch64": 280}
+_NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361}
 _TEST_RUN = 10
 _ATTR = struct.Struct("=IIIIQQIIIIQQIII4x")
 _CONTEXT_BYTES, _SEGMENTS, _SEGMENT_BYTES, _MAC_BYTES = 192, 164, 176, 12
