@@ -34,8 +34,8 @@ _ADDRESSES, _ZERO_IS_NONE = 0x10, 0x20
 
 _SKB, _FLOW, _RECORD, _PAYLOAD, _STACK = 6, 7, 8, 9, 10
 """The program's own registers."""
-_COUNT, _LONGEST_BYTES = -8, -16
-"""On the stack: how many datagrams it is, how long the longest packet; the key below."""
+_COUNT, _LONGEST_BYTES, _WHOLE_RECORD, _KEY_END = -8, -16, -24, -24
+"""On the stack: how many datagrams it is, how long the longest packet, where the record begins; the key below."""
 
 
 class Layout(NamedTuple):
@@ -129,7 +129,7 @@ def _load_frame(code: Assembler, layout: Layout) -> None:
 
 
 def _key(layout: Layout) -> int:
-    return _LONGEST_BYTES - layout.key_bytes
+    return _KEY_END - layout.key_bytes
 
 
 def _measure(code: Assembler, layout: Layout) -> None:
@@ -180,17 +180,27 @@ def _find(code: Assembler, layout: Layout, flows: int, records: int) -> None:
     code.call(Helper.LOOK_UP)
     code.jump_if(0, Test.EQUAL, 0, "go on")
     code.move(_RECORD, 0)
-    code.load(1, 8, _FLOW, _EPOCH)
-    code.load(2, 8, _RECORD, EPOCH)
-    code.jump_if_register(1, Test.NOT_EQUAL, 2, "go on")
+    code.store(8, _STACK, _WHOLE_RECORD, _RECORD)
+    _require_epoch(code, "go on")
     code.load(1, 4, _FLOW, _DIRECTION)
     code.jump_if(1, Test.EQUAL, 0, "found")
     code.value(Alu.ADD, _RECORD, DIRECTION_BYTES)
     code.label("found")
 
 
+def _require_epoch(code: Assembler, otherwise: str) -> None:
+    """Go on only if the session still wants to be carried."""
+    code.load(3, 8, _STACK, _WHOLE_RECORD)
+    code.load(1, 8, _FLOW, _EPOCH)
+    code.load(2, 8, 3, EPOCH)
+    code.jump_if_register(1, Test.NOT_EQUAL, 2, otherwise)
+
+
 def _spend(code: Assembler) -> None:
-    """Count it, if it is within its limits, and note when it came."""
+    """Count it, if it is within its limits, and note when it came.
+
+    The epoch counts again then: who clears it and reads the counters afterwards knows of all that has passed.
+    """
     code.load(1, 8, _STACK, _COUNT)
     code.move(2, 1)
     code.fetch_add(_RECORD, DATAGRAMS, 2)
@@ -202,6 +212,7 @@ def _spend(code: Assembler) -> None:
     code.register(Alu.ADD, 2, _PAYLOAD)
     code.load(3, 8, _RECORD, BYTES_LIMIT)
     code.jump_if_register(2, Test.GREATER, 3, "too much")
+    _require_epoch(code, "too much")
     code.call(Helper.NOW_NS)
     code.store(8, _RECORD, LAST_NS, 0)
 
