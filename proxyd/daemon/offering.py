@@ -21,7 +21,7 @@ from workers.contract.settings import Address, ListenerSettings
 from workers.wire import sockaddr
 
 _Name: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
-_HOPS = {
+_HOPS: dict[int, tuple[int, int]] = {
     socket.AF_INET: (socket.IPPROTO_IP, socket.IP_TTL),
     socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS),
 }
