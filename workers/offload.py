@@ -4,8 +4,8 @@ The program on the interfaces counts what it passes in a record for each slot (w
 session's budgets, its times and the worker's counters are brought up to date: in every sweep, and whenever it is asked
 whether a session's time is up. Nobody has to be asked to take a session back: without its epoch in the record the next
 datagram comes to the sockets again.
-A session with a data limit lends the kernel half of what is left, so that no race can exceed it; the first datagram
-that does come to the worker takes it back, and with little left it is not offered again.
+A session with a data limit lends the kernel half of what is left; what comes to the worker may use what is left beside
+that. It is looked at with every datagram that does, and taken back where the limit is near.
 """
 
 from __future__ import annotations
@@ -38,8 +38,11 @@ PAUSE_NS = 10_000_000
 """From one message to the next: entering all sessions of a busy proxy at once would hold everything up."""
 CREDIBLE = 1 << 48
 """Nobody has passed so many datagrams or bytes between two sweeps."""
-LEAST_DATAGRAMS, LEAST_BYTES = 64, 65_536
-"""What the kernel must be lent at least of a limited budget."""
+RUN_DATAGRAMS, RUN_BYTES = 1_024, 4_194_240
+"""No more comes to a worker between two looks at a session, 64 slots of a datagram each or a train of 128 in one: with
+so much left beside what the kernel is lent, both may go on passing."""
+LAST_DATAGRAMS, LAST_BYTES = 128, 131_072
+"""With less of a limited budget left than this, a train may come to the worker instead: the kernel is lent anew."""
 AGAIN_NS = 60_000_000_000
 """After so long a session is offered again that could not be carried: its way may be another one by now."""
 BATCH = 32
@@ -128,13 +131,15 @@ class Offload:
         self.consider(waiting, since_ns)
 
     def touch(self, session: Session) -> None:
-        """Bring a session up to date of which somebody wants to know; one with limits is taken back."""
+        """Bring a session up to date of which somebody wants to know, or of which a datagram has come here.
+
+        One with limits is taken back where they are near, or where little is left of what the kernel was lent.
+        """
         carriage = session.carriage
         if carriage is not None and carriage.epoch:
-            if carriage.limited:
+            self._settle(session, carriage)
+            if carriage.limited and not self._may_go_on(session):
                 self.reclaim(session)
-            else:
-                self._settle(session, carriage)
 
     def reclaim(self, session: Session) -> None:
         """Have all of a session's datagrams come to its sockets again."""
@@ -207,8 +212,8 @@ class Offload:
             and not session.transparent
             and session.slot < self._slots
             and len(session.client) == len(session.target)
-            and _share(session.dgrams_out_left) >= LEAST_DATAGRAMS <= _share(session.dgrams_in_left)
-            and _share(session.bytes_out_left) >= LEAST_BYTES <= _share(session.bytes_in_left)
+            and _share(session.dgrams_out_left) >= RUN_DATAGRAMS <= _share(session.dgrams_in_left)
+            and _share(session.bytes_out_left) >= RUN_BYTES <= _share(session.bytes_in_left)
         )
 
     def _lend(self, session: Session, now_ns: int) -> int:
@@ -230,6 +235,21 @@ class Offload:
         words[start] = self._epoch
         self.count += 1
         return self._epoch
+
+    def _may_go_on(self, session: Session) -> bool:
+        """Tell whether a settled session's limits hold for a while, though both the kernel and we pass datagrams."""
+        words, start = self._words, session.slot * _RECORD
+        for at, datagrams, octets in (
+            (start, session.dgrams_out_left, session.bytes_out_left),
+            (start + _IN, session.dgrams_in_left, session.bytes_in_left),
+        ):
+            lent = words[at + _DATAGRAMS_LIMIT] - words[at + _COUNTED_DATAGRAMS]
+            lent_bytes = words[at + _BYTES_LIMIT] - words[at + _COUNTED_BYTES]
+            if lent < LAST_DATAGRAMS or lent_bytes < LAST_BYTES:
+                return False
+            if datagrams - lent < RUN_DATAGRAMS or octets - lent_bytes < RUN_BYTES:
+                return False
+        return True
 
     def _settle(self, session: Session, carriage: Carriage) -> None:
         """Count what the kernel has passed since the last time."""
@@ -269,7 +289,7 @@ class Offload:
     def _give_up(self, session: Session, carriage: Carriage) -> None:
         """Take a session back for a while: the kernel cannot carry it, or the parent would not enter it."""
         self.reclaim(session)
-        carriage.epoch, carriage.moved_ns = 0, max(session.last_in_ns, session.last_out_ns)
+        carriage.epoch, carriage.limited, carriage.moved_ns = 0, False, max(session.last_in_ns, session.last_out_ns)
         session.carriage = carriage
 
 
@@ -279,5 +299,5 @@ def _is_busy(session: Session, since_ns: int) -> bool:
 
 
 def _share(left: int) -> int:
-    """Return how much of a budget the kernel is lent: half of it, so that no race can exceed it."""
+    """Return how much of a budget the kernel is lent: half of it, the other half is ours meanwhile."""
     return left // 2

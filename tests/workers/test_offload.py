@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -33,9 +34,10 @@ from workers.offload import (
     BATCH,
     BUSY_DATAGRAMS,
     DUMPING_LEVEL,
-    LEAST_BYTES,
-    LEAST_DATAGRAMS,
+    LAST_DATAGRAMS,
     PAUSE_NS,
+    RUN_BYTES,
+    RUN_DATAGRAMS,
     WITHDRAWN_BATCH,
     Offload,
 )
@@ -43,7 +45,7 @@ from workers.session.session import Session, Terms, Trail
 from workers.stats import Stats
 
 SLOTS = 4
-PLENTY = 1000
+PLENTY = 10_000
 START_NS = 1000 * SECOND
 OUT, IN = 0, 1
 DUMPING, USUAL = DUMPING_LEVEL, 5
@@ -201,10 +203,10 @@ UNFIT: dict[str, tuple[AclSettings, dict[str, object]]] = {
     "with a source port": (rule(source_port=SourcePort(SourcePortMode.CLIENT)), {}),
     "with a mark": (replace(rule(), tos_to_server=0x10), {}),
     "with a queue": (replace(rule(), queue_to_client="Q"), {}),
-    "with few datagrams left": (rule(max_dgrams_out=BUSY_DATAGRAMS + 2 * LEAST_DATAGRAMS - 1), {}),
-    "with few answers left": (rule(max_dgrams_in=2 * LEAST_DATAGRAMS - 1), {}),
-    "with few bytes left": (rule(max_bytes_out=2 * LEAST_BYTES - 1), {}),
-    "with few bytes of answers left": (rule(max_bytes_in=2 * LEAST_BYTES - 1), {}),
+    "with few datagrams left": (rule(max_dgrams_out=BUSY_DATAGRAMS + 2 * RUN_DATAGRAMS - 1), {}),
+    "with few answers left": (rule(max_dgrams_in=2 * RUN_DATAGRAMS - 1), {}),
+    "with few bytes left": (rule(max_bytes_out=2 * RUN_BYTES - 1), {}),
+    "with few bytes of answers left": (rule(max_bytes_in=2 * RUN_BYTES - 1), {}),
 }
 
 
@@ -460,25 +462,46 @@ def test_a_session_that_the_kernel_passes_datagrams_of_stays_with_it(scene: Scen
 
 
 def test_of_a_limited_budget_the_kernel_is_lent_half(scene: Scene) -> None:
-    of = rule(max_dgrams_out=1000, max_dgrams_in=PLENTY, max_bytes_out=PLENTY * 1000, max_bytes_in=PLENTY * 1000)
+    of = rule(max_dgrams_out=PLENTY, max_dgrams_in=PLENTY, max_bytes_out=PLENTY * 1000, max_bytes_in=PLENTY * 1000)
     session = scene.begin(0, of)
     scene.offer(session)
-    left = (1000 - BUSY_DATAGRAMS) // 2
+    left = (PLENTY - BUSY_DATAGRAMS) // 2
     assert [scene.passes(0, OUT, 1) for _ in range(left + 1)] == [True] * left + [False]
     assert not scene.passes(0, IN, PLENTY * 500 + 1)
     assert scene.passes(0, IN, PLENTY * 500)
     assert not scene.passes(0, IN, 1)
 
 
-def test_a_limited_session_is_looked_at_with_its_next_datagram_and_taken_back_then(scene: Scene) -> None:
+def test_a_limited_session_is_looked_at_with_every_datagram_and_taken_back_where_its_limit_is_near(
+    scene: Scene,
+) -> None:
     session = scene.begin(0, rule(max_dgrams_in=PLENTY))
     session.check_ns = NEVER
     scene.offer(session)
     assert session.check_ns == 0
     scene.passes(0, IN)
     scene.offload.touch(session)
-    assert session.carriage is None
+    assert scene.carried(session)
     assert session.dgrams_in_left == PLENTY - 1
+    session.dgrams_in_left = PLENTY // 2 - 1 + RUN_DATAGRAMS  # those of the others have come to the worker
+    scene.offload.touch(session)
+    assert scene.carried(session)
+    session.dgrams_in_left -= 1
+    scene.offload.touch(session)
+    assert session.carriage is None
+
+
+def test_a_limited_session_is_taken_back_where_the_kernel_has_little_left_of_what_it_was_lent(scene: Scene) -> None:
+    session = scene.begin(0, rule(max_dgrams_in=PLENTY))
+    scene.offer(session)
+    for _ in range(PLENTY // 2 - LAST_DATAGRAMS):
+        scene.passes(0, IN)
+    scene.offload.touch(session)
+    assert scene.carried(session)
+    scene.passes(0, IN)
+    scene.offload.touch(session)
+    assert session.carriage is None
+    assert session.dgrams_in_left == PLENTY // 2 + LAST_DATAGRAMS - 1
 
 
 def test_a_session_without_data_limits_is_not_looked_at_more_often(scene: Scene) -> None:
@@ -597,8 +620,9 @@ def test_whoever_passes_it_everything_is_counted_and_no_limit_exceeded(
     limits: list[int], steps: list[tuple[str, int, int]]
 ) -> None:
     model = Model(limits)
-    for step in steps:
-        model.step(*step)
+    with patch.multiple("workers.offload", RUN_DATAGRAMS=5, RUN_BYTES=1_300, LAST_DATAGRAMS=2, LAST_BYTES=100):
+        for step in steps:
+            model.step(*step)
     for slot in range(SLOTS):
         model.end(slot)
     passed = sum(sum(truth.datagrams) for truth in model.over)

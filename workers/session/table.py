@@ -127,7 +127,8 @@ class SessionTable:
             self.kernel.touch(session)
         deadline_ns, reason = session.deadline()
         if now_ns < deadline_ns:
-            session.check_ns = deadline_ns
+            # Limits of which the kernel may use something meanwhile are looked at with every datagram.
+            session.check_ns = 0 if session.carriage is not None and session.carriage.limited else deadline_ns
             return False
         self.end(session, reason, now_ns)
         return True
@@ -197,7 +198,8 @@ class SessionTable:
         self.place_fresh(now_ns)
         for session in self._deadlines.due(now_ns):
             if not self.lapse(session, now_ns):
-                session.tick = self._deadlines.set(session, min(session.check_ns, now_ns + HORIZON_NS))
+                due_ns = session.check_ns or session.deadline()[0]
+                session.tick = self._deadlines.set(session, min(due_ns, now_ns + HORIZON_NS))
 
     def next_deadline_ns(self) -> int:
         """Return when `expire` should be called next."""
