@@ -15,6 +15,7 @@ import errno
 import mmap
 import select
 import socket
+import struct
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
@@ -198,8 +199,7 @@ class _Receiver:
 
     def sources(self, first: int, end: int, version: int) -> list[bytes]:
         """Return the raw socket addresses of the senders of slots from first up to end."""
-        raw, length = bytes(self._memory[first * NAME_BYTES : end * NAME_BYTES]), V4_BYTES if version == 4 else V6_BYTES
-        return [raw[start : start + length] for start in range(0, len(raw), NAME_BYTES)]
+        return list(_names(end - first, version).unpack_from(self._memory, first * NAME_BYTES))
 
     def sizes(self, first: int, count: int) -> list[int]:
         """Return how many bytes each slot holds."""
@@ -381,6 +381,13 @@ class MmsgTransport(_Receiver):
     def forget(self) -> None:
         """Empty the line of messages."""
         self._waiting = 0
+
+
+@lru_cache(maxsize=2 * SLOTS)
+def _names(count: int, version: int) -> struct.Struct:
+    """Return the layout of so many slots' senders: cut out by one call, an address costs half of what a slice does."""
+    length = V4_BYTES if version == 4 else V6_BYTES
+    return struct.Struct(f"{length}s{NAME_BYTES - length}x" * count)
 
 
 def disconnect(fd: int) -> bool:

@@ -117,17 +117,16 @@ class Engine(Traffic):
         if grant is None or (terms := grant.terms) is None:
             # Nobody is let in: other workers may need the permits.
             return sessions
-        target, check_ns = grant.target, now_ns + terms.shortest_ns
+        target, check_ns, counted = grant.target, now_ns + terms.shortest_ns, 0
         permits, track = self._permits.take_some(len(sources)), self._track
         spent = self._spent if not self.ended else []
-        if permits < len(sources):
-            sources = sources[:permits]
-        for source, key, size in zip(sources, keys, sizes):  # noqa: B905 - as in Traffic
+        for source, key, size in zip(sources[:permits], keys, sizes):  # noqa: B905 - as in Traffic
             found = recall(source[address])
             if found is not grant:
                 if found is None or found.terms is None:
                     break
-                grant, terms, target = found, found.terms, found.target
+                terms.tally.accepted += len(sessions) - counted
+                grant, terms, target, counted = found, found.terms, found.target, len(sessions)
                 check_ns = now_ns + terms.shortest_ns
             if key in known or size > terms.bytes_out:
                 break
@@ -150,6 +149,7 @@ class Engine(Traffic):
             known[key] = session
             sessions.append(session)
         self._track = track
+        terms.tally.accepted += len(sessions) - counted
         self._permits.untake(permits - len(sessions))
         self._count_admitted(sessions, sum(sizes[: len(sessions)]))
         return sessions
@@ -165,9 +165,6 @@ class Engine(Traffic):
         stats.received_out += count
         stats.forwarded_out += count
         stats.bytes_out += total
-        tallies = [session.terms.tally for session in sessions]
-        for tally in set(tallies):
-            tally.accepted += tallies.count(tally)
 
     def go_on(self, sessions: Sequence[Session]) -> None:
         """Begin with sessions that another worker began, resumed one by one: number slots and tracks behind theirs."""
