@@ -78,10 +78,10 @@ class Keeper:
 
     def greet(self, sessions: list[Session]) -> None:
         """Write the addresses that the datapath sends to, and note where."""
-        memory = self._memory
+        memory, first = self._memory, HEADER_BYTES + CLIENT_OFFSET
         for session in sessions:
             client = session.client
-            session.client_at = client_at = HEADER_BYTES + session.slot * SLOT_BYTES + CLIENT_OFFSET
+            session.client_at = client_at = first + session.slot * SLOT_BYTES
             memory[client_at : client_at + len(client)] = client
             if not session.connected:
                 target_at = client_at + TARGET_OFFSET - CLIENT_OFFSET

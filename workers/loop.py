@@ -25,17 +25,12 @@ from workers.linger import Linger
 from workers.net.singles import FEW
 from workers.orders import Orders
 from workers.parts import assemble
-from workers.session.session import Session
 from workers.stats import Publisher
+from workers.sweep import SWEEP_NS, Sweep
 from workers.titles import WorkerTitle
 
 PUBLISH_NS = 100_000_000
 """How often the shared counters are written while there is traffic."""
-SWEEP_NS = 900_000_000
-"""How often slots are written again: none may be a second old."""
-SWEEP_SESSIONS = 64
-SWEEP_TURNS = 128
-"""How many slots are written in one turn: a tenth of a millisecond's worth, or what ends a sweep in time."""
 MAX_EVENTS = 512
 NAMES_NS = 200_000_000
 """How long a worker that freezes waits for names: the datagrams of other clients wait in sockets meanwhile."""
@@ -80,9 +75,7 @@ class Worker:
         self._title = WorkerTitle(context.index, context.settings.name)
         self._changed = True
         self._publish_ns = now_ns
-        self._sweep: list[Session] = []
-        self._sweep_ns = now_ns
-        self._portion = SWEEP_SESSIONS
+        self._sweep = Sweep(now_ns)
         self._ending: ExitCode | None = None
         if context.names is not None:
             self._learn(context.names, now_ns)
@@ -242,9 +235,9 @@ class Worker:
                 self._publish_ns = now_ns + PUBLISH_NS
                 self._publish(now_ns)
             due_ns = min(due_ns, self._publish_ns)
-        if self._sweep:
+        if self._sweep.left:
             self._sweep_some(now_ns)
-            due_ns = min(due_ns, now_ns)
+            due_ns = min(due_ns, now_ns + BUSY_NS)
         return -1.0 if due_ns >= NEVER else min(LONGEST_WAIT_S, max(0.0, (due_ns - now_ns) / 1e9))
 
     def _publish(self, now_ns: int) -> None:
@@ -264,23 +257,20 @@ class Worker:
         self._publisher.publish(stats)
         owed = self._parts.tallies.publish(now_ns)
         self._changed = not self._title.update(sessions, now_ns) or owed
-        if now_ns >= self._sweep_ns and not self._sweep:
-            self._sweep_ns = now_ns + SWEEP_NS
-            self._sweep = list(self._parts.engine.everybody())
-            self._portion = max(SWEEP_SESSIONS, len(self._sweep) // SWEEP_TURNS)
+        if self._sweep.is_due(now_ns):
+            self._sweep.begin(list(self._parts.engine.everybody()), now_ns)
             self._parts.keeper.begin_sweep(now_ns)
         elif sessions:
             self._changed = True
 
     def _sweep_some(self, now_ns: int) -> None:
-        sessions = self._sweep[-self._portion :]
+        sessions = self._sweep.take(now_ns)
         if self._parts.offload is not None:
-            self._parts.offload.sweep(sessions, self._sweep_ns - 2 * SWEEP_NS)
+            self._parts.offload.sweep(sessions, self._sweep.since_ns)
         self._parts.keeper.sweep(sessions)
         busy = [session for session in sessions if now_ns - session.last_in_ns < 2 * SWEEP_NS]
         self._changed |= self._parts.sockets.look_for_losses(busy)
-        del self._sweep[-self._portion :]
-        if not self._sweep:
+        if not self._sweep.left:
             self._parts.keeper.end_sweep()
             # What the kernel passes wakes nobody up.
             self._changed |= self._parts.offload is not None and self._parts.offload.count > 0

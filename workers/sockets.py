@@ -31,7 +31,6 @@ from workers.origin import NO_INTERFACE, Known
 from workers.serverside import SameInterfaceError, ServerSides, Shared
 from workers.session.engine import Engine
 from workers.session.session import Session
-from workers.stats import RuleTally
 from workers.wire.sockaddr import V4_BYTES
 
 LASTING_READS = 24
@@ -101,17 +100,17 @@ class SessionSockets:
 
     def open_each(self, sessions: list[Session], now_ns: int) -> int:
         """Give sessions of one listener their sockets, and put those to work; return how many of the first have one."""
-        opened = self._upstreams.connect_rested([session.target for session in sessions], now_ns)
+        socks, fds = self._upstreams.connect_rested([session.target for session in sessions], now_ns)
         known, lost = self.sessions, self._lost
-        for session, (sock, fd) in zip(sessions, opened, strict=False):
+        for session, sock, fd in zip(sessions, socks, fds, strict=False):
             session.sock = sock
             known[fd] = session
         if lost:
-            lost.update((fd, drops_of(sock)) for sock, fd in opened)
-        ready = sessions if len(opened) == len(sessions) else sessions[: len(opened)]
+            lost.update(zip(fds, map(drops_of, socks), strict=True))
+        ready = sessions if len(fds) == len(sessions) else sessions[: len(fds)]
         self._keeper.greet(ready)
         self._engine.begin_each(ready)
-        return len(opened)
+        return len(fds)
 
     def resume(self, session: Session, sock: socket.SocketType, queues: Mapping[str, QueueSettings]) -> None:
         """Put a session to work that another worker began, with its socket.
@@ -141,37 +140,42 @@ class SessionSockets:
     def close_ended(self, now_ns: int) -> None:
         """Close the sockets of the sessions that have ended."""
         ended, known = self._engine.ended, self.sessions
-        used4: list[tuple[socket.SocketType, int]] = []
-        used6: list[tuple[socket.SocketType, int]] = []
         kept: list[Session] = []
-        answered: dict[RuleTally, int] = {}
+        socks4: list[socket.SocketType] = []
+        socks6: list[socket.SocketType] = []
+        fds4: list[int] = []
+        fds6: list[int] = []
         for session in ended:
-            sock = session.sock
+            sock, terms, answered_ns = session.sock, session.terms, session.last_in_ns
             fd = sock.fileno()
             known[fd] = None
             if session.tick:
                 kept.append(session)
-            elif session.last_in_ns > session.opened_ns:
-                answered[session.terms.tally] = session.last_in_ns
-            if session.stretched or not session.terms.bare:
-                self.look_for_losses([session])
-                if not self._special.has_several(fd):
-                    self._lost.pop(fd, None)
-                self._special.close(session, sock, fd)
+            elif answered_ns > terms.tally.answered_ns and answered_ns > session.opened_ns:
+                terms.tally.answered_ns = answered_ns
+            if session.stretched or not terms.bare:
+                self._close_special(session, sock, fd)
             elif len(session.target) == V4_BYTES:
-                used4.append((sock, fd))
+                socks4.append(sock)
+                fds4.append(fd)
             else:
-                used6.append((sock, fd))
+                socks6.append(sock)
+                fds6.append(fd)
             session.sock = None
         ended.clear()
         if kept:
             self._keeper.clear(kept)
-        for tally, answered_ns in answered.items():
-            tally.answered_ns = max(tally.answered_ns, answered_ns)
-        if used4:
-            self._upstreams.close(used4, 4, now_ns)
-        if used6:
-            self._upstreams.close(used6, 6, now_ns)
+        if fds4:
+            self._upstreams.close(socks4, fds4, 4, now_ns)
+        if fds6:
+            self._upstreams.close(socks6, fds6, 6, now_ns)
+
+    def _close_special(self, session: Session, sock: socket.SocketType, fd: int) -> None:
+        """Close a socket that can serve no other session."""
+        self.look_for_losses([session])
+        if not self._special.has_several(fd):
+            self._lost.pop(fd, None)
+        self._special.close(session, sock, fd)
 
     def look_for_losses(self, sessions: list[Session]) -> bool:
         """Count what the kernel has dropped because a session's socket was full; tell if anything is new."""

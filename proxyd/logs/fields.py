@@ -124,20 +124,31 @@ def decode_sockaddr(raw: bytes) -> tuple[str, int]:
     return (f"{address}%{scope}" if scope else address), port
 
 
+@lru_cache(maxsize=512)
+def _sock(value: Field) -> tuple[str, int]:
+    """Return address and port: the parts of one address are asked for one after the other."""
+    if type(value) is not bytes:
+        raise FieldError(f"wants a socket address, got {type(value).__name__}")
+    return decode_sockaddr(value)
+
+
 @lru_cache(maxsize=4096)
-def _sock_text(raw: bytes) -> str:
-    address, port = decode_sockaddr(raw)
+def write_sock(value: Field) -> str:
+    """Write a socket address as [address]:port."""
+    if value is None:
+        return NULL
+    address, port = _sock(value)
     return f"[{address}]:{port}"
 
 
 @lru_cache(maxsize=4096)
-def _sock_address(raw: bytes) -> str:
-    return decode_sockaddr(raw)[0]
+def _write_address(value: Field) -> str:
+    return NULL if value is None else _sock(value)[0]
 
 
 @lru_cache(maxsize=4096)
-def _sock_port(raw: bytes) -> str:
-    return str(decode_sockaddr(raw)[1])
+def _write_port(value: Field) -> str:
+    return NULL if value is None else str(_sock(value)[1])
 
 
 @lru_cache(maxsize=4096)
@@ -150,30 +161,13 @@ def service_name(port: int) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _sock_service(raw: bytes) -> str:
-    return escape(service_name(decode_sockaddr(raw)[1]))
-
-
-def _sock_writer(part: Callable[[bytes], str]) -> Callable[[Field], str]:
-    def write(value: Field) -> str:
-        if type(value) is bytes:
-            return part(value)
-        if value is None:
-            return NULL
-        raise FieldError(f"wants a socket address, got {type(value).__name__}")
-
-    return write
-
-
-write_sock = _sock_writer(_sock_text)
-
-
-_host_address = _sock_writer(_sock_address)
+def _write_service(value: Field) -> str:
+    return NULL if value is None else escape(service_name(_sock(value)[1]))
 
 
 def write_host(value: Field) -> str:
     """Write a host as the value of a KEY=: its name as quoted text, or else the address of a socket address."""
-    return write_quoted(value) if type(value) is str else _host_address(value)
+    return write_quoted(value) if type(value) is str else _write_address(value)
 
 
 # --- the other kinds ---------------------------------------------------------------------------------------------
@@ -281,9 +275,9 @@ WRITERS: dict[Kind, Callable[[Field], str]] = {
 """How a field is written in a line. Each raises FieldError for a value of another type."""
 
 DERIVED: dict[str, Callable[[Field], str]] = {
-    "_ip": _sock_writer(_sock_address),
-    "_port": _sock_writer(_sock_port),
-    "_port_name": _sock_writer(_sock_service),
+    "_ip": _write_address,
+    "_port": _write_port,
+    "_port_name": _write_service,
 }
 """What a template may ask of a SOCK field beside the field itself: its name with one of these behind it."""
 

@@ -39,7 +39,7 @@ _QUOTED = "="
 class LinePlan:
     """One line, ready to be filled. level: of the debug log that wants it; 0 is always wanted.
 
-    template: %s for each value; pick: takes the line's values out of all values of the event.
+    template: %s for each value; headed: the same behind the id; pick: takes the line's values out of the event's.
     """
 
     id: str
@@ -47,6 +47,7 @@ class LinePlan:
     severity: int
     stats: bool
     template: str
+    headed: str
     pick: Callable[[list[str]], tuple[str, ...] | str]
 
     def message(self, values: list[str]) -> str:
@@ -137,6 +138,7 @@ def _plan_line(line: Line, writers: dict[str, tuple[Callable[[Field], str], int]
         severity=min(LEVELS[line.letter], MAX_SEVERITY),
         stats=line.stats,
         template=template,
+        headed=f"{line.id} {template}",
         pick=itemgetter(*map(wanted.index, names)) if names else _no_values,
     )
 
@@ -190,6 +192,8 @@ class Format:
         self.host = escape(host)
         self.json = json
         self.facility = facility
+        self._origin = ""
+        self._origin_of = (-1, -1)
 
     def level(self, line: LinePlan) -> int:
         """Return the level from which on a line is written."""
@@ -199,16 +203,19 @@ class Format:
         """Return what stands before a line's text: it is repeated when the line is split."""
         if self.json and self.facility is None:
             return ""
-        origin = f"{self.ident}[{happening.pid}.{happening.track}]: "
+        second = int(happening.now)
+        if (second, happening.pid) != self._origin_of:
+            self._origin_of = (second, happening.pid)
+            host = "" if self.facility is not None else f" {self.host}"
+            self._origin = f"{text_time(second)}{host} {self.ident}[{happening.pid}."
         if self.facility is None:
-            return f"{text_time(int(happening.now))} {self.host} {origin}"
-        return f"<{self.facility * 8 + line.severity}>{text_time(int(happening.now))} {origin}"
+            return f"{self._origin}{happening.track}]: "
+        return f"<{self.facility * 8 + line.severity}>{self._origin}{happening.track}]: "
 
     def body(self, line: LinePlan, happening: Happening) -> str:
         """Return a line's text, or its JSON object."""
-        message = line.message(happening.values)
         if not self.json:
-            return f"{line.id} {message}"
+            return line.headed % line.pick(happening.values)
         return encode_json(
             {
                 "time": json_time(happening.now),
@@ -219,7 +226,7 @@ class Format:
                 "id": line.id,
                 "level": line.id[-1],
                 "event": happening.plan.event.name,
-                "message": message,
+                "message": line.message(happening.values),
                 "fields": happening.json_fields(),
             }
         )

@@ -85,13 +85,17 @@ class Relay:
         shed = batch.shed + len(batch.records) - allowed
         self.shed += shed
         self._untold += shed
+        write = self._logs.write
         for record in batch.records[:allowed]:
             if record.event not in CHILD_EVENTS:
                 raise MisbehavedError(f"event {record.event[:40]!r} is not a child's")
             if not 0 <= record.track <= MAX_TRACK:
                 raise MisbehavedError(f"{record.event}: track {record.track}")
+            age_ns = now_ns - record.at_ns if record.at_ns else 0
+            if not 0 <= age_ns <= MAX_AGE_NS:
+                age_ns = min(max(age_ns, 0), MAX_AGE_NS)
             try:
-                self._logs.write(record, pid, min(max(now_ns - record.at_ns, 0), MAX_AGE_NS) if record.at_ns else 0)
+                write(record, pid, age_ns)
             except FieldError as error:
                 raise MisbehavedError(str(error)) from error
         self.tell_shed(now_ns)

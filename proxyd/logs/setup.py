@@ -88,8 +88,9 @@ class Logs:
         happening = Happening(plan, fields, plan.values(fields), now, *place)
         for line in plan.lines:
             log = self._stats if line.stats else self._debug
-            if log.format.level(line) <= level:
-                log.sink.write(log.format.head(line, happening), log.format.body(line, happening))
+            form = log.format
+            if level == MAX_LEVEL or form.level(line) <= level:
+                log.sink.write(form.head(line, happening), form.body(line, happening))
 
     # --- the owner's duties --------------------------------------------------------------------------------------
 

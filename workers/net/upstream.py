@@ -14,9 +14,10 @@ import errno
 import select
 import socket
 import struct
-from collections import deque
+from bisect import bisect_right
 from contextlib import suppress
 from functools import lru_cache
+from itertools import compress
 from typing import NamedTuple
 
 from workers.net import ancillary, mmsg
@@ -92,6 +93,32 @@ def delivers_trains(sock: socket.SocketType) -> bool:
         return False
 
 
+class _Resting:
+    """The sockets of one IP version that rest, their descriptors, and since when: side by side, the longest first.
+
+    Lists, so that what serves together and ends together is taken and added as one slice.
+    """
+
+    def __init__(self) -> None:
+        self.socks: list[socket.SocketType] = []
+        self.fds: list[int] = []
+        self.since_ns: list[int] = []
+
+    def add(self, socks: list[socket.SocketType], fds: list[int], now_ns: int) -> None:
+        """Let sockets rest from now on."""
+        self.socks += socks
+        self.fds += fds
+        self.since_ns += [now_ns] * len(fds)
+
+    def count(self, now_ns: int) -> int:
+        """Return how many have rested enough, SLOTS at most."""
+        return bisect_right(self.since_ns, now_ns - REST_NS, 0, min(len(self.since_ns), SLOTS))
+
+    def drop(self, count: int) -> None:
+        """Forget the first ones."""
+        del self.socks[:count], self.fds[:count], self.since_ns[:count]
+
+
 class Upstreams:
     """Opens and closes server-side sockets and keeps them registered with the worker's epoll.
 
@@ -103,43 +130,35 @@ class Upstreams:
         self._transport = transport
         self._reuse = reuse
         self._doubled = doubled
-        self._resting: dict[int, deque[tuple[socket.SocketType, int, int]]] = {4: deque(), 6: deque()}
+        self._resting = {4: _Resting(), 6: _Resting()}
 
     def rested(self, version: int, now_ns: int) -> int:
-        """Return how many sockets have rested enough, SLOTS at most, or a few fewer."""
-        resting, rested_ns = self._resting[version], now_ns - REST_NS
-        count = min(len(resting), SLOTS)
-        while count and resting[count - 1][2] > rested_ns:
-            count -= 8 if count > 8 else 1
-        return count
+        """Return how many sockets have rested enough, SLOTS at most."""
+        return self._resting[version].count(now_ns)
 
-    def connect_rested(self, targets: list[bytes], now_ns: int) -> list[tuple[socket.SocketType, int]]:
+    def connect_rested(self, targets: list[bytes], now_ns: int) -> tuple[list[socket.SocketType], list[int]]:
         """Return registered, empty sockets, each connected to its target, all of one IP version, as far as they go.
 
-        Of each the descriptor comes with it. Only sockets that have rested are taken: there may be fewer than targets,
-        and `open` says why.
+        Their descriptors come with them. Only sockets that have rested are taken: there may be fewer than targets, and
+        `open` says why.
         """
-        version = 4 if targets and len(targets[0]) == V4_BYTES else 6
-        resting = self._resting[version]
-        count = min(len(targets), len(resting), SLOTS)
-        if count and resting[count - 1][2] > now_ns - REST_NS:
-            count = min(count, self.rested(version, now_ns))
-        taken = [resting.popleft() for _ in range(count)]
-        socks = [sock for sock, _, _ in taken]
+        resting = self._resting[4 if targets and len(targets[0]) == V4_BYTES else 6]
+        count = taken = min(len(targets), resting.count(now_ns))
+        socks, fds = resting.socks[:count], resting.fds[:count]
         opened: list[None] = []
         try:
             # What came before an error stays in the list.
             opened.extend(map(_connect, socks, map(target_address, targets)))
         except OSError:
             count = len(opened)
+            taken = count + 1
             self._discard(socks[count])
-            resting.extendleft(reversed(taken[count + 1 :]))
-            del taken[count:], socks[count:]
+            del socks[count:], fds[count:]
+        resting.drop(taken)
         # Until they were connected they took datagrams from anybody.
-        fds = [fd for _, fd, _ in taken]
         for fd in mmsg.find_waiting(fds):
             mmsg.drain(fd)
-        return list(zip(socks, fds, strict=True))
+        return socks, fds
 
     def open(self, version: int, setup: Setup, target: bytes | None, now_ns: int) -> tuple[socket.SocketType, int]:
         """Return a registered socket and its descriptor, set up, and connected to target if given.
@@ -150,8 +169,9 @@ class Upstreams:
         resting = self._resting[version]
         # Disconnecting leaves an IPv6 socket its peer's address: unconnected, it would go on hearing nobody else.
         suitable = setup is BARE and (target is not None or version == 4)
-        if suitable and resting and resting[0][2] <= now_ns - REST_NS:
-            sock, fd, _ = resting.popleft()
+        if suitable and resting.since_ns and resting.since_ns[0] <= now_ns - REST_NS:
+            sock, fd = resting.socks[0], resting.fds[0]
+            resting.drop(1)
         else:
             sock, fd = self._make(version)
         step = "option"
@@ -175,23 +195,26 @@ class Upstreams:
         self._poll.register(sock.fileno(), select.EPOLLIN)
         self._transport.adopt(sock)
 
-    def close(self, sockets: list[tuple[socket.SocketType, int]], version: int, now_ns: int) -> None:
-        """Let sessions' sockets of one IP version rest, to serve again; or close them, if there are enough."""
+    def close(self, socks: list[socket.SocketType], fds: list[int], version: int, now_ns: int) -> None:
+        """Let sessions' sockets of one IP version rest, to serve again; or close them, if there are enough.
+
+        fds: their descriptors, in the same order.
+        """
         resting = self._resting[version]
-        if len(sockets) <= FEW_SESSIONS or not self._reuse or len(resting) + len(sockets) > RESTING_SOCKETS:
-            for sock, fd in sockets:
-                if self._reuse and len(resting) < RESTING_SOCKETS and mmsg.disconnect(fd):
-                    resting.append((sock, fd, now_ns))
+        if len(fds) <= FEW_SESSIONS or not self._reuse or len(resting.fds) + len(fds) > RESTING_SOCKETS:
+            for sock, fd in zip(socks, fds, strict=True):
+                if self._reuse and len(resting.fds) < RESTING_SOCKETS and mmsg.disconnect(fd):
+                    resting.add([sock], [fd], now_ns)
                 else:
                     self.close_for_good(sock)
             return
-        failures = mmsg.disconnect_each([fd for _, fd in sockets])
+        failures = mmsg.disconnect_each(fds)
         if any(failures):
-            for (sock, _), failed in zip(sockets, failures, strict=True):
-                if failed:
-                    self.close_for_good(sock)
-            sockets = [entry for entry, failed in zip(sockets, failures, strict=True) if not failed]
-        resting.extend([(sock, fd, now_ns) for sock, fd in sockets])
+            for sock in compress(socks, failures):
+                self.close_for_good(sock)
+            rest = [not failed for failed in failures]
+            socks, fds = list(compress(socks, rest)), list(compress(fds, rest))
+        resting.add(socks, fds, now_ns)
 
     def close_for_good(self, sock: socket.SocketType) -> None:
         """Close a session's socket that cannot serve another one: it was bound, or delivers trains."""
@@ -239,8 +262,9 @@ class Upstreams:
     def _give_one_up(self) -> bool:
         """Close a resting socket, so that its descriptor can serve at once; False if none rests."""
         for resting in self._resting.values():
-            if resting:
-                self._discard(resting.popleft()[0])
+            if resting.socks:
+                self._discard(resting.socks[0])
+                resting.drop(1)
                 return True
         return False
 

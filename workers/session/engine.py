@@ -109,23 +109,31 @@ class Engine(Traffic):
         counted. The sessions still need their sockets: `begin_each` for those that have one, or else `take_back`.
         """
         sessions: list[Session] = []
-        if self.draining or listener >= self.welcoming:
+        if self.draining or listener >= self.welcoming or not sources:
             return sessions
         recall, known = self.admission.ordinary.get, self.tables[listener]
         address = slice(4, 8) if len(destination) == V4_BYTES else slice(8, 24)
-        if not sources or recall(sources[0][address]) is None:
+        grant = recall(sources[0][address])
+        if grant is None or (terms := grant.terms) is None:
             # Nobody is let in: other workers may need the permits.
             return sessions
+        target, check_ns, counted = grant.target, now_ns + terms.shortest_ns, 0
         permits, track = self._permits.take_some(len(sources)), self._track
         spent = self._spent if not self.ended else []
-        for key, source, size, _ in zip(keys, sources, sizes, range(permits)):  # noqa: B905 - as in Traffic
-            grant = recall(source[address])
-            if grant is None or (terms := grant.terms) is None or key in known or size > terms.bytes_out:
+        for source, key, size in zip(sources[:permits], keys, sizes):  # noqa: B905 - as in Traffic
+            found = recall(source[address])
+            if found is not grant:
+                if found is None or found.terms is None:
+                    break
+                terms.tally.accepted += len(sessions) - counted
+                grant, terms, target, counted = found, found.terms, found.target, len(sessions)
+                check_ns = now_ns + terms.shortest_ns
+            if key in known or size > terms.bytes_out:
                 break
             track = track % LAST_TRACK + 1
             if spent and spent[-1].terms is terms:
                 session = spent.pop()
-                session.renew(now_ns)
+                session.renew(now_ns, check_ns)
             else:
                 session = Session(terms, now_ns, self._take_slot(), track)
             session.listener = listener
@@ -133,7 +141,7 @@ class Engine(Traffic):
             session.key = key
             session.client = source
             session.destination = destination
-            session.target = grant.target
+            session.target = target
             session.grant = grant
             session.transparent = False
             session.dgrams_out_left = terms.dgrams_out - 1
@@ -141,6 +149,7 @@ class Engine(Traffic):
             known[key] = session
             sessions.append(session)
         self._track = track
+        terms.tally.accepted += len(sessions) - counted
         self._permits.untake(permits - len(sessions))
         self._count_admitted(sessions, sum(sizes[: len(sessions)]))
         return sessions
@@ -156,9 +165,6 @@ class Engine(Traffic):
         stats.received_out += count
         stats.forwarded_out += count
         stats.bytes_out += total
-        tallies = [session.terms.tally for session in sessions]
-        for tally in set(tallies):
-            tally.accepted += tallies.count(tally)
 
     def go_on(self, sessions: Sequence[Session]) -> None:
         """Begin with sessions that another worker began, resumed one by one: number slots and tracks behind theirs."""

@@ -247,15 +247,15 @@ class Session:
         self.deep = 0
         self.stretched = False
 
-    def renew(self, now_ns: int) -> None:
+    def renew(self, now_ns: int, check_ns: int) -> None:
         """Make a session that is over and that nobody has any more a new one of the same terms, in the same slot.
 
         It was simple, without a trail, and without a deadline so far (SessionTable). Whose it is, its track and what it
-        may send yet are the caller's to say.
+        may send yet are the caller's to say. check_ns: when it is now as far as its terms say, for all alike.
         """
         terms = self.terms
         self.opened_ns = self.last_in_ns = self.last_out_ns = now_ns
-        self.check_ns = now_ns + terms.shortest_ns
+        self.check_ns = check_ns
         self.dgrams_in_left = terms.dgrams_in
         self.bytes_in_left = terms.bytes_in
         self.wasted_out = self.wasted_in = 0

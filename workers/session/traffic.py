@@ -85,12 +85,14 @@ class Traffic(SessionTable):
     def pass_singles_in(self, sessions: list[Session], sizes: list[int], now_ns: int) -> set[int]:
         """Pass one datagram from each session's server; return which of them (by number) were dropped and counted."""
         aside: set[int] = set()
-        count = total = 0
+        count, total = len(sessions), sum(sizes)
         for index, session in enumerate(sessions):
             size = sizes[index]
             left = session.dgrams_in_left - 1
             bytes_left = session.bytes_in_left - size
             if left < 0 or bytes_left < 0 or now_ns >= session.check_ns:
+                count -= 1
+                total -= size
                 if not self.pass_in(session, [size], now_ns):
                     aside.add(index)
                 continue
@@ -99,8 +101,6 @@ class Traffic(SessionTable):
             session.last_in_ns = now_ns
             if not left and not session.dgrams_out_left:
                 session.closing = CloseReason.DGRAMS_REACHED
-            count += 1
-            total += size
         stats = self.stats
         stats.received_in += count
         stats.forwarded_in += count

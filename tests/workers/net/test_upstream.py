@@ -58,7 +58,7 @@ class Shore:
     def rest(self, now_ns: int = 0) -> int:
         """Open a socket and close it at an instant; return its descriptor."""
         sock, fd = self.open()
-        self.upstreams.close([(sock, fd)], self.version, now_ns)
+        self.upstreams.close([sock], [fd], self.version, now_ns)
         return fd
 
 
@@ -144,7 +144,7 @@ def test_a_late_answer_reaches_no_resting_socket(host):
     shore = Shore(host=host)
     sock, fd = shore.open()
     late = sock.getsockname()
-    shore.upstreams.close([(sock, fd)], shore.version, 0)
+    shore.upstreams.close([sock], [fd], shore.version, 0)
     shore.server.sendto(b"late", late)
     let_arrive()
     assert shore.poll.poll(0) == []
@@ -158,7 +158,7 @@ def test_what_waited_when_a_session_ended_is_drained_before_its_socket_serves_ag
     sock, fd = shore.open()
     shore.server.sendto(b"answer", sock.getsockname())
     let_arrive()
-    shore.upstreams.close([(sock, fd)], 4, 0)
+    shore.upstreams.close([sock], [fd], 4, 0)
     assert shore.poll.poll(10) == [(fd, select.EPOLLIN)]
     shore.now_ns = REST_NS
     again, _ = shore.open()
@@ -170,7 +170,7 @@ def test_no_more_than_so_many_rest():
     shore = Shore()
     opened = [shore.open() for _ in range(RESTING_SOCKETS + 2)]
     for sock, fd in opened:
-        shore.upstreams.close([(sock, fd)], 4, 0)
+        shore.upstreams.close([sock], [fd], 4, 0)
     assert [sock.fileno() for sock, _ in opened[-2:]] == [-1, -1]
     assert all(sock.fileno() == fd for sock, fd in opened[:-2])
 
@@ -211,7 +211,7 @@ def test_where_descriptors_have_run_out_a_resting_socket_is_given_up(resting):
 def test_without_reuse_a_socket_is_closed_at_once(kind):
     shore = Shore(kind, reuse=False)
     sock, fd = shore.open()
-    shore.upstreams.close([(sock, fd)], 4, 0)
+    shore.upstreams.close([sock], [fd], 4, 0)
     assert sock.fileno() == -1
     sock, fd = shore.open()
     shore.upstreams.close_for_good(sock)
@@ -245,7 +245,7 @@ def test_when_ports_have_run_out_connecting_fails_and_a_port_given_back_serves_a
             place.call(shore.open)
         assert failure.value.filename == "connect"
         sock, fd = opened[0]
-        shore.upstreams.close([(sock, fd)], 4, 0)
+        shore.upstreams.close([sock], [fd], 4, 0)
         assert place.call(shore.open)
 
 
@@ -344,28 +344,28 @@ def rested_shore(*ends: int) -> tuple[Shore, list[int]]:
     shore = Shore()
     opened = [shore.open() for _ in ends]
     for (sock, fd), now_ns in zip(opened, ends, strict=True):
-        shore.upstreams.close([(sock, fd)], 4, now_ns)
+        shore.upstreams.close([sock], [fd], 4, now_ns)
     return shore, [fd for _, fd in opened]
 
 
 def test_rested_sockets_are_connected_together_and_those_that_have_not_rested_are_left():
     shore, fds = rested_shore(0, 1, 2)
     target = raw_of(shore.server)
-    taken = shore.upstreams.connect_rested([target] * 3, REST_NS + 1)
-    assert [fd for _, fd in taken] == fds[:2]
-    assert [sock.getpeername() for sock, _ in taken] == [shore.server.getsockname()] * 2
-    assert [fd for _, fd in shore.upstreams.connect_rested([target], REST_NS + 2)] == fds[2:]
-    assert shore.upstreams.connect_rested([target], 10 * REST_NS) == []
+    socks, taken = shore.upstreams.connect_rested([target] * 3, REST_NS + 1)
+    assert taken == [sock.fileno() for sock in socks] == fds[:2]
+    assert [sock.getpeername() for sock in socks] == [shore.server.getsockname()] * 2
+    assert shore.upstreams.connect_rested([target], REST_NS + 2)[1] == fds[2:]
+    assert shore.upstreams.connect_rested([target], 10 * REST_NS) == ([], [])
 
 
 def test_one_that_cannot_be_connected_is_closed_and_those_behind_it_go_on_resting():
     shore, fds = rested_shore(0, 0, 0, 0)
     target, nowhere = raw_of(shore.server), sockaddr.encode(address("255.255.255.255"), 9)
-    taken = shore.upstreams.connect_rested([target, nowhere, target, target], REST_NS)
-    assert [fd for _, fd in taken] == fds[:1]
+    socks, taken = shore.upstreams.connect_rested([target, nowhere, target, target], REST_NS)
+    assert taken == [sock.fileno() for sock in socks] == fds[:1]
     with pytest.raises(OSError, match="Bad file"):
         os.fstat(fds[1])
-    assert [fd for _, fd in shore.upstreams.connect_rested([target] * 3, REST_NS)] == fds[2:]
+    assert shore.upstreams.connect_rested([target] * 3, REST_NS)[1] == fds[2:]
 
 
 def test_what_lies_in_a_rested_socket_is_gone_when_it_serves_again():
@@ -373,23 +373,23 @@ def test_what_lies_in_a_rested_socket_is_gone_when_it_serves_again():
     (full, one), (empty, other) = shore.open(), shore.open()
     shore.server.sendto(b"answer", full.getsockname())
     let_arrive()
-    shore.upstreams.close([(full, one), (empty, other)], 4, 0)
+    shore.upstreams.close([full, empty], [one, other], 4, 0)
     taken = shore.upstreams.connect_rested([raw_of(shore.server)] * 2, REST_NS)
-    assert taken == [(full, one), (empty, other)]
+    assert taken == ([full, empty], [one, other])
     assert waiting(full) == waiting(empty) == []
 
 
 def test_one_that_cannot_be_disconnected_is_closed_and_the_others_rest():
     shore = Shore()
     (first, one), (second, _), (third, three) = shore.open(), shore.open(), shore.open()
-    shore.upstreams.close([(first, one), (second, 1 << 30), (third, three)], 4, 0)
+    shore.upstreams.close([first, second, third], [one, 1 << 30, three], 4, 0)
     assert second.fileno() == -1
     taken = shore.upstreams.connect_rested([raw_of(shore.server)] * 3, REST_NS)
-    assert [fd for _, fd in taken] == [one, three]
+    assert taken == ([first, third], [one, three])
 
 
 def test_of_those_that_end_together_no_more_rest_than_may():
     shore = Shore()
     opened = [shore.open() for _ in range(RESTING_SOCKETS + 2)]
-    shore.upstreams.close(opened, 4, 0)
+    shore.upstreams.close([sock for sock, _ in opened], [fd for _, fd in opened], 4, 0)
     assert [sock.fileno() for sock, _ in opened] == [fd for _, fd in opened[:-2]] + [-1, -1]
