@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.daemon.run_frame import Recipe
+from tests.kit.readiness import is_readable
 from workers.contract.settings import Address, ListenerSettings, LogSettings, Settings
 
 TIMEOUT_S = 20
@@ -156,7 +157,7 @@ def wait_for_end(pid: int) -> None:
     except ProcessLookupError:
         return
     try:
-        assert select.select([descriptor], [], [], TIMEOUT_S)[0], f"process {pid} does not end"
+        assert is_readable(descriptor, TIMEOUT_S), f"process {pid} does not end"
     finally:
         os.close(descriptor)
 

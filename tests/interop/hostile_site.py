@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import select
 import signal
 import socket
 import struct
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.interop.scene import CHAIN, OURS, PRIVATE, PUBLIC, Scene, start_chain
+from tests.kit.readiness import is_readable
 from workers.uftp import header, messages
 from workers.uftp.announce import Announce
 from workers.uftp.extensions import Extension
@@ -49,7 +49,7 @@ class Peer:
         """Give every datagram of a group that comes in time."""
         give_up = time.monotonic() + within_s
         while (left := give_up - time.monotonic()) > 0:
-            if select.select([self.sock], [], [], left)[0]:
+            if is_readable(self.sock, left):
                 datagram = self.sock.recv(65536)
                 head = header.decode(datagram)
                 if head.group_id == group_id:

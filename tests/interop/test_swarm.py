@@ -5,7 +5,6 @@ Through the machine alone, where a client's cost is compared with that of fewer:
 
 from __future__ import annotations
 
-import select
 import socket
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from scripts.benchmark.meter import cpu_ns, family_of, memory
 from tests.interop.scene import CHAIN, OURS, PRIVATE, PUBLIC, Scene, start_chain
+from tests.kit.readiness import is_readable
 from tests.kit.requirement import requires_namespaces, requires_program
 from tests.kit.uftp_swarm import Swarm
 
@@ -50,7 +50,7 @@ def carry(swarm: Swarm, sock: socket.socket, proxy: tuple[str, int]) -> None:
         assert now_ns < give_up_ns, f"{len(swarm.ready)} ready, {len(swarm.complete)} complete, {len(swarm.left)} left"
         due_ns = swarm.next_ns()
         wait_ns = 1_000_000_000 if due_ns is None else max(due_ns - now_ns, 0)
-        if select.select([sock], [], [], min(wait_ns / 1e9, 1))[0]:
+        if is_readable(sock, min(wait_ns / 1e9, 1)):
             for _ in range(BURST):
                 try:
                     swarm.hear(sock.recv(65536), time.monotonic_ns())

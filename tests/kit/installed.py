@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import select
 import shlex
 import signal
 import sys
@@ -22,6 +21,7 @@ import pytest
 from tests.kit.place import Place
 from tests.kit.process import Process, ProcessError
 from tests.kit.proxy import STARTED, Configuration
+from tests.kit.readiness import is_readable
 
 UDP_PROXY = Path(sys.executable).with_name("udp-proxy")
 TEST_UDP = Path(sys.executable).with_name("test-udp")
@@ -200,7 +200,7 @@ def wait_for_end(pid: int) -> None:
     except ProcessLookupError:
         return
     try:
-        if not select.select([fd], [], [], WAIT_S)[0]:
+        if not is_readable(fd, WAIT_S):
             raise ProcessError(f"process {pid} does not end")
     finally:
         os.close(fd)

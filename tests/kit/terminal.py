@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import select
 import signal
 import struct
 import subprocess
@@ -15,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 
 import pyte
+
+from tests.kit.readiness import is_readable
 
 WAIT_S = 20.0
 
@@ -86,7 +87,7 @@ class Terminal:
 
     def _read(self, within_s: float) -> bool:
         """Take in what the program writes; False when it has nothing to say, or has ended."""
-        if not select.select([self._ours], [], [], within_s)[0]:
+        if not is_readable(self._ours, within_s):
             return False
         try:
             data = os.read(self._ours, 65_536)

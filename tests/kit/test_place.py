@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from tests.kit.lab import Lab
 from tests.kit.place import Namespace, Place
 from tests.kit.process import ProcessError
+from tests.kit.readiness import is_readable
 from tests.kit.requirement import requires_namespaces
 
 
@@ -61,6 +61,6 @@ def test_what_detached_itself_inside_is_ended_with_the_namespace(answer: str) ->
         fd = os.pidfd_open(pid)
     finally:
         namespace.close()
-    assert select.select([fd], [], [], 5.0)[0]
+    assert is_readable(fd, 5.0)
     os.close(fd)
     assert not namespace.path.exists()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 
 from tests.kit.place import Place
 from tests.kit.process import Process, ProcessError, ending
+from tests.kit.readiness import is_readable
 
 ANSWER = "import sys\nprint('ready', flush=True)\nfor line in sys.stdin: print('got', line.strip(), flush=True)\n"
 
@@ -67,7 +67,7 @@ def test_nothing_of_the_group_outlives_stop() -> None:
     fd = _pidfd(child)
     if fd is not None:
         # Killed already, perhaps not yet reaped by init: its descriptor becomes readable when it has ended.
-        assert select.select([fd], [], [], 5.0)[0]
+        assert is_readable(fd, 5.0)
         os.close(fd)
 
 

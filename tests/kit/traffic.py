@@ -6,7 +6,6 @@ import contextlib
 import ipaddress
 import itertools
 import os
-import select
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +18,7 @@ from proxyd.daemon.demands import wishes
 from proxyd.daemon.sockets import bind_listeners
 from tests.kit.lab import PREFIX
 from tests.kit.place import Namespace, Place
+from tests.kit.readiness import is_readable
 from workers.contract.settings import AclSettings, Address, Limits, ListenerSettings, SessionKind, Settings, Sock
 
 UDP_SEGMENT, UDP_GRO = 103, 104
@@ -137,7 +137,7 @@ def waiting(sock: socket.socket) -> list[bytes]:
     """Return what has been sent to a socket, none of which is still on its way."""
     let_arrive()
     found: list[bytes] = []
-    while select.select([sock], [], [], 0)[0]:
+    while is_readable(sock):
         found.append(sock.recv(65_536))
     return found
 

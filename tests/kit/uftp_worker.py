@@ -6,12 +6,12 @@ A station is a socket that stands for a server, a proxy or a client; the test se
 from __future__ import annotations
 
 import os
-import select
 import socket
 import struct
 import time
 from types import TracebackType
 
+from tests.kit.readiness import is_readable
 from tests.kit.uftp_process import datagram, make_settings, raw
 from workers.contract.channel import LocalChannel
 from workers.contract.messages import FromChild, LogBatch, LogRecord
@@ -59,7 +59,7 @@ class Station:
     def received(self) -> list[bytes]:
         """Return what waits."""
         found = []
-        while select.select([self.sock], [], [], 0)[0]:
+        while is_readable(self.sock):
             found.append(self.sock.recv(65536))
         return found
 

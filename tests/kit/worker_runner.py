@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.kit.place import Namespace, Place, enter_namespace
+from tests.kit.readiness import is_readable
 from tests.kit.traffic import WAIT_S, Peer, close_all, listen
 from workers.boot import BootPlan, run_child
 from workers.contract.channel import ChannelClosedError, ChildEnd, open_channel
@@ -120,7 +121,7 @@ class RunningWorker:
         deadline = time.monotonic() + within_s
         while not enough():
             self._drain()
-            if not enough() and not select.select([self._channel], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            if not enough() and not is_readable(self._channel, max(0.0, deadline - time.monotonic())):
                 raise TimeoutError(f"not said by the worker; it said {self.records[-5:]}")
 
     def _drain(self) -> None:
@@ -240,7 +241,7 @@ class RunningWorker:
         if self._code is not None:
             return
         self.signal(signal.SIGTERM)
-        if not select.select([self._process], [], [], WAIT_S)[0]:
+        if not is_readable(self._process, WAIT_S):
             self.signal(signal.SIGKILL)
         self._end()
         with contextlib.suppress(BlockingIOError):

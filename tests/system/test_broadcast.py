@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from tests.kit.installed import Proxy, assert_balanced, requires_installed, serv
 from tests.kit.lab import BACK, FRONT, Lab
 from tests.kit.place import Place
 from tests.kit.proxy import Configuration
+from tests.kit.readiness import is_readable
 from tests.kit.requirement import requires_namespaces, requires_program
 from tests.kit.way import WAIT_S, WAY4
 
@@ -60,7 +60,7 @@ def servers(lab: Lab) -> Iterator[dict[str, socket.socket]]:
 def heard(sock: socket.socket) -> list[tuple[bytes, str]]:
     """Return what comes, with its sender, until it is quiet."""
     found = []
-    while select.select([sock], [], [], QUIET_S)[0]:
+    while is_readable(sock, QUIET_S):
         payload, sender = sock.recvfrom(100)
         found.append((payload, sender[0]))
     return found

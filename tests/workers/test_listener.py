@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import select
 import socket
 
 import pytest
 
+from tests.kit.readiness import is_readable
 from tests.kit.traffic import UDP_GRO, WAIT_S, listen, udp
 from workers.listener import Listener
 from workers.wire import sockaddr
@@ -53,7 +53,7 @@ def test_it_is_known_how_much_control_data_comes_with_every_datagram(host, more)
 
 
 def receive_message(sock: socket.socket) -> tuple[bytes, list[tuple[int, int, bytes]], int, object]:
-    assert select.select([sock], [], [], WAIT_S)[0]
+    assert is_readable(sock, WAIT_S)
     return sock.recvmsg(10, 200)
 
 

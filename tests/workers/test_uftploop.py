@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.kit.readiness import is_readable
 from tests.kit.uftp_process import make_settings
 from tests.kit.uftp_worker import Station, announce, fileseg
 from workers.boot import BootPlan, run_child
@@ -50,7 +51,7 @@ class Child:
         deadline = time.monotonic() + WAIT_S
         while not (found := [record for record in self._records if record.event == event]):
             assert time.monotonic() < deadline, self._records
-            if select.select([self._channel.fileno()], [], [], 0.1)[0]:
+            if is_readable(self._channel.fileno(), 0.1):
                 message = self._channel.receive()
                 self._records += message.records if isinstance(message, LogBatch) else []
                 assert isinstance(message, LogBatch | Ready)
@@ -96,7 +97,7 @@ def a_worker(settings: UftpSettings, index: int = 0, store: Store | None = None)
 
 
 def receive(station: Station) -> bytes:
-    assert select.select([station.sock], [], [], WAIT_S)[0]
+    assert is_readable(station.sock, WAIT_S)
     return station.sock.recv(9000)
 
 
@@ -169,7 +170,7 @@ def test_a_downstream_that_another_worker_has_proved_is_used() -> None:
     with a_worker(settings, index=1) as child:
         child.tell(Moved(downstream.raw))
         deadline = time.monotonic() + WAIT_S
-        while not select.select([downstream.sock], [], [], 0.05)[0]:
+        while not is_readable(downstream.sock, 0.05):
             assert time.monotonic() < deadline
             server.sock.sendto(announce(7), ("127.0.0.1", settings.port))
         assert receive(downstream) == announce(7)

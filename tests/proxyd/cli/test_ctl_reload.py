@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from proxyd.control.protocol import (
 )
 from proxyd.daemon.asker import Asker
 from proxyd.daemon.control import Control, open_post
+from tests.kit.readiness import is_readable
 
 
 class Journal:
@@ -53,7 +53,7 @@ def a_proxy(folder: Path, *replies: Reply) -> Iterator[argparse.Namespace]:
 
     def serve() -> None:
         while not ended.is_set():
-            if select.select([control], [], [], 0.02)[0]:
+            if is_readable(control, 0.02):
                 control.serve(0)
 
     thread = threading.Thread(target=serve)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from proxyd.daemon.detach import in_background
 from proxyd.daemon.exits import Ending, ExitStatus
+from tests.kit.readiness import is_readable
 from tests.workers.forked import in_child
 
 Ready = Callable[[], None]
@@ -37,10 +38,10 @@ def test_a_daemon_that_serves_is_told_as_started_while_it_runs_on(tmp_path: Path
     assert start(serve) == str(Ending(ExitStatus.OK, ""))
     daemon = int(path.read_text())
     descriptor = os.pidfd_open(daemon)
-    assert not select.select([descriptor], [], [], 0)[0]
+    assert not is_readable(descriptor)
     assert os.getsid(daemon) not in (daemon, os.getsid(0))
     os.kill(daemon, signal.SIGKILL)
-    assert select.select([descriptor], [], [], 10)[0]
+    assert is_readable(descriptor, 10)
     os.close(descriptor)
 
 

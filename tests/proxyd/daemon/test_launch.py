@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import resource
-import select
 import signal
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from proxyd.daemon.launch import Attempt, Launch, this_program
+from tests.kit.readiness import is_readable
 from tests.workers.forked import in_child
 
 HIGH = 1500
@@ -28,7 +28,7 @@ def script(folder: Path, text: str) -> tuple[str, ...]:
 def ended(attempt: Attempt) -> Attempt:
     """Wait until a started program has ended."""
     process = os.pidfd_open(attempt.process)
-    assert select.select([process], [], [], 20)[0]
+    assert is_readable(process, 20)
     os.close(process)
     attempt.tend()
     return attempt

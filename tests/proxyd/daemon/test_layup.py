@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,6 +15,7 @@ from proxyd.daemon.layup import bury, lay_up
 from proxyd.daemon.notify import Notifier
 from proxyd.daemon.spawn import Estate
 from proxyd.logs.setup import Logs, open_logs
+from tests.kit.readiness import is_readable
 from tests.proxyd.daemon.estates import an_estate
 from workers.contract.custody import Kept
 from workers.contract.slots import SLOT, TRACK, TRACK_OFFSET, Counter
@@ -90,7 +90,7 @@ def test_those_there_is_no_room_for_have_their_records(
     assert all(words in text for words in said)
     assert ended(text) == gone
     assert ("laid up with the service manager\n" in text) == (room >= 0)
-    assert bool(select.select([scene.manager], [], [], 0)[0]) == (room >= 0)
+    assert bool(is_readable(scene.manager)) == (room >= 0)
 
 
 def test_where_the_manager_does_not_take_them_all_have_their_records(scene: Scene, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from proxyd.daemon.roster import Child, Role, Roster, State
 from proxyd.daemon.spawn import Estate
 from proxyd.daemon.takeover import Giver
 from proxyd.errors import SetupError
+from tests.kit.readiness import is_readable
 from tests.proxyd.daemon.diary import Diary
 from tests.proxyd.daemon.estates import an_estate
 from workers.contract.custody import Kept
@@ -334,7 +335,7 @@ def test_all_there_is_room_for_is_laid_up_before_the_end(
         assert scene.turn_until(None) == Ending(ExitStatus.OK, "SIGTERM")
         assert scene.diary.notes == events
         came = 0
-        while select.select([manager], [], [], 0)[0]:
+        while is_readable(manager):
             _, descriptors, _, _ = socket.recv_fds(manager, 4096, 253)
             came += 1
             for descriptor in descriptors:

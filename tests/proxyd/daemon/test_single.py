@@ -18,6 +18,7 @@ from proxyd.daemon.oob import UsersFile
 from proxyd.daemon.single import SingleProcess, SoleHand
 from proxyd.daemon.spawn import WorkerMain
 from proxyd.logs.setup import Places, open_logs
+from tests.kit.readiness import is_readable
 from tests.proxyd.daemon.estates import an_estate
 from tests.workers.forked import in_child
 from workers.contract.context import WorkerContext
@@ -125,7 +126,7 @@ def test_a_signal_is_seen_between_two_questions(tmp_path: Path, number: signal.S
         for _ in range(2):
             while (message := context.channel.receive()) is not None:
                 seen.append(type(message).__name__)
-            if select.select([context.wakeup], [], [], 0)[0]:
+            if is_readable(context.wakeup):
                 seen += [signal.Signals(value).name for value in os.read(context.wakeup, 100)]
         context.channel.send(LogBatch([LogRecord("state", 0, (" ".join(seen),))], 0))
         context.region.words[Counter.DRAINING] = 1
@@ -187,7 +188,7 @@ def log_much_until_sigterm(context: WorkerContext) -> ExitCode:
     """Log more than may wait for syslog, and end when told to within a turn."""
     for _ in range(30):
         context.channel.send(LogBatch([LogRecord("state", 0, ("x" * 1000,))] * 100, 0))
-        if context.wakeup in select.select([context.wakeup], [], [], 0)[0]:
+        if is_readable(context.wakeup):
             return ExitCode.STOPPED if list(os.read(context.wakeup, 100)) == [signal.SIGTERM] else ExitCode.CRASHED
     return ExitCode.STOPPED
 

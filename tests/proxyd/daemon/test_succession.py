@@ -15,6 +15,7 @@ import pytest
 from proxyd.daemon.inventory import Bundle
 from proxyd.daemon.lane import Coming, Failed, Lane, Serving, make_lane
 from proxyd.daemon.succession import GRACE_NS, LEASH_NS, PATIENCE_NS, REST_NS, Stage, Succession
+from tests.kit.readiness import is_readable
 
 NOW = 10**12
 
@@ -163,7 +164,7 @@ class Successor:
 
     def wait(self) -> None:
         """Return when it has ended, within twenty seconds."""
-        assert select.select([self.ended], [], [], 20)[0]
+        assert is_readable(self.ended, 20)
 
     def come_to(self, stage: Stage, now_ns: int) -> None:
         deadline = time.monotonic() + 20
@@ -190,7 +191,7 @@ def successor() -> Iterator[Successor]:
     os.close(told)
     workers = Workers()
     succession = Succession(ours, process, workers, pack, NOW)
-    while not select.select([ready], [], [], 0.01)[0]:
+    while not is_readable(ready, 0.01):
         succession.tend(NOW)
     succession.tend(NOW)
     ended = os.pidfd_open(process)

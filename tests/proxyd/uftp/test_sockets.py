@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import select
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import pytest
 
 from proxyd.errors import SetupError
 from proxyd.uftp.sockets import adapt, bind, descriptors
+from tests.kit.readiness import is_readable
 from tests.kit.uftp_process import LOOPBACK, datagram, make_settings, own_group, raw
 from workers.contract.settings import Address, Settings
 from workers.contract.uftp import Interface, Mode, UftpSettings
@@ -37,7 +37,7 @@ def send(to: tuple[str, int], *payloads: bytes) -> None:
 
 def waiting(sock: socket.socket) -> list[bytes]:
     found = []
-    while select.select([sock], [], [], 0)[0]:
+    while is_readable(sock):
         found.append(sock.recv(9000))
     return found
 
