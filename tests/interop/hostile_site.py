@@ -22,6 +22,7 @@ from workers.uftp.timestamp import Timestamp
 
 PORT = 1044
 WITHIN_S = 5.0
+ANNOUNCEMENTS = 5
 GRTT_BYTE = 0x6A
 """10.5 ms."""
 STRANGER_UID = 0x6666
@@ -112,11 +113,16 @@ class Site:
         return Header(message.FUNCTION, uid, group_id, 0).encode() + message.encode()
 
     def open_group(self) -> int:
-        """Have the client proxy take a group of the stranger's; return its ID."""
+        """Have the client proxy take a group of the stranger's; return its ID.
+
+        Servers announce again: what came just before may have filled the proxy's queue.
+        """
         group_id = self.new_group()
-        self.between.say(self.announce(group_id), self.cproxy)
-        assert self.below.hear(Function.ANNOUNCE, group_id)
-        return group_id
+        for _ in range(ANNOUNCEMENTS):
+            self.between.say(self.announce(group_id), self.cproxy)
+            if self.below.hear(Function.ANNOUNCE, group_id, WITHIN_S / ANNOUNCEMENTS):
+                return group_id
+        raise AssertionError("nobody carries the group on")
 
     def drops(self, station: str) -> Counter[str]:
         """Return what the two workers of a proxy have counted as not used, by reason."""
