@@ -27,7 +27,7 @@ from workers.parts import Parts
 from workers.session.admission import compile_terms, rules_of, shaped_queues
 from workers.session.saved import Note, Place, presume_active, read_note, revive
 from workers.session.session import Session, Terms
-from workers.wire.sockaddr import V4_BYTES
+from workers.wire.sockaddr import V4_BYTES, host
 
 PUBLISH_NS = 100_000_000
 """How much later than it last published its counters a worker may have died."""
@@ -173,8 +173,7 @@ class Heirs:
         transport = self._parts.transport
         if not listener.wildcard:
             return transport.key(session.client)
-        destination = session.destination
-        return transport.flow_key(session.client, destination[4:8] if version == 4 else destination[8:24])
+        return transport.flow_key(session.client, host(session.destination))
 
 
 def _as_socket(descriptor: int) -> socket.SocketType:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from workers import refusals
 from workers.answers import Answers
 from workers.contract.tapping import Way
-from workers.journal import Journal
+from workers.journal import DUMP_LEVEL, Journal
 from workers.net import ancillary
 from workers.net.arena import SLOTS
 from workers.net.transport import Part, Transport
@@ -23,7 +23,7 @@ from workers.session.session import Session
 from workers.sockets import SessionSockets
 from workers.tap import Taps
 from workers.treatment import Treatment
-from workers.wire.sockaddr import V4_BYTES
+from workers.wire.sockaddr import V4_BYTES, host
 
 
 class Hearing:
@@ -97,7 +97,7 @@ class Hearing:
         if session.closing is not None:
             self._engine.refuse_in(session, [size])
             return
-        if self._journal.level >= 9:
+        if self._journal.level >= DUMP_LEVEL:
             self._answers.dump([session], [size], slot)
         if self._passes(session, size, source, now_ns):
             self._show(session, Part(slot, 0, size), source, now_ns)
@@ -127,15 +127,15 @@ class Hearing:
         """Where a session's client sees the server that was found, answer from there, and know it by that too."""
         face = session.face(source)
         if face != session.destination:
-            host = face[4:8] if len(face) == V4_BYTES else face[8:24]
-            session.reply_control = self._from(session, host)
-            self._engine.trails.alias(session, self._transport.flow_key(session.client, host))
+            seen = host(face)
+            session.reply_control = self._from(session, seen)
+            self._engine.trails.alias(session, self._transport.flow_key(session.client, seen))
 
     def _control(self, session: Session, source: bytes) -> bytes:
         """Return what an answer leaves with: in a broadcast session each has its own server's address (K-44)."""
         if session.terms.behaviour.fixes or session.face(source) == session.destination:
             return session.reply_control
-        return self._from(session, source[4:8] if len(source) == V4_BYTES else source[8:24])
+        return self._from(session, host(source))
 
-    def _from(self, session: Session, host: bytes) -> bytes:
-        return ancillary.from_address(host, 0) + self._treatment.mark(session)
+    def _from(self, session: Session, packed: bytes) -> bytes:
+        return ancillary.from_address(packed, 0) + self._treatment.mark(session)

@@ -13,7 +13,7 @@ from workers import refusals
 from workers.answers import DUMP_BYTES, Answers, cut
 from workers.contract.tapping import Way
 from workers.hearing import Hearing
-from workers.journal import Journal
+from workers.journal import DUMP_LEVEL, Journal
 from workers.listener import Listener
 from workers.net import ancillary, segments
 from workers.net.ancillary import Control
@@ -94,7 +94,7 @@ class Inbound:
         sizes = transport.receive_singles([session.sock for session in sessions])
         if transport.errors:
             sessions = self._note_errors(sessions)
-        if self._journal.level >= 9:
+        if self._journal.level >= DUMP_LEVEL:
             self._answers.dump(sessions, sizes)
         aside = engine.pass_singles_in(sessions, sizes, now_ns)
         line = sessions[0].listener if sessions else 0
@@ -153,7 +153,7 @@ class Inbound:
         return heard
 
     def _answer_run(self, session: Session, first: int, sizes: list[int], now_ns: int) -> None:
-        if self._journal.level >= 9:
+        if self._journal.level >= DUMP_LEVEL:
             self._answers.dump([session] * len(sizes), sizes, first)
         if session.simple:
             self._pass(session, first, sizes, now_ns)
@@ -259,7 +259,7 @@ class Inbound:
         return count
 
     def _answer_trains(self, session: Session, sizes: list[int], extras: dict[int, Control], now_ns: int) -> None:
-        if self._journal.level >= 9:
+        if self._journal.level >= DUMP_LEVEL:
             self._answers.dump([session] * len(sizes), sizes)
         for slot, size in enumerate(sizes):
             datagrams = segments.split(size, extras[slot].train_bytes if slot in extras else 0)

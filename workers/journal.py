@@ -27,6 +27,8 @@ STRANGERS_EVENTS = frozenset(
     )
 )
 """What anybody can cause without being accepted, or as often as he likes."""
+DUMP_LEVEL = 9
+"""From this level of the log on every payload is shown, so that every datagram must come by."""
 DELAY_NS = 20_000_000
 """How long a record may wait for company."""
 SECOND_NS = 1_000_000_000

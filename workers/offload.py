@@ -29,6 +29,7 @@ from workers.contract.offload import (
     Records,
 )
 from workers.deadlines import NEVER
+from workers.journal import DUMP_LEVEL
 from workers.session.session import UNLIMITED, Carriage, Session
 from workers.stats import Stats
 
@@ -48,8 +49,6 @@ AGAIN_NS = 60_000_000_000
 BATCH = 32
 """Sessions in one message."""
 WITHDRAWN_BATCH = 512
-DUMPING_LEVEL = 9
-"""From this level of the log on every payload is shown, so that every datagram must come by."""
 _RECORD, _IN = RECORD_BYTES // WORD_BYTES, DIRECTION_BYTES // WORD_BYTES
 _DATAGRAMS, _DATAGRAMS_LIMIT, _BYTES, _BYTES_LIMIT, _LAST = (
     offset // WORD_BYTES for offset in (DATAGRAMS, DATAGRAMS_LIMIT, BYTES, BYTES_LIMIT, LAST_NS)
@@ -73,7 +72,7 @@ class Log(Protocol):
 
 
 class Offload:
-    """One worker's. records: None where the kernel carries nothing. count: the sessions that it may carry now.
+    """One worker's. count: the sessions that the kernel may carry now.
 
     turn_to: told the listener whose datagrams are counted next.
     """
@@ -104,7 +103,7 @@ class Offload:
 
         since_ns: those that have been silent since then are not busy.
         """
-        if self._log.level >= DUMPING_LEVEL:
+        if self._log.level >= DUMP_LEVEL:
             return
         for session in sessions:
             if _is_busy(session, since_ns) and self._fits(session):
@@ -120,11 +119,11 @@ class Offload:
             carriage = session.carriage
             if carriage is None:
                 waiting.append(session)
+            elif carriage.epoch and self._log.level >= DUMP_LEVEL:
+                self.reclaim(session)
             elif carriage.epoch:
                 self._settle(session, carriage)
-                if self._log.level >= DUMPING_LEVEL:
-                    self.reclaim(session)
-                elif carriage.moved_ns < since_ns <= max(session.last_in_ns, session.last_out_ns):
+                if carriage.moved_ns < since_ns <= _heard_ns(session):
                     self._give_up(session, carriage)
             elif carriage.moved_ns < since_ns - AGAIN_NS:
                 session.carriage = None
@@ -275,7 +274,7 @@ class Offload:
         stats.received_in += count
         stats.forwarded_in += count
         stats.bytes_in += total
-        carriage.moved_ns = max(session.last_in_ns, session.last_out_ns)
+        carriage.moved_ns = _heard_ns(session)
 
     def _uncounted(self, at: int) -> tuple[int, int]:
         """Return datagrams and bytes that the kernel has passed in one direction since the last call."""
@@ -289,13 +288,17 @@ class Offload:
     def _give_up(self, session: Session, carriage: Carriage) -> None:
         """Take a session back for a while: the kernel cannot carry it, or the parent would not enter it."""
         self.reclaim(session)
-        carriage.epoch, carriage.limited, carriage.moved_ns = 0, False, max(session.last_in_ns, session.last_out_ns)
+        carriage.epoch, carriage.limited, carriage.moved_ns = 0, False, _heard_ns(session)
         session.carriage = carriage
 
 
+def _heard_ns(session: Session) -> int:
+    """Return when a session's client or server was heard last."""
+    return max(session.last_in_ns, session.last_out_ns)
+
+
 def _is_busy(session: Session, since_ns: int) -> bool:
-    active = max(session.last_in_ns, session.last_out_ns) >= since_ns
-    return active and session.dgrams_out + session.dgrams_in >= BUSY_DATAGRAMS
+    return _heard_ns(session) >= since_ns and session.dgrams_out + session.dgrams_in >= BUSY_DATAGRAMS
 
 
 def _share(left: int) -> int:

@@ -13,7 +13,7 @@ from workers.contract.slots import CloseReason, DropReason
 from workers.contract.tapping import Way
 from workers.departures import Departures
 from workers.hearing import Hearing
-from workers.journal import Journal
+from workers.journal import DUMP_LEVEL, Journal
 from workers.listener import Listener
 from workers.net import segments
 from workers.net.ancillary import Control
@@ -73,7 +73,7 @@ class Outbound:
         transport.restore(waited)
         keys = transport.flow_keys(1, version, listener.usual) if listener.wildcard else transport.keys(1, version)
         sizes = transport.sizes(0, 1)
-        if self._journal.level >= 9:
+        if self._journal.level >= DUMP_LEVEL:
             self._dump(listener, sizes)
         self._forward_trains(listener, keys, sizes, transport.extras(0, 1, listener.usual), now_ns)
 
@@ -89,7 +89,7 @@ class Outbound:
             else:
                 keys = transport.keys(count, listener.version)
             sizes, extras = transport.sizes(0, count), transport.extras(0, count, listener.usual)
-            if self._journal.level >= 9:
+            if self._journal.level >= DUMP_LEVEL:
                 self._dump(listener, sizes)
             if extras:
                 self._forward_trains(listener, keys, sizes, extras, now_ns)

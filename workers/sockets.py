@@ -31,7 +31,7 @@ from workers.origin import NO_INTERFACE, Known
 from workers.serverside import SameInterfaceError, ServerSides, Shared
 from workers.session.engine import Engine
 from workers.session.session import Session
-from workers.wire.sockaddr import V4_BYTES
+from workers.wire.sockaddr import V4_BYTES, host
 
 LASTING_READS = 24
 """A session that is read by itself, with so many reads in store, stays so: its socket delivers trains from then on, and
@@ -237,7 +237,7 @@ class SessionSockets:
             if session.sock is not None and _is_movable(session):
                 version = 4 if len(session.target) == V4_BYTES else 6
                 local = from_python(version, session.sock.getsockname())
-                if not table.is_own(local[4:8] if version == 4 else local[8:24]):
+                if not table.is_own(host(local)):
                     self._stuck |= not self.move(session)
 
     def shared(self, fd: int) -> Shared | None:

@@ -15,7 +15,7 @@ from proxyd.daemon.sockets import raw_sockaddr
 from proxyd.daemon.spawn import Estate
 from proxyd.daemon.vault import Vault
 from proxyd.offload.carrier import Carrier
-from proxyd.offload.flows import Ends, Offer, host
+from proxyd.offload.flows import Ends, Offer
 from workers.contract.messages import Offered, Withdrawn
 from workers.contract.settings import Address, ListenerSettings
 from workers.wire import sockaddr
@@ -72,8 +72,8 @@ def _hears(listener: ListenerSettings, destination: bytes) -> bool:
     if listener.transparent or listener.device is not None:
         return False
     raw = raw_sockaddr(listener)
-    anywhere = not any(host(raw))
-    return raw[:4] == destination[:4] and (anywhere or host(raw) == host(destination))
+    anywhere = not any(sockaddr.host(raw))
+    return raw[:4] == destination[:4] and (anywhere or sockaddr.host(raw) == sockaddr.host(destination))
 
 
 def _server_side(descriptor: int) -> tuple[bytes, bytes, int]:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from proxyd.offload.program import FLOW
 from proxyd.offload.ways import Way
-from workers.wire.sockaddr import V4_BYTES
+from workers.wire.sockaddr import V4_BYTES, host
 
 _INTERFACE = struct.Struct("=I")
 _STAYS = 0
@@ -58,11 +58,6 @@ class Routes(Protocol):
     def to(self, address: bytes) -> Way | None:
         """Return the way to a packed address."""
         ...
-
-
-def host(raw: bytes) -> bytes:
-    """Return the packed address of a raw socket address."""
-    return raw[4:8] if len(raw) == V4_BYTES else raw[8:24]
 
 
 def entries(offer: Offer, ends: Ends, routes: Routes) -> tuple[Entry, Entry] | None:

@@ -29,11 +29,11 @@ from workers.contract.offload import (
 from workers.contract.settings import AclSettings, SessionKind, SourcePort, SourcePortMode
 from workers.contract.slots import CloseReason
 from workers.deadlines import NEVER
+from workers.journal import DUMP_LEVEL
 from workers.offload import (
     AGAIN_NS,
     BATCH,
     BUSY_DATAGRAMS,
-    DUMPING_LEVEL,
     LAST_DATAGRAMS,
     PAUSE_NS,
     RUN_BYTES,
@@ -48,7 +48,7 @@ SLOTS = 4
 PLENTY = 10_000
 START_NS = 1000 * SECOND
 OUT, IN = 0, 1
-DUMPING, USUAL = DUMPING_LEVEL, 5
+DUMPING, USUAL = DUMP_LEVEL, 5
 
 
 @dataclass

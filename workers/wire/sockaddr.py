@@ -41,6 +41,11 @@ def decode(raw: bytes) -> tuple[Address, int]:
     raise DecodeError("socket address", 0, f"family {family} in {len(raw)} bytes")
 
 
+def host(raw: bytes) -> bytes:
+    """Return the packed address in a raw socket address: 4 or 16 bytes."""
+    return raw[4:8] if len(raw) == V4_BYTES else raw[8:24]
+
+
 def scope_of(raw: bytes) -> int:
     """Return the interface index of an IPv6 address, 0 for none and for IPv4."""
     return int(SCOPE.unpack_from(raw, 24)[0]) if len(raw) >= V6_BYTES else 0

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from proxyd.offload.flows import Ends, Offer, entries, host
+from proxyd.offload.flows import Ends, Offer, entries
 from proxyd.offload.program import FLOW, LAYOUTS
 from proxyd.offload.ways import Way
 from tests.kit.session_parts import sock, sock6
+from workers.wire.sockaddr import host
 
 OFFER = Offer(3, 17, 1 << 40)
 CLIENT, DESTINATION, LOCAL, SERVER = 0x0A00_0002, 0x0A00_0001, 0xC000_0201, 0xC000_0202

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.kit.traffic import address
 from workers.contract.settings import Address
 from workers.errors import DecodeError
-from workers.wire.sockaddr import V4_BYTES, V6_BYTES, decode, encode, scope_of
+from workers.wire.sockaddr import V4_BYTES, V6_BYTES, decode, encode, host, scope_of
 
 addresses = st.one_of(
     st.builds(Address, st.just(4), st.integers(0, 2**32 - 1)),
@@ -58,3 +58,8 @@ def test_any_bytes_are_an_address_or_refused(raw: bytes):
 def test_a_mapped_address_stays_ipv6():
     mapped = address("::ffff:192.0.2.1")
     assert decode(encode(mapped, 1)) == (mapped, 1)
+
+
+@given(address_=addresses, port=ports)
+def test_the_packed_address_is_found_in_the_raw_one(address_: Address, port: int) -> None:
+    assert host(encode(address_, port)) == address_.value.to_bytes(4 if address_.version == 4 else 16, "big")
