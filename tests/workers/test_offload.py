@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from unittest.mock import patch
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tests.kit.session_parts import PROXY, SECOND, client, rule, server, sock6
+from tests.kit.session_parts import SECOND, rule, sock6
+from tests.workers.offload_scene import DUMPING, IN, OUT, PLENTY, SLOTS, START_NS, USUAL, Scene
 from workers.contract.messages import Offered, Withdrawn
 from workers.contract.offload import (
     BYTES,
-    BYTES_LIMIT,
     COUNTED_BYTES,
     COUNTED_DATAGRAMS,
     DATAGRAMS,
-    DATAGRAMS_LIMIT,
     DIRECTION_BYTES,
     LAST_NS,
     RECORD_BYTES,
     WORD_BYTES,
-    Records,
 )
 from workers.contract.settings import AclSettings, SessionKind, SourcePort, SourcePortMode
 from workers.contract.slots import CloseReason
 from workers.deadlines import NEVER
-from workers.journal import DUMP_LEVEL
 from workers.offload import (
     AGAIN_NS,
     BATCH,
@@ -41,95 +34,8 @@ from workers.offload import (
     WITHDRAWN_BATCH,
     Offload,
 )
-from workers.session.session import Session, Terms, Trail
+from workers.session.session import Trail
 from workers.stats import Stats
-
-SLOTS = 4
-PLENTY = 10_000
-START_NS = 1000 * SECOND
-OUT, IN = 0, 1
-DUMPING, USUAL = DUMP_LEVEL, 5
-
-
-@dataclass
-class Log:
-    level: int = USUAL
-
-
-@dataclass
-class Parent:
-    """Enters what it is told, as long as its channel has room; said: everything it was told."""
-
-    room: bool = True
-    said: list[Offered | Withdrawn] = field(default_factory=list)
-    entered: dict[int, int] = field(default_factory=dict)
-
-    def send(self, message: Offered | Withdrawn) -> bool:
-        if self.room:
-            self.said.append(message)
-            if isinstance(message, Offered):
-                self.entered.update(message.sessions)
-            else:
-                for slot in message.slots:
-                    self.entered.pop(slot, None)
-        return self.room
-
-
-class Scene:
-    """The worker's part over records of its own, a parent, and the program in a few lines. now_ns: the clock."""
-
-    def __init__(self, slots: int = SLOTS) -> None:
-        table = os.memfd_create("records")
-        os.ftruncate(table, -(-slots * RECORD_BYTES // 4096) * 4096)
-        self.records = Records(table, slots)
-        os.close(table)
-        self.parent, self.log, self.stats = Parent(), Log(), Stats()
-        self.turns: list[int] = []
-        self.now_ns = START_NS
-        self.offload = Offload(self.records, self.parent, self.log, self.stats, self.turns.append, START_NS)
-
-    def begin(self, slot: int = 0, of: AclSettings | None = None, *, busy: bool = True) -> Session:
-        """Return a session of a rule; busy: the worker has passed enough of it."""
-        session = Session(Terms.of(of or rule()), self.now_ns, slot, 0)
-        session.listener, session.key, session.transparent = 0, slot, False
-        session.client, session.destination, session.target = client(slot), PROXY, server()
-        session.sock, session.tick = object(), 1
-        if busy:
-            session.dgrams_out_left -= BUSY_DATAGRAMS
-        return session
-
-    def offer(self, *sessions: Session) -> None:
-        """Have sessions considered and offered."""
-        self.offload.consider(sessions, 0)
-        self.now_ns += PAUSE_NS
-        self.offload.tend(self.now_ns)
-
-    def carried(self, *sessions: Session) -> bool:
-        """Tell whether the parent has entered all of these, under epochs that count."""
-        return all(
-            session.carriage is not None
-            and self.parent.entered.get(session.slot) == session.carriage.epoch == self._epoch(session.slot)
-            for session in sessions
-        )
-
-    def passes(self, slot: int, direction: int, octets: int = 100, *, epoch: int | None = None, count: int = 1) -> bool:
-        """Do what the program does with datagrams of a flow in its table; epoch: of a flow that is there no more."""
-        epoch = self.parent.entered.get(slot) if epoch is None else epoch
-        if epoch is None or epoch != self._epoch(slot):
-            return False
-        words, at = self.records.words, self._half(slot, direction)
-        datagrams, total = words[at + DATAGRAMS // WORD_BYTES] + count, words[at + BYTES // WORD_BYTES] + octets
-        if datagrams > words[at + DATAGRAMS_LIMIT // WORD_BYTES] or total > words[at + BYTES_LIMIT // WORD_BYTES]:
-            return False
-        words[at + DATAGRAMS // WORD_BYTES], words[at + BYTES // WORD_BYTES] = datagrams, total
-        words[at + LAST_NS // WORD_BYTES] = self.now_ns
-        return True
-
-    def _epoch(self, slot: int) -> int:
-        return self.records.words[slot * RECORD_BYTES // WORD_BYTES]
-
-    def _half(self, slot: int, direction: int) -> int:
-        return (slot * RECORD_BYTES + direction * DIRECTION_BYTES) // WORD_BYTES
 
 
 @pytest.fixture
@@ -509,127 +415,3 @@ def test_a_session_without_data_limits_is_not_looked_at_more_often(scene: Scene)
     before = session.check_ns
     scene.offer(session)
     assert session.check_ns == before > 0
-
-
-# --- against a simple truth ------------------------------------------------------------------------------------------
-
-STEPS = ("out", "out", "in", "in", "sweep", "sweep", "touch", "reclaim", "tend", "tend", "crowded", "renew", "level")
-LIMITS: tuple[dict[str, int], ...] = (
-    {},
-    {"max_dgrams_out": 300},
-    {"max_dgrams_in": 260, "max_dgrams_out": 400},
-    {"max_bytes_in": 300_000},
-    {"both_ns": SECOND},
-)
-
-
-@dataclass
-class Truth:
-    """What has really passed of a session: datagrams and bytes, out and in."""
-
-    session: Session
-    datagrams: list[int] = field(default_factory=lambda: [0, 0])
-    octets: list[int] = field(default_factory=lambda: [0, 0])
-
-    def holds(self) -> None:
-        session = self.session
-        assert (session.dgrams_out, session.dgrams_in) == tuple(self.datagrams)
-        assert (session.bytes_out, session.bytes_in) == tuple(self.octets)
-        left = session.dgrams_out_left, session.dgrams_in_left, session.bytes_out_left, session.bytes_in_left
-        assert min(left) >= 0
-
-
-class Model(Scene):
-    """A worker's datapath in a few lines beside the kernel: whoever passes a datagram, it is noted as the truth."""
-
-    def __init__(self, limits: list[int]) -> None:
-        super().__init__()
-        self.rules = [rule(**LIMITS[number]) for number in limits]
-        self.truths = [Truth(self.begin(slot, self.rules[slot], busy=False)) for slot in range(SLOTS)]
-        self.over: list[Truth] = []
-        self.old: list[tuple[int, int]] = []
-        self.worker_passed = 0
-
-    def step(self, what: str, slot: int, amount: int) -> None:
-        truth, session = self.truths[slot], self.truths[slot].session
-        self.now_ns += PAUSE_NS // 2
-        if what in ("out", "in"):
-            self.arrive(truth, OUT if what == "out" else IN, amount)
-        elif what == "sweep":
-            self.offload.sweep([truth.session for truth in self.truths], self.now_ns - 10 * PAUSE_NS)
-        elif what == "touch":
-            self.offload.touch(session)
-        elif what == "reclaim":
-            self.offload.reclaim(session)
-            truth.holds()
-        elif what == "renew":
-            self.end(slot)
-            self.truths[slot] = Truth(self.begin(slot, self.rules[slot], busy=False))
-        elif what == "level":
-            self.log.level = DUMPING if amount % 3 == 0 else USUAL
-        else:
-            self.parent.room = what == "tend"
-            self.offload.tend(self.now_ns)
-        self.old += [item for item in self.parent.entered.items() if item not in self.old]
-        assert self.offload.count == sum(
-            truth.session.carriage is not None and truth.session.carriage.epoch != 0 for truth in self.truths
-        )
-
-    def arrive(self, truth: Truth, direction: int, amount: int) -> None:
-        """Let datagrams come: what the kernel does not pass the worker does, as far as the limits allow."""
-        session, octets = truth.session, 10 * amount
-        for stale in [epoch for slot, epoch in self.old if slot == session.slot]:
-            carriage = session.carriage
-            if carriage is None or stale != carriage.epoch:
-                assert not self.passes(session.slot, direction, octets, epoch=stale)
-        for _ in range(amount):
-            if not self.passes(session.slot, direction, octets):
-                if self.now_ns >= session.check_ns:
-                    self.offload.touch(session)
-                if not self.pass_here(session, direction, octets):
-                    return
-            truth.datagrams[direction] += 1
-            truth.octets[direction] += octets
-
-    def pass_here(self, session: Session, direction: int, octets: int) -> bool:
-        way = "out" if direction == OUT else "in"
-        datagrams, total = getattr(session, f"dgrams_{way}_left"), getattr(session, f"bytes_{way}_left")
-        if datagrams < 1 or total < octets:
-            return False
-        setattr(session, f"dgrams_{way}_left", datagrams - 1)
-        setattr(session, f"bytes_{way}_left", total - octets)
-        setattr(session, f"last_{way}_ns", self.now_ns)
-        self.worker_passed += 1
-        return True
-
-    def end(self, slot: int) -> None:
-        truth = self.truths[slot]
-        truth.session.closing = CloseReason.KILLED
-        self.offload.reclaim(truth.session)
-        truth.holds()
-        self.over.append(truth)
-
-
-@given(
-    limits=st.lists(st.integers(0, len(LIMITS) - 1), min_size=SLOTS, max_size=SLOTS),
-    steps=st.lists(
-        st.tuples(st.sampled_from(STEPS), st.integers(0, SLOTS - 1), st.integers(1, 130)), min_size=10, max_size=60
-    ),
-)
-def test_whoever_passes_it_everything_is_counted_and_no_limit_exceeded(
-    limits: list[int], steps: list[tuple[str, int, int]]
-) -> None:
-    model = Model(limits)
-    with patch.multiple("workers.offload", RUN_DATAGRAMS=5, RUN_BYTES=1_300, LAST_DATAGRAMS=2, LAST_BYTES=100):
-        for step in steps:
-            model.step(*step)
-    for slot in range(SLOTS):
-        model.end(slot)
-    passed = sum(sum(truth.datagrams) for truth in model.over)
-    assert model.stats.received_out + model.stats.received_in == passed - model.worker_passed
-    assert model.stats.forwarded_out + model.stats.forwarded_in == passed - model.worker_passed
-    model.parent.room = True
-    model.offer()
-    assert model.parent.entered == {}
-    assert model.offload.count == 0
-    model.records.unmap()
